@@ -1,0 +1,256 @@
+// What the operator wrote, as plain values with every default filled in. No behaviour, no I/O.
+// Durations are milliseconds; an empty optional means "none" (no limit).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config/address.hpp"
+
+namespace understudy::config {
+
+using Duration = std::chrono::milliseconds;
+using MaybeDuration = std::optional<Duration>;
+using MaybeSize = std::optional<std::uint64_t>;
+using NameValue = std::pair<std::string, std::string>;
+
+// A value that must never be printed. `config show` writes "***".
+struct Secret {
+  std::string value;
+  bool operator==(const Secret&) const = default;
+};
+
+struct ServerConfig {
+  std::optional<unsigned> workers;  // empty: "auto", one per usable core. Restart only.
+  std::string state_dir;            // default: $STATE_DIRECTORY, else /var/lib/understudy; "" with "none"
+  Duration shutdown_grace{30'000};
+  Duration shutdown_lead{0};        // readyz answers 503 this long before listeners stop accepting
+  std::string user;                 // drop to this user when started as root; "" keeps
+  std::string group;
+  std::optional<std::uint64_t> max_connections;  // empty: "auto", from the descriptor limit
+  std::uint64_t max_connections_per_ip = 512;
+  std::uint64_t fd_reserve = 32;
+  bool watch_config = false;        // reload when the file changes
+  MaybeSize max_buffer_memory;      // "auto": a quarter of memory
+};
+
+struct AdminConfig {
+  Address listen;                   // default unix:<runtime dir>/admin.sock
+  std::optional<Secret> token;
+  std::vector<std::string> hosts;   // extra Host values accepted on TCP
+  std::uint64_t max_connections = 32;
+};
+
+enum class AccessFormat : std::uint8_t { off, json, combined };
+enum class LogLevel : std::uint8_t { trace, debug, info, warn, error };
+struct LogConfig {
+  LogLevel level = LogLevel::info;
+  std::string path;                 // event log; "" is stderr
+  AccessFormat access_format = AccessFormat::off;
+  std::string access_path;          // "" is stderr
+  bool query = true;                // log query strings
+};
+
+// Per-listener protocol limits (defaults of the security table).
+struct Limits {
+  Duration header_timeout{10'000};      // from the first byte, absolute
+  Duration first_byte_timeout{10'000};  // accept to first byte
+  Duration idle_timeout{60'000};        // keep-alive between requests
+  Duration body_timeout{60'000};        // without progress, client's body
+  Duration write_timeout{60'000};       // without progress, towards the client
+  std::uint64_t min_rate = 240;         // bytes per second after 5 s; 0 from "none"
+  std::uint64_t max_header_bytes = 16 * 1024;
+  std::uint64_t max_headers = 100;
+  std::uint64_t max_uri_bytes = 8 * 1024;
+  MaybeSize max_body_bytes;
+  std::uint64_t drain_body_bytes = 64 * 1024;
+  std::uint64_t max_requests_per_connection = 100'000;
+};
+
+struct CertificateFiles {
+  std::string certificate;  // PEM chain; absolute after loading (relative to the config file)
+  std::string key;
+};
+enum class ClientAuth : std::uint8_t { off, request, require };
+struct ListenTls {
+  std::vector<CertificateFiles> certificates;
+  std::string client_ca;
+  ClientAuth client_auth = ClientAuth::off;
+  bool allow_tls12 = true;
+  Duration handshake_timeout{5'000};
+  std::uint64_t max_handshakes = 256;   // concurrent, per worker
+  Duration ticket_rotation{std::chrono::hours(12)};
+};
+
+struct ListenerConfig {
+  std::string name;
+  Address address;
+  std::optional<ListenTls> tls;
+  bool redirect_to_https = false;
+  std::vector<Cidr> trusted_proxies;
+  Limits limits;
+};
+
+struct EndpointConfig {
+  Address address;
+  std::string name;        // "" when not given: identity then is the address as written
+  std::uint32_t weight = 1;
+  // What identifies it in status, metrics and commands.
+  const std::string& label() const { return name.empty() ? address.text : name; }
+};
+struct TierConfig {
+  std::string name;        // "primary", "standby", or as written
+  std::vector<EndpointConfig> endpoints;
+};
+
+enum class CheckKind : std::uint8_t { http, tcp, tls, websocket, none };
+struct StatusRange { std::uint16_t low = 200, high = 299; };
+enum class StartPolicy : std::uint8_t { wait, assume_healthy, assume_unhealthy };
+struct CheckConfig {
+  CheckKind kind = CheckKind::tcp;      // http as soon as `path` is given
+  std::string path;
+  std::string host;                     // Host header; "" is the endpoint's own address
+  std::string body;                     // text the body must contain; "" any
+  std::vector<StatusRange> expect{{200, 299}};
+  std::uint16_t port = 0;               // 0: the endpoint's
+  Duration interval{2'000};
+  Duration fast_interval{500};          // while a verdict is changing (never above interval)
+  Duration timeout{1'000};
+  std::uint32_t rise = 2;
+  std::uint32_t fall = 3;
+  StartPolicy start = StartPolicy::wait;
+  Duration start_wait{3'000};           // with `wait`: after this an unprobed endpoint counts as available
+};
+
+struct PassiveConfig {
+  bool enabled = true;
+  std::uint32_t consecutive = 5;        // failures in a row that eject
+  Duration base_ejection{10'000};
+  Duration max_ejection{300'000};
+  double max_ejected = 0.5;             // share of a tier, at least one endpoint stays
+};
+
+enum class BalanceKind : std::uint8_t { round_robin, least_request, latency, random, hash };
+enum class HashKey : std::uint8_t { client_address, header, cookie, path };
+struct StickyConfig {
+  std::string cookie;                   // "" off
+  bool secure = false;
+};
+
+struct UpstreamTls {
+  std::string server_name;
+  std::string ca;                       // "" is the system's
+  std::string certificate;
+  std::string key;
+  bool insecure = false;
+};
+
+struct RetryConfig {
+  std::uint32_t max = 3;                // attempts after the first
+  double budget = 0.2;                  // deposited by each first attempt
+  double budget_floor = 10;             // per second
+  bool on_5xx = false;                  // repeat idempotent requests answered 502, 503 or 504
+};
+
+enum class TiersMode : std::uint8_t { exclusive, shared };
+enum class FailbackMode : std::uint8_t { automatic, after, manual };
+struct FailoverConfig {
+  std::uint32_t min_available_count = 1;
+  std::optional<double> min_available_share;  // given as percent; overrides the count
+  FailbackMode failback = FailbackMode::after;
+  Duration failback_after{60'000};
+};
+
+struct PoolConfig {
+  std::string name;
+  std::vector<TierConfig> tiers;        // in priority order, at least one
+  BalanceKind balance = BalanceKind::least_request;
+  HashKey hash_on = HashKey::client_address;
+  std::string hash_name;                // header or cookie name
+  StickyConfig sticky;
+  CheckConfig check;
+  PassiveConfig passive;
+  FailoverConfig failover;
+  RetryConfig retry;
+  TiersMode tiers_mode = TiersMode::exclusive;
+  std::optional<UpstreamTls> tls;
+  Duration connect_timeout{1'000};
+  Duration response_timeout{30'000};    // request sent to first byte of the answer
+  MaybeDuration try_timeout;            // one attempt, repeatable requests only
+  Duration idle_body_timeout{60'000};   // answer body without progress
+  MaybeDuration request_timeout;        // everything
+  Duration keepalive_timeout{30'000};   // idle upstream connections
+  std::uint32_t keepalive_connections = 64;   // idle ones kept per endpoint and worker
+  std::uint32_t max_in_flight = 0;      // per endpoint, exact over workers; 0 from "none"
+  std::uint64_t max_response_header_bytes = 64 * 1024;
+  Duration slow_start{0};
+  double panic_threshold = 0.5;         // share of a tier; below it all endpoints are used (never with check none)
+  bool epoch_header = false;            // send Understudy-Epoch upstream
+};
+
+enum class HeaderOp : std::uint8_t { set, add, remove };
+struct HeaderRule {
+  HeaderOp op = HeaderOp::set;
+  std::string name;
+  std::string value;
+};
+struct RouteMatch {
+  std::string host;                     // "", "example.org", "*.example.org"
+  std::string path;                     // "", "/exact", "/prefix/*", "/**/x.ext" glob
+  std::vector<std::string> methods;
+  std::vector<NameValue> headers;       // all must match; value "*" means present
+};
+struct RedirectConfig {
+  std::string to;                       // absolute URL or path; {path}, {query}, {host} are replaced
+  std::uint16_t status = 308;
+};
+struct RespondConfig {
+  std::uint16_t status = 200;
+  std::string body;
+  std::string content_type = "text/plain; charset=utf-8";
+};
+struct WebSocketConfig {
+  bool allowed = true;
+  MaybeDuration idle_timeout{std::chrono::hours(1)};
+};
+struct RouteConfig {
+  std::string name;                     // "" becomes "route-N"
+  RouteMatch match;
+  std::string pool;                     // exactly one of pool, redirect, respond
+  std::optional<RedirectConfig> redirect;
+  std::optional<RespondConfig> respond;
+  std::string strip_prefix;
+  std::string add_prefix;
+  std::vector<HeaderRule> request_headers;
+  std::vector<HeaderRule> response_headers;
+  WebSocketConfig websocket;
+  MaybeSize max_body_bytes;             // overrides the listener's
+  bool allow_encoded_slash = false;
+  bool retry_with_idempotency_key = false;
+};
+
+struct DnsConfig {
+  std::vector<Address> servers;         // empty: the system's
+  Duration min_ttl{1'000};
+  Duration max_ttl{300'000};
+  Duration timeout{5'000};
+  std::uint32_t max_addresses = 64;
+};
+
+struct Config {
+  ServerConfig server;
+  AdminConfig admin;
+  LogConfig log;
+  DnsConfig dns;
+  std::vector<ListenerConfig> listeners;  // sorted by name
+  std::vector<PoolConfig> pools;          // sorted by name
+  std::vector<RouteConfig> routes;        // file order; never empty after loading (a catch-all is added for one pool)
+  const PoolConfig* pool(const std::string& name) const;
+};
+
+}  // namespace understudy::config

@@ -1,0 +1,168 @@
+// The health core of the whole process: told what happened and when, answers what to do and when to be woken.
+// No socket, clock, thread or log. Owner: the control thread. The same object decides in production and in simulation.
+//
+//   configure ─┐
+//   probe ─────┤                      ┌─► StartProbe / Proposal / Event / ViewChanged   (poll_action, drained in order)
+//   traffic ───┼─► Core ──────────────┼─► view()                                        (immutable, shared)
+//   operator ──┤                      └─► save()                                        (what survives a restart)
+//   commit ────┘
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "config/model.hpp"
+#include "health/types.hpp"
+
+namespace understudy::health {
+
+// Changes of the designated tier go out as a proposal and take effect only when committed (design: the coordinator).
+struct Proposal {
+  std::string pool;
+  std::uint64_t from_epoch = 0;
+  std::uint32_t tier = 0;
+  std::string reason;
+  bool by_operator = false;
+  bool is_failback = false;
+};
+struct Decision {
+  std::string pool;
+  std::uint64_t epoch = 0;    // strictly greater than from_epoch, issued by the coordinator
+  std::uint32_t tier = 0;
+};
+
+struct StartProbe {
+  EndpointId endpoint;
+  std::uint32_t pool = 0, tier = 0;   // indices into Config::pools and its tiers
+  config::SocketAddress address;
+  std::string server_name;            // host as written
+  TimePoint deadline{};               // the prober gives up here and answers *_timeout
+};
+struct ViewChanged {};
+using Action = std::variant<StartProbe, Proposal, Event, ViewChanged>;
+
+// What one configured endpoint resolved to. Numeric and Unix addresses are resolved by the core itself.
+struct Resolution {
+  std::uint32_t pool = 0, tier = 0, endpoint = 0;     // indices into the Config
+  std::vector<config::SocketAddress> addresses;       // empty: the name could not be resolved yet
+};
+
+// Operator commands. `expires` is when it undoes itself.
+struct SetEndpointState {
+  std::string pool, endpoint;         // endpoint: label, or resolved address; pool "" when the label is unique
+  OperatorState state{};
+  std::optional<TimePoint> expires;
+};
+struct MoveTier { std::string pool; std::optional<std::string> to; std::string reason; };   // failover; `to` empty: next fit
+struct Failback { std::string pool; };
+struct HoldPool { std::string pool; bool on = true; std::optional<TimePoint> expires; };
+struct SetMaintenance { std::string pool; bool on = true; std::optional<TimePoint> expires; };
+using Command = std::variant<SetEndpointState, MoveTier, Failback, HoldPool, SetMaintenance>;
+
+struct CommandResult {
+  bool ok = true;
+  std::string error;                  // what is wrong and what would be right ("no pool 'ap'; pools: app, devices")
+};
+
+// What is kept over restart and upgrade; the server writes it as JSON. Times are "time left" so that no clock is shared.
+struct SavedEndpoint {
+  std::string pool, label, address;
+  OperatorState operator_state{};
+  std::optional<Duration> operator_left;
+  ActiveState active{};
+  std::uint32_t ejections = 0;
+  std::optional<Duration> ejected_left;
+};
+struct SavedPool {
+  std::string name;
+  std::string active_tier;
+  std::uint64_t epoch = 0;
+  bool moved_by_operator = false;
+  bool held = false;
+  std::optional<Duration> held_left;
+  bool maintenance = false;
+  std::optional<Duration> maintenance_left;
+};
+struct SavedState {
+  std::vector<SavedPool> pools;
+  std::vector<SavedEndpoint> endpoints;
+};
+
+// Everything `status` and the metrics show of one endpoint.
+struct EndpointStatus {
+  EndpointId id;
+  std::string label, address;
+  OperatorState operator_state{};
+  ActiveState active{};
+  PassiveState passive{};
+  bool available = false;
+  std::uint32_t streak = 0;              // equal results in a row
+  std::optional<ProbeResult> last_probe;
+  std::optional<TimePoint> last_probe_at, next_probe_at, since, ejected_until, operator_until;
+  std::uint32_t ejections = 0;
+  double weight = 1;
+  std::shared_ptr<SharedLoad> load;
+};
+struct TierStatus { std::string name; bool serviceable = false, panic = false; std::vector<EndpointStatus> endpoints; };
+struct PoolStatus {
+  std::string name;
+  std::uint32_t active = 0;
+  std::uint64_t epoch = 0;
+  TimePoint active_since{};
+  std::string active_reason;
+  bool held = false, maintenance = false;
+  std::optional<TimePoint> held_until, maintenance_until, failback_at;
+  std::vector<TierStatus> tiers;
+  std::uint64_t failovers = 0, failbacks = 0;
+};
+
+class Core {
+public:
+  // `seed` draws jitter; the same seed gives the same run.
+  explicit Core(std::uint64_t seed);
+  ~Core();
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+
+  // First call starts, later calls reload: endpoints with the same identity keep all their state, epochs and tiers stay.
+  void configure(const config::Config& config, TimePoint now);
+  // Name resolution answered. An empty list keeps the last addresses.
+  void on_resolved(const Resolution& resolution, TimePoint now);
+  // Restores what save() gave, once, right after the first configure(); epochs continue at stored + 1,000.
+  void restore(const SavedState& state, TimePoint now);
+  SavedState save(TimePoint now) const;
+
+  void on_probe_result(EndpointId endpoint, const ProbeResult& result, TimePoint now);
+  void on_traffic(std::span<const TrafficSample> samples, TimePoint now);
+  // This process was starved (stopped, loop lag above 100 ms) in [from, to]: no failure observed then is evidence,
+  // probes under way are void and started again. Law 12.
+  void on_starved(TimePoint from, TimePoint to);
+  CommandResult on_command(const Command& command, TimePoint now);
+
+  void on_committed(const Decision& decision, TimePoint now);
+  void on_refused(const Proposal& proposal, const std::string& why, TimePoint now);
+  void on_proposal_timeout(const Proposal& proposal, TimePoint now);
+
+  void on_time(TimePoint now);                     // harmless when early
+  std::optional<TimePoint> next_timeout() const;
+
+  std::optional<Action> poll_action();
+  std::shared_ptr<const View> view() const;        // newest; a new object only after ViewChanged
+  // Every worker has taken a view of at least this version: slots unused since may be given out again.
+  void on_view_acknowledged(std::uint64_t version);
+
+  std::vector<PoolStatus> status() const;
+
+private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace understudy::health
