@@ -18,7 +18,7 @@ struct FixedText {
   void assign(std::string_view s) {
     cut = s.size() > N;
     size = static_cast<std::uint16_t>(cut ? N : s.size());
-    std::memcpy(text.data(), s.data(), size);
+    if (size > 0) std::memcpy(text.data(), s.data(), size);  // an empty view may point nowhere
   }
   std::string_view view() const { return {text.data(), size}; }
 };
