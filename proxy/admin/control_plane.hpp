@@ -1,4 +1,5 @@
-// What the admin API asks of the running process. Implemented by the server; every call is made on the control thread.
+// What the admin API asks of the running process. Implemented by the server; every call is made on the
+// control thread.
 #pragma once
 
 #include <boost/json/value.hpp>
@@ -18,11 +19,13 @@ struct Problem {
   std::string title;
   std::string detail;
 };
+// The JSON shapes of status, pools, pool and events stand in describe.hpp, which also builds them from the
+// health core.
 using Reply = std::variant<boost::json::value, Problem>;
 
 struct Readiness {
   bool ready = false;
-  std::string lines;     // one line per check, for ?verbose and for the 503 body
+  std::string lines;  // one line per check, for ?verbose and for the 503 body
 };
 
 class ControlPlane {
@@ -31,17 +34,20 @@ public:
   virtual Readiness livez() = 0;
   virtual Readiness readyz() = 0;
   virtual std::string metrics(bool openmetrics) = 0;
-  virtual boost::json::value status() = 0;                       // one screen: sentence, pools, tiers, endpoints, listeners, process
+  virtual boost::json::value
+  status() = 0;  // one screen: sentence, pools, tiers, endpoints, listeners, process
   virtual boost::json::value pools() = 0;
   virtual Reply pool(const std::string& name) = 0;
-  virtual boost::json::value events(std::uint64_t since) = 0;    // {"events":[{"id":..,"at":..,"kind":..,...}],"next":N}
-  virtual boost::json::value config() = 0;                       // effective, secrets hidden
+  virtual boost::json::value events(
+      std::uint64_t since) = 0;             // {"events":[{"id":..,"at":..,"kind":..,...}],"next":N}
+  virtual boost::json::value config() = 0;  // effective, secrets hidden
   virtual boost::json::value version() = 0;
   // Answers once the reload has happened or was refused (Problem 422 with every diagnostic in detail).
   virtual void reload(std::function<void(Reply)> done) = 0;
-  // Failover, failback, hold, maintenance, endpoint states. `who` goes to the audit event. Answers the pool's new state.
+  // Failover, failback, hold, maintenance, endpoint states. `who` goes to the audit event. Answers the pool's
+  // new state.
   virtual Reply command(const health::Command& command, const std::string& pool, const std::string& who) = 0;
-  virtual Reply check_config() = 0;                              // loads the file without applying it
+  virtual Reply check_config() = 0;  // loads the file without applying it
   virtual Reply reopen_logs() = 0;
   virtual Reply stop(bool now) = 0;
 };

@@ -1,0 +1,300 @@
+#include "proxy/admin/api.hpp"
+
+#include <array>
+#include <charconv>
+#include <exception>
+
+#include "config/suggest.hpp"
+#include "config/units.hpp"
+#include "proxy/admin/access.hpp"
+#include "proxy/admin/command_body.hpp"
+#include "proxy/admin/status_text.hpp"
+#include "proxy/observe/exposition.hpp"
+
+namespace understudy::admin {
+namespace {
+
+using Segments = std::vector<std::string>;  // what the pattern's {} stood for
+using Done = std::function<void(Response)>;
+
+struct Call {
+  ControlPlane& control;
+  const Request& request;
+  std::string_view body;
+  const std::string& who;
+  const Segments& names;
+};
+
+struct Route {
+  std::string_view method;  // "GET" (HEAD too) or "POST"
+  std::string_view pattern;
+  void (*answer)(const Call& call, const Done& done);
+};
+
+// ---- reads
+// ---------------------------------------------------------------------------------------------------------
+
+void health_answer(const Call& call, const Done& done, const Readiness& readiness) {
+  const bool verbose = call.request.query_value("verbose").has_value();
+  std::string text = verbose || !readiness.ready ? readiness.lines : std::string{};
+  if (!text.empty() && !text.ends_with('\n')) text += '\n';
+  if (readiness.ready) text += "ok\n";
+  done(text_response(readiness.ready ? 200 : 503, std::move(text)));
+}
+
+void livez(const Call& call, const Done& done) { health_answer(call, done, call.control.livez()); }
+void readyz(const Call& call, const Done& done) { health_answer(call, done, call.control.readyz()); }
+
+void metrics(const Call& call, const Done& done) {
+  const auto format = observe::Exposition::negotiate(call.request.field("accept"));
+  Response response;
+  response.body = call.control.metrics(format == observe::Exposition::Format::openmetrics);
+  response.content_type = observe::Exposition::content_type(format);
+  response.fields.emplace_back("Vary", "Accept");
+  done(std::move(response));
+}
+
+void front_page(const Call& call, const Done& done) {
+  done(text_response(200,
+                     status_text(call.control.status(), std::chrono::system_clock::now()) +
+                         "\nmore: /api/v1/status /api/v1/pools /api/v1/events /api/v1/config /api/v1/version "
+                         "/metrics /livez /readyz\n"));
+}
+
+void status(const Call& call, const Done& done) { done(json_response(call.control.status())); }
+void pools(const Call& call, const Done& done) { done(json_response(call.control.pools())); }
+void pool(const Call& call, const Done& done) { done(reply_response(call.control.pool(call.names[0]))); }
+void config(const Call& call, const Done& done) { done(json_response(call.control.config())); }
+void version(const Call& call, const Done& done) { done(json_response(call.control.version())); }
+
+void events(const Call& call, const Done& done) {
+  std::uint64_t since = 0;
+  if (const auto text = call.request.query_value("since")) {
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), since);
+    if (error != std::errc{} || end != text->data() + text->size()) {
+      return done(
+          problem_response({400, "bad 'since'", "since must be the number of an event, as in ?since=12"}));
+    }
+  }
+  done(json_response(call.control.events(since)));
+}
+
+// ---- changes
+// -------------------------------------------------------------------------------------------------------
+
+constexpr BodyKey kPool{"pool", BodyKey::Type::text, true};
+constexpr BodyKey kOn{"on", BodyKey::Type::boolean, true};
+constexpr BodyKey kFor{"for", BodyKey::Type::text, false};
+
+// The body, or nullopt after its problem was answered.
+std::optional<CommandBody> read_body(const Call& call, const Done& done,
+                                     std::initializer_list<BodyKey> keys) {
+  auto read = CommandBody::read(call.body, std::span<const BodyKey>(keys.begin(), keys.size()));
+  if (const auto* problem = std::get_if<Problem>(&read)) {
+    done(problem_response(*problem));
+    return std::nullopt;
+  }
+  return std::get<CommandBody>(std::move(read));
+}
+
+// False after a bad `for` was answered.
+bool read_expiry(const CommandBody& body, const Done& done, std::optional<health::TimePoint>& expires) {
+  if (!body.has("for")) return true;
+  std::string error;
+  const auto length = parse_for(body.text("for"), &error);
+  if (!length) {
+    done(problem_response({422, "bad 'for'", "'for' " + error}));
+    return false;
+  }
+  expires = std::chrono::steady_clock::now() + *length;
+  return true;
+}
+
+void run_command(const Call& call, const Done& done, const health::Command& command,
+                 const std::string& pool_name) {
+  done(reply_response(call.control.command(command, pool_name, call.who)));
+}
+
+void reload(const Call& call, const Done& done) {
+  if (!read_body(call, done, {})) return;
+  call.control.reload([done](const Reply& reply) { done(reply_response(reply)); });
+}
+
+void check(const Call& call, const Done& done) {
+  if (read_body(call, done, {})) done(reply_response(call.control.check_config()));
+}
+
+void reopen_logs(const Call& call, const Done& done) {
+  if (read_body(call, done, {})) done(reply_response(call.control.reopen_logs()));
+}
+
+void stop(const Call& call, const Done& done) {
+  const auto body = read_body(call, done, {{"now", BodyKey::Type::boolean, false}});
+  if (body) done(reply_response(call.control.stop(body->flag("now"))));
+}
+
+void failover(const Call& call, const Done& done) {
+  const auto body = read_body(
+      call, done, {kPool, {"to", BodyKey::Type::text, false}, {"reason", BodyKey::Type::text, false}});
+  if (!body) return;
+  health::MoveTier move{body->text("pool"), std::nullopt, body->text("reason")};
+  if (body->has("to")) move.to = body->text("to");
+  run_command(call, done, move, move.pool);
+}
+
+void failback(const Call& call, const Done& done) {
+  const auto body = read_body(call, done, {kPool});
+  if (body) run_command(call, done, health::Failback{body->text("pool")}, body->text("pool"));
+}
+
+void hold(const Call& call, const Done& done) {
+  const auto body = read_body(call, done, {kPool, kOn, kFor});
+  if (!body) return;
+  health::HoldPool command{body->text("pool"), body->flag("on"), std::nullopt};
+  if (read_expiry(*body, done, command.expires)) run_command(call, done, command, command.pool);
+}
+
+void maintenance(const Call& call, const Done& done) {
+  const auto body = read_body(call, done, {kPool, kOn, kFor});
+  if (!body) return;
+  health::SetMaintenance command{body->text("pool"), body->flag("on"), std::nullopt};
+  if (read_expiry(*body, done, command.expires)) run_command(call, done, command, command.pool);
+}
+
+void set_state(const Call& call, const Done& done, const std::string& pool_name,
+               const std::string& endpoint) {
+  const auto body = read_body(call, done, {{"state", BodyKey::Type::text, true}, kFor});
+  if (!body) return;
+  static constexpr std::array kStates = {health::OperatorState::enabled, health::OperatorState::draining,
+                                         health::OperatorState::disabled, health::OperatorState::held};
+  static constexpr std::array<std::string_view, 4> kWords = {"enabled", "draining", "disabled", "held"};
+  const std::string word = body->text("state");
+  for (std::size_t i = 0; i < kWords.size(); ++i) {
+    if (kWords[i] != word) continue;
+    health::SetEndpointState command{pool_name, endpoint, kStates[i], std::nullopt};
+    if (read_expiry(*body, done, command.expires)) run_command(call, done, command, pool_name);
+    return;
+  }
+  const auto near = config::nearest(word, {kWords.begin(), kWords.end()});
+  done(problem_response({422, "bad 'state'",
+                         "'state' must be enabled, draining, disabled or held" +
+                             (near ? "; did you mean '" + *near + "'?" : std::string{})}));
+}
+
+void endpoint_of_pool(const Call& call, const Done& done) {
+  set_state(call, done, call.names[0], call.names[1]);
+}
+void endpoint_of_any(const Call& call, const Done& done) { set_state(call, done, {}, call.names[0]); }
+
+// ---- the table
+// -----------------------------------------------------------------------------------------------------
+
+constexpr Route kRoutes[] = {
+    {"GET", "/", front_page},
+    {"GET", "/livez", livez},
+    {"GET", "/readyz", readyz},
+    {"GET", "/metrics", metrics},
+    {"GET", "/api/v1/status", status},
+    {"GET", "/api/v1/pools", pools},
+    {"GET", "/api/v1/pools/{}", pool},
+    {"GET", "/api/v1/events", events},
+    {"GET", "/api/v1/config", config},
+    {"GET", "/api/v1/version", version},
+    {"POST", "/api/v1/reload", reload},
+    {"POST", "/api/v1/check", check},
+    {"POST", "/api/v1/logs/reopen", reopen_logs},
+    {"POST", "/api/v1/stop", stop},
+    {"POST", "/api/v1/failover", failover},
+    {"POST", "/api/v1/failback", failback},
+    {"POST", "/api/v1/hold", hold},
+    {"POST", "/api/v1/maintenance", maintenance},
+    {"POST", "/api/v1/pools/{}/endpoints/{}/state", endpoint_of_pool},
+    {"POST", "/api/v1/endpoints/{}/state", endpoint_of_any},  // where the label is unique over all pools
+};
+
+// Splits off the first segment of a path that starts with '/'.
+std::string_view take_segment(std::string_view& path) {
+  path.remove_prefix(1);
+  const std::size_t end = std::min(path.find('/'), path.size());
+  const std::string_view segment = path.substr(0, end);
+  path.remove_prefix(end);
+  return segment;
+}
+
+bool match(std::string_view pattern, std::string_view path, Segments& names) {
+  names.clear();
+  while (!pattern.empty() && !path.empty()) {
+    const std::string_view wanted = take_segment(pattern), given = take_segment(path);
+    if (wanted == "{}") {
+      auto name = percent_decode(given);
+      if (!name || name->empty()) return false;
+      names.push_back(std::move(*name));
+    } else if (wanted != given) {
+      return false;
+    }
+  }
+  return pattern.empty() && path.empty();
+}
+
+const Route* find_route(const Request& request, Segments& names) {
+  if (!request.path.starts_with('/')) return nullptr;
+  for (const Route& route : kRoutes) {
+    if (match(route.pattern, request.path, names)) return &route;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::optional<std::chrono::milliseconds> parse_for(std::string_view text, std::string* error) {
+  static constexpr std::chrono::milliseconds kMost = std::chrono::hours(24 * 365);
+  config::UnitError wrong;
+  const auto length = config::parse_duration(text, &wrong);
+  if (!length) {
+    *error = wrong.problem + "; " + wrong.remedy;
+    return std::nullopt;
+  }
+  if (*length <= std::chrono::milliseconds(0) || *length > kMost) {
+    *error = "must be more than nothing and at most 8760h, as in \"30m\"";
+    return std::nullopt;
+  }
+  return *length;
+}
+
+std::optional<Response> Api::refuse(const Request& request) const {
+  Segments names;
+  const Route* route = find_route(request, names);
+  if (!route) {
+    return problem_response({404, "no such path",
+                             "the paths are listed at / and begin with /api/v1/, or are /metrics, "
+                             "/livez and /readyz"});
+  }
+  const bool changes = route->method == "POST";
+  const bool fits = changes ? request.method == "POST" : request.method == "GET" || request.method == "HEAD";
+  if (!fits) {
+    Response response =
+        problem_response({405, "wrong method", "use " + std::string(route->method) + " for this path"});
+    response.fields.emplace_back("Allow", changes ? "POST" : "GET, HEAD");
+    return response;
+  }
+  if (!changes) {
+    if (!request.has_body) return std::nullopt;
+    return problem_response({400, "unexpected body", "a read takes no body"});
+  }
+  if (const auto problem = check_mutation(request)) return problem_response(*problem);
+  return std::nullopt;
+}
+
+void Api::handle(const Request& request, std::string_view body, const std::string& who, Done done) {
+  Segments names;
+  const Route* route = find_route(request, names);
+  if (!route) return done(problem_response({404, "no such path", "see /"}));
+  try {
+    route->answer(Call{control_, request, body, who, names}, done);
+  } catch (const std::exception& error) {
+    done(problem_response(
+        {500, "internal error", std::string("the command failed unexpectedly: ") + error.what()}));
+  }
+}
+
+}  // namespace understudy::admin

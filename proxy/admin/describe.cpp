@@ -1,0 +1,175 @@
+#include "proxy/admin/describe.hpp"
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <ctime>
+
+namespace understudy::admin {
+namespace {
+
+namespace json = boost::json;
+
+std::chrono::system_clock::time_point wall_time(health::TimePoint at, const Instant& now) {
+  return now.wall + std::chrono::duration_cast<std::chrono::system_clock::duration>(at - now.steady);
+}
+
+json::value time_or_null(const std::optional<health::TimePoint>& at, const Instant& now) {
+  return at ? json::value(rfc3339(wall_time(*at, now))) : json::value(nullptr);
+}
+
+json::value describe_check(const health::EndpointStatus& endpoint, const Instant& now) {
+  if (!endpoint.last_probe) return nullptr;
+  const health::ProbeResult& probe = *endpoint.last_probe;
+  return json::object{{"ok", probe.ok()},
+                      {"cause", health::name_of(probe.cause)},
+                      {"status", probe.status},
+                      {"detail", probe.detail},
+                      {"elapsed_ms", std::chrono::duration<double, std::milli>(probe.elapsed).count()},
+                      {"at", time_or_null(endpoint.last_probe_at, now)}};
+}
+
+json::object describe_endpoint(const health::EndpointStatus& endpoint, const Instant& now) {
+  const auto* load = endpoint.load.get();
+  return json::object{{"label", endpoint.label},
+                      {"address", endpoint.address},
+                      {"available", endpoint.available},
+                      {"operator", health::name_of(endpoint.operator_state)},
+                      {"operator_until", time_or_null(endpoint.operator_until, now)},
+                      {"checks", health::name_of(endpoint.active)},
+                      {"passive", health::name_of(endpoint.passive)},
+                      {"ejected_until", time_or_null(endpoint.ejected_until, now)},
+                      {"since", time_or_null(endpoint.since, now)},
+                      {"last_check", describe_check(endpoint, now)},
+                      {"weight", endpoint.weight},
+                      {"in_flight", load ? load->in_flight.load(std::memory_order_relaxed) : 0U},
+                      {"tunnels", load ? load->tunnels.load(std::memory_order_relaxed) : 0U}};
+}
+
+std::size_t available_in(const health::TierStatus& tier) {
+  return static_cast<std::size_t>(std::count_if(tier.endpoints.begin(), tier.endpoints.end(),
+                                                [](const auto& endpoint) { return endpoint.available; }));
+}
+
+// "primary: 0/3 available, standby: …" for every tier better than `below`.
+std::string tiers_above(const health::PoolStatus& pool, std::size_t below) {
+  std::string out;
+  for (std::size_t i = 0; i < std::min(below, pool.tiers.size()); ++i) {
+    const health::TierStatus& tier = pool.tiers[i];
+    out += (out.empty() ? "" : ", ") + tier.name + ": " + std::to_string(available_in(tier)) + "/" +
+           std::to_string(tier.endpoints.size()) + " available";
+  }
+  return out;
+}
+
+struct Verdict {
+  std::string state;
+  std::string sentence;
+};
+
+Verdict judge(const health::PoolStatus& pool) {
+  const std::string name = "pool " + pool.name;
+  if (pool.maintenance) return {"maintenance", name + " is in maintenance and answers 503"};
+  if (pool.active >= pool.tiers.size()) return {"down", name + " has no tier"};
+  const health::TierStatus& tier = pool.tiers[pool.active];
+  const std::size_t available = available_in(tier);
+  const std::string share = std::to_string(available) + "/" + std::to_string(tier.endpoints.size());
+  if (tier.endpoints.empty()) return {"down", name + " is down: tier " + tier.name + " has no endpoint"};
+  if (available == 0 && !tier.panic)
+    return {"down", name + " is down: no endpoint of tier " + tier.name + " is available"};
+  if (tier.panic) {
+    return {"degraded",
+            name + " serves from " + tier.name + " in panic mode (" + share + " available, all are used)"};
+  }
+  if (pool.active > 0) {
+    return {"degraded", name + " serves from " + tier.name + " (" + tiers_above(pool, pool.active) + ")"};
+  }
+  if (available < tier.endpoints.size()) {
+    return {"degraded", name + " serves from " + tier.name + " (" + share + " available)"};
+  }
+  return {"ok", name + " serves from " + tier.name + " (" + share + " available)"};
+}
+
+int severity(std::string_view state) {
+  if (state == "down") return 3;
+  if (state == "maintenance") return 2;
+  return state == "degraded" ? 1 : 0;
+}
+
+}  // namespace
+
+std::string rfc3339(std::chrono::system_clock::time_point at) {
+  const auto since_epoch = std::chrono::floor<std::chrono::milliseconds>(at.time_since_epoch());
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
+  const std::time_t time = static_cast<std::time_t>(seconds.count());
+  std::tm utc{};
+  gmtime_r(&time, &utc);
+  char text[48];
+  const std::size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+  const std::string milliseconds = std::to_string((since_epoch - seconds).count());
+  return std::string(text, length) + "." + std::string(3 - milliseconds.size(), '0') + milliseconds + "Z";
+}
+
+json::object describe_pool(const health::PoolStatus& pool, const Instant& now) {
+  json::array tiers;
+  for (std::size_t i = 0; i < pool.tiers.size(); ++i) {
+    const health::TierStatus& tier = pool.tiers[i];
+    json::array endpoints;
+    for (const auto& endpoint : tier.endpoints) endpoints.push_back(describe_endpoint(endpoint, now));
+    tiers.push_back(json::object{{"name", tier.name},
+                                 {"active", i == pool.active},
+                                 {"serviceable", tier.serviceable},
+                                 {"panic", tier.panic},
+                                 {"available", available_in(tier)},
+                                 {"endpoints", std::move(endpoints)}});
+  }
+  const Verdict verdict = judge(pool);
+  return json::object{{"name", pool.name},
+                      {"sentence", verdict.sentence},
+                      {"state", verdict.state},
+                      {"active", pool.active < pool.tiers.size() ? json::value(pool.tiers[pool.active].name)
+                                                                 : json::value(nullptr)},
+                      {"active_since", time_or_null(pool.active_since, now)},
+                      {"active_reason", pool.active_reason},
+                      {"epoch", pool.epoch},
+                      {"held", pool.held},
+                      {"held_until", time_or_null(pool.held_until, now)},
+                      {"maintenance", pool.maintenance},
+                      {"maintenance_until", time_or_null(pool.maintenance_until, now)},
+                      {"failback_at", time_or_null(pool.failback_at, now)},
+                      {"failovers", pool.failovers},
+                      {"failbacks", pool.failbacks},
+                      {"tiers", std::move(tiers)}};
+}
+
+json::object describe_event(const health::Event& event, std::uint64_t id, const Instant& now) {
+  return json::object{{"id", id},
+                      {"at", rfc3339(wall_time(event.at, now))},
+                      {"kind", health::name_of(event.kind)},
+                      {"pool", event.pool},
+                      {"tier", event.tier},
+                      {"endpoint", event.endpoint},
+                      {"epoch", event.epoch},
+                      {"reason", event.reason},
+                      {"cause", health::name_of(event.cause)}};
+}
+
+json::object describe_status(std::span<const health::PoolStatus> pools, const Instant& now) {
+  Verdict worst{"ok", pools.empty() ? "no pool is configured" : ""};
+  std::size_t troubled = 0;
+  json::array described;
+  for (const health::PoolStatus& pool : pools) {
+    const Verdict verdict = judge(pool);
+    if (verdict.state != "ok") ++troubled;
+    if (worst.sentence.empty() || severity(verdict.state) > severity(worst.state)) worst = verdict;
+    described.push_back(describe_pool(pool, now));
+  }
+  if (pools.size() > 1) {
+    worst.sentence = troubled == 0
+                         ? "all " + std::to_string(pools.size()) + " pools serve from their first tier"
+                         : worst.sentence + "; " + std::to_string(pools.size() - troubled) + " of " +
+                               std::to_string(pools.size()) + " pools are fine";
+  }
+  return json::object{{"sentence", worst.sentence}, {"state", worst.state}, {"pools", std::move(described)}};
+}
+
+}  // namespace understudy::admin

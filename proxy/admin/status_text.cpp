@@ -1,0 +1,222 @@
+#include "proxy/admin/status_text.hpp"
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <ctime>
+#include <initializer_list>
+#include <optional>
+#include <string_view>
+
+namespace understudy::admin {
+namespace {
+
+namespace json = boost::json;
+using Parts = std::initializer_list<std::string_view>;
+using Wall = std::chrono::system_clock::time_point;
+
+std::string concat(Parts parts) {
+  std::string out;
+  for (const std::string_view part : parts) out += part;
+  return out;
+}
+
+std::string whole(double value) { return std::to_string(static_cast<long long>(value + 0.5)); }
+
+const json::value* get(const json::value& from, std::string_view key) {
+  const auto* object = from.if_object();
+  return object ? object->if_contains(key) : nullptr;
+}
+
+std::string text(const json::value& from, std::string_view key) {
+  const auto* value = get(from, key);
+  const auto* string = value ? value->if_string() : nullptr;
+  return string ? printable(std::string_view(string->data(), string->size())) : std::string{};
+}
+
+bool flag(const json::value& from, std::string_view key) {
+  const auto* value = get(from, key);
+  const bool* truth = value ? value->if_bool() : nullptr;
+  return truth && *truth;
+}
+
+std::optional<double> number(const json::value& from, std::string_view key) {
+  const auto* value = get(from, key);
+  if (!value || !value->is_number()) return std::nullopt;
+  return value->to_number<double>();
+}
+
+const json::array& list(const json::value& from, std::string_view key) {
+  static const json::array kNone;
+  const auto* value = get(from, key);
+  const auto* array = value ? value->if_array() : nullptr;
+  return array ? *array : kNone;
+}
+
+std::optional<Wall> time_of(const json::value& from, std::string_view key) {
+  std::tm utc{};
+  const std::string written = text(from, key);
+  if (written.empty() || !strptime(written.c_str(), "%Y-%m-%dT%H:%M:%S", &utc)) return std::nullopt;
+  return std::chrono::system_clock::from_time_t(timegm(&utc));
+}
+
+std::string length_of(Wall::duration duration) {
+  const auto seconds =
+      std::max<long long>(0, std::chrono::duration_cast<std::chrono::seconds>(duration).count());
+  const auto two = [](long long a, const char* big, long long b, const char* small) {
+    return concat({std::to_string(a), big, b ? " " : "", b ? std::to_string(b) : "", b ? small : ""});
+  };
+  if (seconds < 60) return std::to_string(seconds) + "s";
+  if (seconds < 3600) return two(seconds / 60, "m", seconds % 60, "s");
+  if (seconds < 86400) return two(seconds / 3600, "h", seconds % 3600 / 60, "m");
+  return two(seconds / 86400, "d", seconds % 86400 / 3600, "h");
+}
+
+// "02:14:05", with the date when it is not of the last day.
+std::string clock_of(Wall at, Wall now) {
+  const std::time_t time = std::chrono::system_clock::to_time_t(at);
+  std::tm local{};
+  localtime_r(&time, &local);
+  const bool near = at > now - std::chrono::hours(24) && at < now + std::chrono::hours(24);
+  char out[48];
+  return {out, std::strftime(out, sizeof out, near ? "%H:%M:%S" : "%Y-%m-%d %H:%M", &local)};
+}
+
+std::string since(const json::value& from, std::string_view key, Wall now) {
+  const auto at = time_of(from, key);
+  return at ? concat({" since ", clock_of(*at, now), " (", length_of(now - *at), ")"}) : "";
+}
+
+std::string until(const json::value& from, std::string_view key, Wall now) {
+  const auto at = time_of(from, key);
+  return at ? concat({" until ", clock_of(*at, now), " (", length_of(*at - now), " left)"}) : "";
+}
+
+// The one word that says what to know about an endpoint, the operator's will first.
+std::string word_of(const json::value& endpoint) {
+  const std::string will = text(endpoint, "operator"), checks = text(endpoint, "checks");
+  if (!will.empty() && will != "enabled") return will;
+  if (checks == "unhealthy") return "unhealthy";
+  if (text(endpoint, "passive") == "ejected") return "ejected";
+  return checks == "unknown" ? "unchecked" : "healthy";
+}
+
+std::string last_check(const json::value& endpoint, Wall now) {
+  const auto* check = get(endpoint, "last_check");
+  if (!check || !check->is_object()) return "";
+  std::string out = flag(*check, "ok") ? "ok" : text(*check, "cause");
+  if (const auto status = number(*check, "status"); status && *status > 0) {
+    out += concat({" ", whole(*status)});
+  }
+  if (const auto elapsed = number(*check, "elapsed_ms")) {
+    out += concat({" in ", whole(*elapsed), "ms"});
+  }
+  if (const auto at = time_of(*check, "at")) out += concat({", ", length_of(now - *at), " ago"});
+  const std::string detail = text(*check, "detail");
+  if (!flag(*check, "ok") && !detail.empty()) out += concat({"\n        ", detail});
+  return out;
+}
+
+std::string endpoint_text(const json::value& endpoint, Wall now) {
+  const std::string word = word_of(endpoint), label = text(endpoint, "label"),
+                    address = text(endpoint, "address");
+  std::string out = flag(endpoint, "available") ? "    + " : "    - ";
+  out += label;
+  if (!address.empty() && address != label) out += concat({" (", address, ")"});
+  out += "\n";
+  out += concat({"      ", word, since(endpoint, "since", now)});
+  if (word == "ejected") out += until(endpoint, "ejected_until", now);
+  if (word == text(endpoint, "operator")) out += until(endpoint, "operator_until", now);
+  out += "\n";
+  const std::string check = last_check(endpoint, now);
+  if (!check.empty()) out += concat({"      check: ", check, "\n"});
+  const double in_flight = number(endpoint, "in_flight").value_or(0),
+               tunnels = number(endpoint, "tunnels").value_or(0);
+  if (in_flight > 0 || tunnels > 0) {
+    out += concat({"      ", whole(in_flight), " in flight, ", whole(tunnels), " tunnels\n"});
+  }
+  return out;
+}
+
+std::string tier_text(const json::value& tier, Wall now) {
+  const json::array& endpoints = list(tier, "endpoints");
+  std::string out = flag(tier, "active") ? "  > " : "    ";
+  out += text(tier, "name");
+  if (const auto available = number(tier, "available")) {
+    out += concat({" ", whole(*available), "/", std::to_string(endpoints.size()), " available"});
+  }
+  if (flag(tier, "active")) out += ", serving";
+  if (flag(tier, "panic")) out += ", panic: all are used";
+  out += "\n";
+  for (const json::value& endpoint : endpoints) out += endpoint_text(endpoint, now);
+  return out;
+}
+
+}  // namespace
+
+std::string printable(std::string_view from) {
+  std::string out(from);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(out[i]);
+    // C1 controls in UTF-8 are 0xC2 0x80 to 0xC2 0x9F.
+    const bool c1 = byte >= 0x80 && byte <= 0x9f && i > 0 && static_cast<unsigned char>(from[i - 1]) == 0xc2;
+    if (byte < 0x20 || byte == 0x7f) out[i] = '?';
+    if (c1) out[i - 1] = out[i] = '?';
+  }
+  return out;
+}
+
+std::string pool_text(const json::value& pool, Wall now) {
+  std::string out = concat({"pool ", text(pool, "name")});
+  if (const auto epoch = number(pool, "epoch")) out += concat({" (epoch ", whole(*epoch), ")"});
+  out += "\n";
+  const std::string active = text(pool, "active"), reason = text(pool, "active_reason");
+  if (!active.empty()) out += concat({"  ", active, " serves", since(pool, "active_since", now), "\n"});
+  if (!reason.empty()) out += concat({"  because: ", reason, "\n"});
+  if (flag(pool, "maintenance"))
+    out += concat({"  MAINTENANCE", until(pool, "maintenance_until", now), "\n"});
+  if (flag(pool, "held")) out += concat({"  held", until(pool, "held_until", now), "\n"});
+  if (const auto at = time_of(pool, "failback_at")) {
+    out += concat({"  failback at ", clock_of(*at, now), " (in ", length_of(*at - now), ")\n"});
+  }
+  for (const json::value& tier : list(pool, "tiers")) out += tier_text(tier, now);
+  return out;
+}
+
+std::string status_text(const json::value& status, Wall now) {
+  const std::string state = text(status, "state");
+  std::string out = state.empty() ? "" : concat({"[", state, "] "});
+  out += concat({text(status, "sentence"), "\n"});
+  for (const json::value& pool : list(status, "pools")) out += concat({"\n", pool_text(pool, now)});
+  const json::array& listeners = list(status, "listeners");
+  if (!listeners.empty()) out += "\n";
+  for (const json::value& listener : listeners) {
+    out += concat({"listen ", text(listener, "name"), " ", text(listener, "address"),
+                   flag(listener, "tls") ? " tls\n" : "\n"});
+  }
+  if (const auto* process = get(status, "process")) {
+    out += concat({"understudy ", text(*process, "version")});
+    if (const auto pid = number(*process, "pid")) out += concat({", pid ", whole(*pid)});
+    if (const auto at = time_of(*process, "started_at")) out += concat({", up ", length_of(now - *at)});
+    out += "\n";
+  }
+  return out;
+}
+
+std::string events_text(const json::value& events) {
+  std::string out;
+  for (const json::value& event : list(events, "events")) {
+    const std::string at = text(event, "at");
+    out += concat({at.substr(0, 19), at.size() > 19 ? "Z " : " ", text(event, "kind")});
+    std::string where;
+    for (const char* key : {"pool", "tier", "endpoint"}) {
+      const std::string part = text(event, key);
+      if (!part.empty()) where += (where.empty() ? "" : "/") + part;
+    }
+    if (!where.empty()) out += concat({" ", where});
+    if (const std::string reason = text(event, "reason"); !reason.empty()) out += concat({": ", reason});
+    out += "\n";
+  }
+  return out;
+}
+
+}  // namespace understudy::admin
