@@ -115,6 +115,7 @@ struct EndpointView {
   bool draining = false;             // sticky and existing work only
   bool disabled = false;             // close tunnels and idle connections
   bool unhealthy = false;            // marked by checks or ejected: a waiting repeatable request may leave it
+  bool dead = false;                 // marked unhealthy by its checks: its tunnels are ended
   double weight = 1;                 // configured × slow start; > 0
   std::shared_ptr<SharedLoad> load;
 };
@@ -133,6 +134,7 @@ struct PoolView {
   std::vector<TierView> tiers;
   std::uint32_t active = 0;              // designated tier
   std::uint64_t epoch = 0;
+  bool settling = false;                 // some endpoint still waits for its first verdict (start policy)
   bool maintenance = false;              // answer 503 with a page
   config::Duration maintenance_left{0};  // for Retry-After; 0 unknown
 };

@@ -1,0 +1,156 @@
+// One request's life as a pure state machine: phase, attempts, deadlines, retries, causes. It holds no bytes, asks no clock
+// and touches no socket: the driver tells it what happened and does what it answers.
+//
+//             head                     connected                sent               response_head
+//   (start) ───────► picking ─► dialing ───────► uploading ───────────► awaiting ─────────────────► streaming ─► finished
+//                      ▲  │ no endpoint            │ failed, lost, late     │ (also from uploading)      │ cut, late
+//                      │  └► waiting (a decision may come) ──► answer 503   │                            └► finish(close)
+//                      └───────────── retry, if law 2 and the budget allow ◄┘
+//
+// Law 2 in one place: `may_repeat()`.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+#include "health/types.hpp"
+#include "proxy/http/message.hpp"
+
+namespace understudy::exchange {
+
+using TimePoint = health::TimePoint;
+using Duration = config::Duration;
+using health::Cause;
+
+// How an exchange ended, from which status, log term and metric follow.
+enum class End : std::uint8_t {
+  none, ok, client_gone, client_timeout, upstream_refused, upstream_connect_timeout, upstream_header_timeout,
+  upstream_body_timeout, upstream_reset, upstream_bad_response, upstream_cut, upstream_own_error, request_timeout,
+  no_endpoint, maintenance, limit_body, client_error
+};
+// Status of our own answer for this end (499 for a client that left: logged, never sent).
+std::uint16_t status_of(End end);
+End end_of(Cause cause);
+
+struct Policy {
+  Duration connect_timeout{1'000};
+  Duration response_timeout{30'000};
+  Duration idle_body_timeout{60'000};
+  std::optional<Duration> try_timeout;        // repeatable requests only
+  std::optional<Duration> request_timeout;
+  std::uint32_t max_retries = 3;
+  bool retry_on_5xx = false;                  // 502, 503, 504 of repeatable requests
+  Duration wait_for_endpoint{1'000};          // how long a request may wait for a tier that can take it
+};
+
+enum class EventKind : std::uint8_t {
+  head,                // request head understood; `flag`: idempotent (or allowed by key)
+  not_replayable,      // body outgrew what is kept for replay
+  no_endpoint,         // picking found none; `flag`: waiting may help (a move of tiers is possible)
+  maintenance,         // the pool is in maintenance
+  budget_empty,        // a retry was refused by the budget
+  dialing,             // an attempt began on a new connection
+  connected,           // or borrowed from the pool; `flag`: reused
+  dial_failed,         // cause; no byte was sent
+  first_byte_sent,     // the socket took a byte of the request
+  sent,                // request complete upstream
+  response_head,       // final head, status
+  response_progress,   // body bytes came
+  response_end,        // body complete
+  attempt_failed,      // cause, after connecting
+  endpoint_lost,       // the endpoint of an attempt without a head was marked unhealthy
+  moved,               // a new snapshot came: a waiting request asks again at once
+  downstream_started,  // a byte of the final answer went to the client
+  downstream_gone,     // client left
+  downstream_late,     // client's body or reading stalled
+  downstream_bad,      // client's body is malformed or too large; `end` says which
+  deadline             // time for next_deadline()
+};
+struct Event {
+  EventKind kind{};
+  Cause cause = Cause::none;
+  std::uint16_t status = 0;
+  bool flag = false;
+  End end = End::none;
+};
+
+enum class ActionKind : std::uint8_t {
+  pick,     // choose an endpoint not tried yet and start an attempt; `token`: only if the retry budget grants one
+  drop,     // give up the current attempt: close its connection
+  report,   // tell the endpoint's counters how the current attempt ended (cause; none: success)
+  forward,  // pass the answer on
+  answer,   // our own answer with status_of(end)
+  finish    // over: `recycle` tells whether the client's connection may live on
+};
+struct Action {
+  ActionKind kind{};
+  Cause cause = Cause::none;
+  End end = End::none;
+  bool token = false;
+  bool recycle = false;
+};
+
+// At most four actions follow from one event, in order.
+class Actions {
+public:
+  const Action* begin() const { return list_.data(); }
+  const Action* end() const { return list_.data() + size_; }
+  bool empty() const { return size_ == 0; }
+  void push(Action action) { list_[size_++] = action; }
+
+private:
+  std::array<Action, 4> list_{};
+  std::uint8_t size_ = 0;
+};
+
+enum class Phase : std::uint8_t { start, picking, waiting, dialing, uploading, awaiting, streaming, finished };
+
+class State {
+public:
+  explicit State(const Policy& policy, TimePoint now);
+
+  Actions on(const Event& event, TimePoint now);
+  std::optional<TimePoint> next_deadline() const;
+
+  Phase phase() const { return phase_; }
+  std::uint32_t attempts() const { return attempts_; }
+  End end() const { return end_; }
+  TimePoint started_at() const { return started_; }
+  // Times of the last attempt, for the log and for latency samples.
+  std::optional<Duration> connect_time() const;
+  std::optional<std::chrono::nanoseconds> first_byte_time() const;
+  std::optional<TimePoint> sent_at() const { return sent_; }
+  bool byte_sent() const { return byte_sent_; }
+  // True while a body must be kept for another attempt.
+  bool wants_replay() const { return replayable_ && phase_ < Phase::streaming; }
+  // Law 2: may this request, as it stands, be sent again?
+  bool may_repeat() const;
+
+private:
+  Actions retry_or(Cause cause, bool free_of_charge, TimePoint now);
+  Actions give_up(End end);
+  Actions on_deadline(TimePoint now);
+  Actions on_attempt_end(Cause cause, bool report, TimePoint now);
+  void begin_attempt(TimePoint now);
+
+  Policy policy_;
+  TimePoint started_;
+  Phase phase_ = Phase::start;
+  End end_ = End::none;
+  End last_failure_ = End::none;        // what the previous attempts died of; answered when nothing is left to try
+  std::uint32_t attempts_ = 0;
+  bool idempotent_ = false;
+  bool replayable_ = true;
+  bool byte_sent_ = false;              // in the current attempt
+  bool started_downstream_ = false;
+  bool reused_ = false;
+  std::optional<TimePoint> waiting_since_;
+  std::uint32_t asked_ = 0;             // times it asked again while waiting
+  TimePoint attempt_began_{};
+  std::optional<TimePoint> connected_, sent_, first_byte_;
+  TimePoint progress_{};
+};
+
+}  // namespace understudy::exchange

@@ -1,0 +1,35 @@
+// Accepts from one listening socket for one worker. The socket belongs to the server and is never closed here.
+#pragma once
+
+#include <string>
+
+#include "proxy/net/reactor.hpp"
+
+namespace understudy::net {
+
+class Worker;
+
+class Acceptor final : public Pollable, public Timer {
+public:
+  Acceptor(Worker& worker, std::string name, int fd, bool tcp) : worker_(worker), name_(std::move(name)), fd_(fd), tcp_(tcp) {}
+  bool start();
+  // Takes what is queued, then listens no more.
+  void stop();
+  const std::string& name() const { return name_; }
+  // Up to 64 connections; false when the queue is empty.
+  bool accept_some();
+
+private:
+  void on_events(std::uint32_t) override { accept_some(); }
+  void on_timer(TimePoint now) override;
+  void pause();
+
+  Worker& worker_;
+  std::string name_;
+  int fd_;
+  bool tcp_;
+  bool listening_ = false;
+  bool paused_ = false;
+};
+
+}  // namespace understudy::net

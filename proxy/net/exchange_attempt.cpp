@@ -1,0 +1,235 @@
+// Attempts: picking an endpoint, borrowing or dialling, and what follows when one ends.
+#include <algorithm>
+
+#include "proxy/net/exchange_driver.hpp"
+#include "proxy/net/exchange_words.hpp"
+
+namespace understudy::net {
+
+using exchange::Action;
+using exchange::ActionKind;
+using exchange::End;
+using exchange::Event;
+using exchange::EventKind;
+using health::Cause;
+
+void Exchange::perform(const exchange::Actions& actions, TimePoint now) {
+  for (const Action& action : actions) {
+    switch (action.kind) {
+      case ActionKind::pick: pick(action.token, now); break;
+      case ActionKind::drop: drop_attempt(); break;
+      case ActionKind::report: report(action.cause); break;
+      case ActionKind::forward: break;  // the caller holds the head and goes on
+      case ActionKind::answer:
+        drop_attempt();
+        answer_end(action.end);
+        break;
+      case ActionKind::finish: end_exchange(action.end, action.recycle, now); break;
+    }
+  }
+}
+
+void Exchange::pick(bool needs_token, TimePoint now) {
+  if (needs_token && !worker_.take_retry_token(plan_->plan(), pool_index_)) {
+    plan_->counters().pools[pool_index_]->retries_refused.add();
+    perform(state_.on({EventKind::budget_empty, Cause::none, 0, false, End::none}, now), now);
+    return;
+  }
+  PickRequest request;
+  request.pool = pool_index_;
+  request.plan = &plan_->plan();
+  request.safe = http::is_safe(method_) && !websocket_;
+  request.hash = hash_;
+  request.sticky = sticky_;
+  request.excluded = {tried_.data(), tried_count_};
+  Picked picked = worker_.pick(request);
+  if (picked.endpoint == nullptr && !picked.maintenance && tried_count_ > 0) {
+    // Distinct endpoints first; when all were tried, any available one again.
+    request.excluded = {};
+    picked = worker_.pick(request);
+  }
+  auto& counters = *plan_->counters().pools[pool_index_];
+  if (picked.maintenance) {
+    retry_after_ = picked.retry_after;
+    perform(state_.on({EventKind::maintenance, Cause::none, 0, false, End::none}, now), now);
+    return;
+  }
+  if (picked.endpoint == nullptr) {
+    const auto actions = state_.on({EventKind::no_endpoint, Cause::none, 0, picked.may_wait, End::none}, now);
+    if (state_.phase() == exchange::Phase::waiting) {
+      if (!AwaitHook::linked()) worker_.wait_for_endpoint(*this);
+    } else {
+      counters.unavailable.add();
+    }
+    perform(actions, now);
+    return;
+  }
+  if (AwaitHook::linked() && state_.attempts() == 0) {
+    AwaitHook::unlink();
+    worker_.stopped_waiting();
+  }
+  if (state_.attempts() > 0) counters.retries.add();
+  if (picked.fallthrough) counters.fallthrough.add();
+  start_attempt(std::move(picked), now);
+}
+
+void Exchange::start_attempt(Picked picked, TimePoint now) {
+  attempt_ = Attempt{};
+  attempt_.snapshot = std::move(picked.snapshot);
+  attempt_.endpoint = picked.endpoint;
+  attempt_.slot = picked.endpoint->id.slot;
+  attempt_.tier = picked.tier;
+  last_snapshot_ = attempt_.snapshot;
+  last_endpoint_ = attempt_.endpoint;
+  last_tier_ = picked.tier;
+  last_epoch_ = picked.epoch;
+  if (tried_count_ < tried_.size()) tried_[tried_count_++] = picked.endpoint->id;
+  attempt_.endpoint->load->in_flight.fetch_add(1, std::memory_order_relaxed);
+  worker_.endpoint(attempt_.slot).requests.add();
+  up_.rewind();
+
+  // A request that must not be repeated gets a connection that was looked at just now.
+  const bool careful = !http::is_idempotent(method_);
+  if (Ref<UpstreamConnection> idle = worker_.borrow(attempt_.endpoint->id, careful)) {
+    attempt_.connection = std::move(idle);
+    attempt_.connection->borrow(this);
+    plan_->counters().pools[pool_index_]->connections_reused.add();
+    attempt_connected(true, now);
+    return;
+  }
+  perform(state_.on({EventKind::dialing, Cause::none, 0, false, End::none}, now), now);
+  attempt_.connection = make_ref<UpstreamConnection>(worker_, attempt_.endpoint->id);
+  const PoolPlan& pool = plan_->plan().pools[pool_index_];
+  const Cause failed = attempt_.connection->dial(attempt_.endpoint->address, pool.tls, attempt_.endpoint->server_name, this);
+  if (failed != Cause::none) {
+    perform(state_.on({EventKind::dial_failed, failed, 0, false, End::none}, now), now);
+    return;
+  }
+  requester_.wake();  // a Unix socket is connected at once
+}
+
+void Exchange::attempt_connected(bool reused, TimePoint now) {
+  perform(state_.on({EventKind::connected, Cause::none, 0, reused, End::none}, now), now);
+  if (!reused) {
+    auto& counters = *plan_->counters().pools[pool_index_];
+    counters.connections_opened.add();
+    if (const auto took = state_.connect_time()) counters.connect.record(*took);
+  }
+  ++attempt_.connection->requests;
+  attempt_.head_written = false;
+  upload(now);
+}
+
+// Ends the attempt without a word to the endpoint's counters.
+void Exchange::drop_attempt() {
+  if (attempt_.awaiting) {
+    attempt_.awaiting = false;
+    worker_.attempt_answered(*this, attempt_.slot);
+  }
+  if (attempt_.endpoint) attempt_.endpoint->load->in_flight.fetch_sub(1, std::memory_order_relaxed);
+  attempt_.endpoint = nullptr;
+  if (attempt_.connection) {
+    attempt_.connection->close();
+    attempt_.connection.reset();
+  }
+  attempt_.head.clear();
+  attempt_.snapshot.reset();
+}
+
+void Exchange::report(Cause cause) {
+  if (attempt_.endpoint) worker_.outcome(*attempt_.endpoint, cause);
+}
+
+// State says it is over. What is still in down_ goes out first.
+void Exchange::end_exchange(End end, bool recycle, TimePoint now) {
+  if (end != End::ok) term_ = term_of(end);
+  if (!recycle) {
+    // Cut: the client must see that the answer is not whole.
+    if (attempt_.endpoint && end == End::client_gone) worker_.endpoint(attempt_.slot).abandoned.add();
+    drop_attempt();
+    keep_alive_ = false;
+    cut_ = true;
+    response_done_ = true;
+    finished_ = true;
+    if (end == End::client_gone) status_ = status_ != 0 ? status_ : 499;
+    finish_record(term_);
+    return;
+  }
+  response_done_ = true;
+  (void)now;
+}
+
+void Exchange::upstream_failed(Cause cause, TimePoint now) {
+  if (websocket_ && cause == Cause::http_timeout) cause = Cause::ws_timeout;
+  perform(state_.on({EventKind::attempt_failed, cause, 0, false, End::none}, now), now);
+}
+
+void Exchange::on_snapshot(TimePoint now) {
+  perform(state_.on({EventKind::moved, Cause::none, 0, false, End::none}, now), now);
+  requester_.wake();
+}
+
+void Exchange::on_endpoint_lost(TimePoint now) {
+  perform(state_.on({EventKind::endpoint_lost, Cause::none, 0, false, End::none}, now), now);
+  requester_.wake();
+}
+
+void Exchange::abandon(TimePoint now) {
+  if (finished_) return;
+  perform(state_.on({EventKind::downstream_gone, Cause::none, 0, false, End::none}, now), now);
+  if (!finished_) {
+    // The state was over already: the answer was being flushed when the client left.
+    finished_ = true;
+    keep_alive_ = false;
+    cut_ = true;
+    finish_record(term_ == observe::Term::ok ? observe::Term::client_abort : term_);
+  }
+}
+
+std::optional<TimePoint> Exchange::next_deadline() const {
+  if (finished_) return std::nullopt;
+  std::optional<TimePoint> deadline = state_.next_deadline();
+  const auto earlier = [&deadline](TimePoint t) { deadline = deadline ? std::min(*deadline, t) : t; };
+  // The client's side: uploading too slowly, or not reading.
+  if (!body_done_ && up_.unsent() < kReadSize && state_.phase() != exchange::Phase::finished) {
+    earlier(upload_progress_ + limits_->body_timeout);
+    if (limits_->min_rate > 0) {
+      const auto allowed = std::chrono::milliseconds(5'000 + body_in_ * 1000 / limits_->min_rate);
+      earlier(state_.started_at() + allowed + upload_paused_);
+    }
+  }
+  if (!down_.drained() || !down_head_.empty() || requester_.output_pending()) {
+    earlier(download_progress_ + limits_->write_timeout);
+  }
+  return deadline;
+}
+
+void Exchange::on_deadline(TimePoint now) {
+  if (finished_) return;
+  auto& listener = *plan_->counters().listeners[requester_.facts().listener];
+  const bool output_waits = !down_.drained() || !down_head_.empty() || requester_.output_pending();
+  if (output_waits && now >= download_progress_ + limits_->write_timeout) {
+    listener.limit_hits.add(observe::Limit::write_timeout);
+    term_ = observe::Term::client_timeout;
+    abandon(now);
+    return;
+  }
+  if (output_waits && state_.phase() == exchange::Phase::streaming) {
+    // The endpoint waits for the client, not the other way round.
+    state_.on({EventKind::response_progress, Cause::none, 0, false, End::none}, now);
+  }
+  if (!body_done_ && up_.unsent() < kReadSize && state_.phase() != exchange::Phase::finished) {
+    const bool stalled = now >= upload_progress_ + limits_->body_timeout;
+    const bool slow = limits_->min_rate > 0 &&
+                      now >= state_.started_at() + std::chrono::milliseconds(5'000 + body_in_ * 1000 / limits_->min_rate) +
+                                 upload_paused_;
+    if (stalled || slow) {
+      listener.limit_hits.add(stalled ? observe::Limit::body_timeout : observe::Limit::min_rate);
+      perform(state_.on({EventKind::downstream_late, Cause::none, 0, false, End::none}, now), now);
+      return;
+    }
+  }
+  perform(state_.on({EventKind::deadline, Cause::none, 0, false, End::none}, now), now);
+}
+
+}  // namespace understudy::net

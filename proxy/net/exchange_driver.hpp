@@ -1,0 +1,163 @@
+// Drives one exchange: owns its pipes, head copy and attempt, and does what exchange::State says. It keeps no phase of its
+// own. Lives inside its requester, which calls step() once per turn; it never calls up but by wake().
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "proxy/exchange/state.hpp"
+#include "proxy/http/writer.hpp"
+#include "proxy/net/requester.hpp"
+#include "proxy/net/worker.hpp"
+
+namespace understudy::net {
+
+class Exchange final : public UpstreamUser, public AwaitHook {
+public:
+  // `head` stands in worker.scratch().request; `bytes` are the head's bytes, copied here.
+  Exchange(Worker& worker, Requester& requester, std::string_view bytes, const SnapshotRef& snapshot);
+  ~Exchange();
+  // From a per-thread free list: no allocation per request in the steady state.
+  static void* operator new(std::size_t size);
+  static void operator delete(void* memory) noexcept;
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  // Routes and begins. Call once, right after the constructor.
+  void begin(TimePoint now);
+  // Moves what can move. True if anything did.
+  bool step(TimePoint now);
+  // The answer has been sent as far as it ever will be.
+  bool finished() const { return finished_; }
+  // After finished(): may the client's connection be used again? False also for answers that said close.
+  bool keep_alive() const { return keep_alive_; }
+  bool request_complete() const { return body_done_; }
+  bool upgraded() const { return upgraded_; }
+  // The answer broke off: the client must see an error, not an end.
+  bool cut() const { return cut_; }
+  std::optional<TimePoint> next_deadline() const;
+  void on_deadline(TimePoint now);
+  // The connection under it is going away.
+  void abandon(TimePoint now);
+  void begin_draining() { close_after_ = true; }
+
+  // Called by the worker when a new snapshot came.
+  void on_snapshot(TimePoint now);
+  void on_endpoint_lost(TimePoint now);
+  std::uint32_t awaiting_slot() const { return attempt_.slot; }
+  TimePoint awaiting_since() const { return attempt_.sent_at; }
+  const config::Limits& limits() const { return *limits_; }
+
+private:
+  struct Attempt {
+    Ref<UpstreamConnection> connection;
+    SnapshotRef snapshot;                         // keeps `endpoint` alive
+    const health::EndpointView* endpoint = nullptr;
+    std::uint32_t slot = 0;
+    std::uint32_t tier = 0;
+    HeadOut head;
+    bool head_written = false;
+    bool upload_broken = false;
+    bool sent = false;
+    bool awaiting = false;
+    TimePoint sent_at{};
+    http::BodyDecoder body;
+    bool body_done = false;
+    bool keep_alive = false;
+    std::uint32_t informational = 0;
+  };
+
+  void on_upstream_io() override { requester_.wake(); }
+
+  // exchange_begin.cpp: routing, limits, local answers
+  const http::RequestHead& head();
+  const char* base() const { return large_head_ ? large_head_.get() : small_head_.data(); }
+  void answer(const http::OwnAnswer& own, observe::Term term);
+  void answer_end(exchange::End end);
+  void refuse(http::ParseError error);
+  bool route_request();
+  void read_cookies();
+  http::RequestRewrite rewrite();
+
+  // exchange_attempt.cpp: picking, dialling, ending attempts
+  void perform(const exchange::Actions& actions, TimePoint now);
+  void pick(bool needs_token, TimePoint now);
+  void start_attempt(Picked picked, TimePoint now);
+  void attempt_connected(bool reused, TimePoint now);
+  void drop_attempt();
+  void report(health::Cause cause);
+  void end_exchange(exchange::End end, bool recycle, TimePoint now);
+
+  // exchange_upload.cpp / exchange_download.cpp
+  bool upload(TimePoint now);
+  bool write_request_head();
+  bool download(TimePoint now);
+  bool read_response_head(TimePoint now);
+  bool on_final_head(TimePoint now);
+  bool upgrade(const http::ResponseHead& response, TimePoint now);
+  void forward_informational(const http::ResponseHead& response);
+  void write_response_head(const http::ResponseHead& response);
+  bool read_response_body(TimePoint now);
+  bool flush_down(TimePoint now);
+  void upstream_failed(health::Cause cause, TimePoint now);
+  void response_complete(TimePoint now);
+
+  // exchange_log.cpp
+  void finish_record(observe::Term term);
+  void fill_record(observe::AccessRecord& record, observe::Term term);
+
+  Worker& worker_;
+  Requester& requester_;
+  SnapshotRef plan_;                              // the exchange's own: route and policy stay
+  const config::Limits* limits_;
+  const config::RouteConfig* route_ = nullptr;
+  const config::PoolConfig* pool_ = nullptr;
+  std::uint32_t route_index_ = 0;
+  std::uint32_t pool_index_ = 0;
+  exchange::State state_;
+  Attempt attempt_;
+  Pipe up_, down_;
+  HeadOut down_head_;
+  std::array<char, 1024> small_head_;             // copy of the request head's bytes: no block is held while waiting
+  std::unique_ptr<char[]> large_head_;
+  std::uint32_t head_size_ = 0;
+  http::Method method_ = http::Method::other;
+  std::array<health::EndpointId, 8> tried_{};
+  std::uint32_t tried_count_ = 0;
+  std::uint64_t hash_ = 0;
+  std::optional<std::uint64_t> sticky_;
+  std::array<char, 36> request_id_{};
+  std::uint8_t request_id_size_ = 0;
+  std::array<char, 55> traceparent_{};
+  TimePoint upload_progress_{}, download_progress_{};
+  std::chrono::nanoseconds upload_paused_{0}, download_wait_{0};
+  std::uint64_t body_in_ = 0, wire_in_ = 0, bytes_out_ = 0, body_out_ = 0;
+  std::uint16_t status_ = 0;
+  std::uint8_t minor_ = 1;
+  http::Framing down_framing_ = http::Framing::none;
+  std::uint32_t retry_after_ = 0;
+  bool body_done_ = false;          // request body read whole
+  bool chunked_up_ = false;
+  bool expect_continue_ = false;    // the client waits for our 100
+  bool websocket_ = false;
+  bool keep_alive_ = true;
+  bool close_after_ = false;        // answer says Connection: close
+  bool first_chunk_down_ = true;
+  bool response_done_ = false;      // nothing more will be put into down_
+  bool finished_ = false;
+  bool upgraded_ = false;
+  bool cut_ = false;
+  bool logged_ = false;
+  std::int64_t started_unix_us_ = 0;
+  observe::Term term_ = observe::Term::ok;
+  // The endpoint that answered (or was tried last), for the log; `last_snapshot_` keeps it alive.
+  SnapshotRef last_snapshot_;
+  const health::EndpointView* last_endpoint_ = nullptr;
+  std::uint32_t last_tier_ = 0;
+  std::uint64_t last_epoch_ = 0;
+};
+
+}  // namespace understudy::net

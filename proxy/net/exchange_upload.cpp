@@ -1,0 +1,126 @@
+// The client's way to the endpoint.
+#include "proxy/net/exchange_driver.hpp"
+
+namespace understudy::net {
+
+using exchange::End;
+using exchange::EventKind;
+using exchange::Phase;
+using health::Cause;
+
+namespace {
+constexpr std::size_t kReplayBytes = 64 * 1024;   // bodies up to this are kept for another attempt
+}
+
+bool Exchange::step(TimePoint now) {
+  bool progress = false;
+  if (finished_) return false;
+  if (attempt_.connection && state_.phase() == Phase::dialing) {
+    Cause cause = Cause::none;
+    std::string why;
+    const auto state = attempt_.connection->advance(cause, why);
+    if (state == UpstreamConnection::State::closed) {
+      perform(state_.on({EventKind::dial_failed, cause, 0, false, End::none}, now), now);
+      return true;
+    }
+    if (state == UpstreamConnection::State::open) {
+      attempt_connected(false, now);
+      progress = true;
+    }
+  }
+  progress |= upload(now);
+  progress |= download(now);
+  progress |= flush_down(now);
+  return progress && !finished_;
+}
+
+bool Exchange::write_request_head() {
+  http::Out out{worker_.scratch().out.data(), worker_.scratch().out.size(), 0, false};
+  const http::RequestHead& request = head();
+  if (!http::write_request(out, request, base(), rewrite())) return false;
+  attempt_.head.pending = out.view();
+  attempt_.head_written = true;
+  return true;
+}
+
+bool Exchange::upload(TimePoint now) {
+  if (finished_ || response_done_) return false;
+  bool progress = false;
+  const bool connected = attempt_.connection && attempt_.connection->state() == UpstreamConnection::State::open &&
+                         (state_.phase() == Phase::uploading || state_.phase() == Phase::awaiting ||
+                          state_.phase() == Phase::streaming);
+
+  if (!body_done_ && connected && expect_continue_ && state_.phase() == Phase::uploading) {
+    expect_continue_ = false;
+    requester_.send_continue();
+  }
+  // Read on while there is room. What was sent is released once it is too much to be kept for another attempt.
+  if (!body_done_ && !expect_continue_ && up_.unsent() < kReadSize) {
+    if (up_.retains() && state_.byte_sent() && (up_.held() >= kReplayBytes || up_.full() || !state_.wants_replay())) {
+      up_.retain(false);
+      state_.on({EventKind::not_replayable, Cause::none, 0, false, End::none}, now);
+    }
+    if (!up_.full() && (!up_.retains() || up_.held() < kReplayBytes)) {
+      const BodyResult body = requester_.read_body(up_, chunked_up_, kReadSize, false);
+      body_in_ += body.bytes;
+      if (body.wire > 0) {
+        upload_progress_ = now;
+        progress = true;
+      }
+      switch (body.status) {
+        case BodyStatus::more: break;
+        case BodyStatus::done:
+          body_done_ = true;
+          progress = true;
+          break;
+        case BodyStatus::bad:
+          worker_.counters().request_errors[observe::WorkerCounters::index_of(body.error)].add();
+          perform(state_.on({EventKind::downstream_bad, Cause::none, 0, false,
+                             body.error == http::ParseError::body_too_large ? End::limit_body : End::client_error},
+                            now),
+                  now);
+          return true;
+        case BodyStatus::gone:
+          perform(state_.on({EventKind::downstream_gone, Cause::none, 0, false, End::none}, now), now);
+          return true;
+      }
+    }
+  }
+  if (body_done_ && !finished_ && state_.phase() != Phase::finished && requester_.departed()) {
+    perform(state_.on({EventKind::downstream_gone, Cause::none, 0, false, End::none}, now), now);
+    return true;
+  }
+  if (!connected || attempt_.upload_broken || attempt_.sent) return progress;
+
+  if (!attempt_.head_written && !write_request_head()) {
+    // Cannot happen within the configured limits; an honest answer all the same.
+    upstream_failed(Cause::own_error, now);
+    return true;
+  }
+  std::uint64_t sent = 0;
+  const IoResult result = send_all(attempt_.connection->stream(), attempt_.head, up_, sent);
+  attempt_.head.secure(worker_.blocks());
+  if (sent > 0) {
+    progress = true;
+    worker_.endpoint(attempt_.slot).bytes_out.add(sent);
+    state_.on({EventKind::first_byte_sent, Cause::none, 0, false, End::none}, now);
+  }
+  if (result.status == Io::error || result.status == Io::eof) {
+    // The endpoint closed its ear; it may have answered before. Reading decides.
+    attempt_.upload_broken = true;
+    return true;
+  }
+  if (body_done_ && attempt_.head.empty() && up_.drained() && !attempt_.connection->stream().pending_output()) {
+    attempt_.sent = true;
+    attempt_.sent_at = worker_.reactor().now();
+    state_.on({EventKind::sent, Cause::none, 0, false, End::none}, attempt_.sent_at);
+    if (state_.phase() == Phase::awaiting) {
+      attempt_.awaiting = true;
+      worker_.attempt_sent(*this, attempt_.slot);
+    }
+    progress = true;
+  }
+  return progress;
+}
+
+}  // namespace understudy::net

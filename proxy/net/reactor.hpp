@@ -1,0 +1,92 @@
+// A worker's event loop: one edge-triggered epoll set, one wheel, one mailbox. Nothing else runs on the thread.
+//
+// The request path registers with epoll directly rather than through an Asio context: one epoll_wait per batch, no handler
+// objects, and FIN is seen while waiting (RDHUP) for free. Everything off the request path (probes, admin, timers of the control
+// thread) lives on the control thread's io_context.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+#include "proxy/net/object.hpp"
+#include "proxy/net/wheel.hpp"
+
+namespace understudy::net {
+
+// Something with a descriptor in the epoll set. Kept alive until the batch that closed it has ended, so that a stale event
+// can never reach freed memory.
+class Pollable : public Object {
+public:
+  virtual void on_events(std::uint32_t events) = 0;
+};
+
+struct ReadyHook : ListHook {};
+// Work to be done before the loop waits again. An object is marked by whoever touched what it owns.
+class Ready : public ReadyHook {
+public:
+  virtual ~Ready() = default;
+  virtual void on_ready() = 0;
+};
+
+class Reactor {
+public:
+  Reactor();            // throws std::system_error
+  ~Reactor();
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
+  // Registers and keeps a reference until remove(). Returns 0 or errno.
+  int add(int fd, Pollable& object, std::uint32_t events);
+  int modify(int fd, Pollable& object, std::uint32_t events);
+  void remove(int fd, Pollable& object);   // before closing fd
+
+  void mark_ready(Ready& item) {
+    if (!item.linked()) ready_.push_back(item);
+  }
+  // Any thread. Runs on the worker's thread, in order. Unbounded in principle: only the control thread posts, once per event.
+  void post(std::function<void()> work);
+  // Own thread. Returns after stop().
+  void run();
+  void stop() { stopped_ = true; }
+
+  Wheel& wheel() { return wheel_; }
+  // Time at the beginning of this turn; good enough for deadlines.
+  TimePoint now() const { return now_; }
+  // Reads the clock (heads parsed, requests sent, first bytes: four times per request).
+  TimePoint fresh() { return now_ = std::chrono::steady_clock::now(); }
+  // When the loop last came round, for the watchdog; any thread.
+  TimePoint last_turn() const {
+    return TimePoint(TimePoint::duration(last_turn_.load(std::memory_order_relaxed)));
+  }
+  std::uint64_t exceptions() const { return exceptions_.load(std::memory_order_relaxed); }
+  // The object whose handler threw is told to close; set by the worker.
+  std::function<void(const char* what)> on_exception;
+
+private:
+  void turn();
+  template <typename F>
+  void guarded(F&& f);
+  void run_ready();
+  void run_mail();
+
+  int epoll_ = -1;
+  Wheel wheel_;
+  TimePoint now_;
+  bool stopped_ = false;
+  List<Ready, ReadyHook> ready_;
+  std::vector<Pollable*> graveyard_;   // released at the end of the batch
+  std::atomic<TimePoint::rep> last_turn_{0};
+  std::atomic<std::uint64_t> exceptions_{0};
+  std::mutex mail_mutex_;
+  std::vector<std::function<void()>> mail_;
+  int wake_fd_ = -1;
+  std::atomic<bool> mail_pending_{false};
+};
+
+}  // namespace understudy::net

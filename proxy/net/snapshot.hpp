@@ -1,0 +1,105 @@
+// What a worker serves by: one immutable snapshot of configuration (Plan) and health (View). The control thread builds it and
+// posts it to every worker; a worker holds ONE shared_ptr in a locally counted handle, and exchanges count locally.
+// Tunnels and idle connections hold none.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "config/model.hpp"
+#include "health/types.hpp"
+#include "proxy/exchange/state.hpp"
+#include "proxy/limit/retry_budget.hpp"
+#include "proxy/net/object.hpp"
+#include "proxy/net/tls.hpp"
+#include "proxy/observe/counters.hpp"
+#include "proxy/route/route_table.hpp"
+
+namespace understudy::net {
+
+// A pool's retry budget, shared by the workers. Taken only when something is retried and when deposits are handed in
+// (every 64 requests), never per request.
+class SharedBudget {
+public:
+  SharedBudget(double ratio, double floor) : budget_(ratio, floor) {}
+  // Deposits `first_attempts`, then takes one token if there is one.
+  bool take(std::uint64_t first_attempts, limit::TimePoint now) {
+    const std::lock_guard lock(mutex_);
+    budget_.deposit(first_attempts, now);
+    const double lent = budget_.lease(1, now);
+    const double used = lent >= 1 ? 1 : 0;
+    budget_.spent(used);
+    budget_.give_back(lent - used);
+    return used > 0;
+  }
+  void deposit(std::uint64_t first_attempts, limit::TimePoint now) {
+    const std::lock_guard lock(mutex_);
+    budget_.deposit(first_attempts, now);
+  }
+
+private:
+  std::mutex mutex_;
+  limit::RetryBudget budget_;
+};
+
+struct ListenerPlan {
+  const config::ListenerConfig* config = nullptr;   // points into Plan::config
+  std::shared_ptr<const config::Limits> limits;     // idle connections hold this and not the plan
+  std::shared_ptr<const TlsServer> tls;
+  http::HeadLimits head;
+};
+
+struct PoolPlan {
+  const config::PoolConfig* config = nullptr;
+  std::shared_ptr<const TlsClient> tls;
+  std::shared_ptr<SharedBudget> budget;             // the same object over reloads
+  exchange::Policy policy;
+};
+
+struct Plan {
+  explicit Plan(config::Config c) : config(std::move(c)), routes(config) {}
+  std::uint64_t generation = 0;
+  config::Config config;
+  route::RouteTable routes;
+  std::vector<ListenerPlan> listeners;              // same order as config.listeners
+  std::vector<PoolPlan> pools;                      // same order as config.pools
+  std::vector<int> route_pool;                      // per route: index of its pool, or -1
+  std::uint64_t hash_seed = 0;                      // process-wide, for keys that clients choose
+};
+
+struct Snapshot {
+  Snapshot() { alive().fetch_add(1, std::memory_order_relaxed); }
+  ~Snapshot() { alive().fetch_sub(1, std::memory_order_relaxed); }
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+  static std::atomic<int>& alive() {
+    static std::atomic<int> count{0};
+    return count;
+  }
+  std::uint64_t version = 0;
+  std::shared_ptr<const Plan> plan;
+  std::shared_ptr<const health::View> view;
+  std::vector<std::shared_ptr<const observe::PlanCounters>> counters;   // per worker
+};
+
+// A worker's own handle of a snapshot, counted without atomics.
+class HeldSnapshot final : public Object {
+public:
+  HeldSnapshot(std::shared_ptr<const Snapshot> snapshot, unsigned worker)
+      : snapshot_(std::move(snapshot)), counters_(snapshot_->counters[worker].get()) {}
+  const Plan& plan() const { return *snapshot_->plan; }
+  const health::View& view() const { return *snapshot_->view; }
+  const observe::PlanCounters& counters() const { return *counters_; }
+  std::uint64_t version() const { return snapshot_->version; }
+
+private:
+  std::shared_ptr<const Snapshot> snapshot_;
+  const observe::PlanCounters* counters_;
+};
+using SnapshotRef = Ref<HeldSnapshot>;
+
+}  // namespace understudy::net

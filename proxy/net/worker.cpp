@@ -1,0 +1,276 @@
+#include "proxy/net/worker.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "proxy/net/acceptor.hpp"
+#include "proxy/net/exchange_driver.hpp"
+#include "proxy/net/h1_connection.hpp"
+#include "proxy/net/socket.hpp"
+#include "proxy/net/tunnel.hpp"
+#include "proxy/net/worker_slot.hpp"
+
+namespace understudy::net {
+
+namespace {
+constexpr std::chrono::seconds kDrainIdle{1};       // idle connections may ask once more for this long
+constexpr std::size_t kGather = 512 * 1024;
+constexpr std::size_t kGatherBlocks = 512;          // 32 MiB out: gather no more than a block
+}  // namespace
+
+struct Worker::ConnectionList {
+  List<H1Connection, ConnectionHook> connections;   // oldest activity first is not kept: in order of arrival
+  List<Tunnel, TunnelHook> tunnels;
+};
+
+WorkerShared::WorkerShared(std::uint64_t hash_seed) : addresses(512, std::size_t{1} << 20, hash_seed) {}
+
+Worker::Worker(unsigned index, WorkerShared& shared, observe::AccessRing* access)
+    : index_(index),
+      shared_(shared),
+      access_(access),
+      scratch_(std::make_unique<Scratch>()),
+      random_(std::random_device{}()),
+      pending_(std::make_unique<PendingCell[]>(kMaxSlots)),
+      lists_(std::make_unique<ConnectionList>()) {
+  reactor_.on_exception = [this](const char*) {
+    counters_.exceptions.add();
+    if (serving != nullptr) {
+      H1Connection* broken = serving;
+      serving = nullptr;
+      broken->close(true);
+    }
+  };
+}
+
+Worker::~Worker() = default;
+
+void Worker::run() {
+  reactor_.run();
+  // The order of ends: acceptors, connections and tunnels (finish() closed them), upstream pools, snapshot, buffers.
+  acceptors_.clear();
+  slots_.clear();
+  snapshot_.reset();
+}
+
+// ---- snapshots -----------------------------------------------------------------------------------------------------
+
+void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
+  const std::uint64_t version = snapshot->version;
+  snapshot_ = make_ref<HeldSnapshot>(std::move(snapshot), index_);
+  const Plan& plan = snapshot_->plan();
+  const health::View& view = snapshot_->view();
+  if (plan.generation != balancer_generation_) {
+    balancer_generation_ = plan.generation;
+    balancers_.clear();
+    for (const health::PoolView& pool : view.pools) {
+      auto& tiers = balancers_.emplace_back();
+      const config::PoolConfig* config = plan.config.pool(pool.name);
+      for (std::size_t t = 0; t < pool.tiers.size(); ++t)
+        tiers.push_back(balance::make_balancer(config ? config->balance : config::BalanceKind::least_request));
+    }
+    first_attempts_.assign(plan.pools.size(), 0);
+  }
+  apply_view_changes(view);
+  applied_version_.store(version, std::memory_order_release);
+}
+
+// Endpoints that came, went or fell ill since the last view.
+void Worker::apply_view_changes(const health::View& view) {
+  std::vector<bool> present(slots_.size(), false);
+  std::vector<health::EndpointId> cut;   // tunnels to be closed
+  for (const health::PoolView& pool : view.pools) {
+    for (const health::TierView& tier : pool.tiers) {
+      for (const health::EndpointView& endpoint : tier.endpoints) {
+        if (endpoint.id.slot >= kMaxSlots) continue;
+        endpoints_.prepare(endpoint.id);
+        Slot& s = slot(endpoint.id);
+        if (endpoint.id.slot < present.size()) present[endpoint.id.slot] = true;
+        if (endpoint.unhealthy || endpoint.disabled) {
+          // What waits for a first byte may be sent elsewhere; pooled connections to it are worth nothing.
+          s.pool.close_all();
+          std::vector<Exchange*> lost;
+          s.awaiting.for_each([&lost](Exchange& exchange) { lost.push_back(&exchange); });
+          for (Exchange* exchange : lost) exchange->on_endpoint_lost(reactor_.now());
+        }
+        if (endpoint.disabled || endpoint.dead) cut.push_back(endpoint.id);
+      }
+    }
+  }
+  for (std::size_t i = 0; i < present.size(); ++i) {
+    if (present[i] || !slots_[i]) continue;
+    slots_[i]->pool.close_all();
+    cut.push_back(slots_[i]->owner);
+  }
+  if (!cut.empty()) {
+    std::sort(cut.begin(), cut.end());
+    std::vector<Ref<Tunnel>> ending;
+    lists_->tunnels.for_each([&](Tunnel& tunnel) {
+      if (std::binary_search(cut.begin(), cut.end(), tunnel.endpoint())) ending.emplace_back(&tunnel);
+    });
+    for (const auto& tunnel : ending) tunnel->end(observe::TunnelEnd::endpoint_disabled, 1012);
+  }
+  // Requests that wait for a tier to take over ask again.
+  std::vector<Exchange*> waiting;
+  waiting_.for_each([&waiting](Exchange& exchange) { waiting.push_back(&exchange); });
+  for (Exchange* exchange : waiting) exchange->on_snapshot(reactor_.now());
+}
+
+// ---- listening -----------------------------------------------------------------------------------------------------
+
+void Worker::listen(const std::string& name, int fd, bool tcp) {
+  auto acceptor = make_ref<Acceptor>(*this, name, fd, tcp);
+  if (acceptor->start()) acceptors_.push_back(std::move(acceptor));
+}
+
+void Worker::unlisten(const std::string& name) {
+  for (auto it = acceptors_.begin(); it != acceptors_.end();) {
+    if ((*it)->name() == name) {
+      (*it)->stop();
+      it = acceptors_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+}
+
+void Worker::adopt(int fd, const config::SocketAddress& peer, const std::string& listener, bool tcp) {
+  const auto& listeners = snapshot_->plan().config.listeners;
+  const auto found = std::find_if(listeners.begin(), listeners.end(), [&](const auto& l) { return l.name == listener; });
+  if (found == listeners.end()) {
+    ::close(fd);
+    return;
+  }
+  const auto index = static_cast<std::uint32_t>(found - listeners.begin());
+  observe::ListenerCounters& counters = *snapshot_->counters().listeners[index];
+  counters.accepted.add();
+  const auto refuse = [&](observe::Rejection why) {
+    counters.rejected.add(why);
+    counters.closed.add();
+    ::close(fd);
+  };
+  const std::uint64_t open = shared_.connections.fetch_add(1, std::memory_order_relaxed) + 1;
+  const std::uint64_t most = shared_.max_connections.load(std::memory_order_relaxed);
+  if (open > most) {
+    shared_.connections.fetch_sub(1, std::memory_order_relaxed);
+    reclaim_idle(4);   // the next one finds room
+    refuse(observe::Rejection::max_connections);
+    return;
+  }
+  if (open * 5 > most * 4) reclaim_idle(1);
+  const auto& plan = snapshot_->plan().listeners[index];
+  if (plan.tls && handshakes >= plan.config->tls->max_handshakes) {
+    shared_.connections.fetch_sub(1, std::memory_order_relaxed);
+    refuse(observe::Rejection::handshakes);
+    return;
+  }
+  if (shared_.addresses.acquire(peer) != limit::Admission::admitted) {
+    shared_.connections.fetch_sub(1, std::memory_order_relaxed);
+    refuse(observe::Rejection::per_ip);
+    return;
+  }
+  tune_accepted(fd, tcp);
+  auto connection = make_ref<H1Connection>(*this, make_ref<Stream>(reactor_, fd), peer, listener, plan.tls, snapshot_, index);
+  connection_opened(*connection);
+  connection->start();
+}
+
+void Worker::connection_opened(H1Connection& connection) {
+  connection.retain();
+  lists_->connections.push_back(connection);
+  counters_.connections.add(1);
+  open_connections_.fetch_add(1, std::memory_order_relaxed);
+  if (draining_) connection.drain(reactor_.now() + kDrainIdle);
+}
+
+void Worker::connection_closed(H1Connection& connection) {
+  connection.ConnectionHook::unlink();
+  counters_.connections.add(-1);
+  open_connections_.fetch_sub(1, std::memory_order_relaxed);
+  if (!connection.handed_over()) release_client(connection.peer());
+  connection.listener_counters().closed.add();
+  connection.release();
+  finish_if_empty();
+}
+
+// A client's place in the shared counts; a tunnel keeps the one of the connection it came from.
+void Worker::release_client(const config::SocketAddress& peer) {
+  shared_.connections.fetch_sub(1, std::memory_order_relaxed);
+  shared_.addresses.release(peer);
+}
+
+void Worker::tunnel_opened(Tunnel& tunnel) {
+  tunnel.retain();
+  lists_->tunnels.push_back(tunnel);
+  open_tunnels_.fetch_add(1, std::memory_order_relaxed);
+  if (draining_) tunnel.end(observe::TunnelEnd::shutdown, 1001);
+}
+
+void Worker::tunnel_closed(Tunnel& tunnel) {
+  tunnel.TunnelHook::unlink();
+  open_tunnels_.fetch_sub(1, std::memory_order_relaxed);
+  release_client(tunnel.peer());
+  tunnel.release();
+  finish_if_empty();
+}
+
+void Worker::reclaim_idle(std::size_t count) {
+  std::vector<Ref<H1Connection>> oldest;
+  lists_->connections.for_each([&](H1Connection& connection) {
+    if (oldest.size() < count && connection.idle() && connection.requests() > 0) oldest.emplace_back(&connection);
+  });
+  for (const auto& connection : oldest) connection->close();
+}
+
+// ---- stopping ------------------------------------------------------------------------------------------------------
+
+void Worker::drain() {
+  if (draining_) return;
+  draining_ = true;
+  for (const auto& acceptor : acceptors_) acceptor->stop();
+  acceptors_.clear();
+  std::vector<Ref<H1Connection>> all;
+  lists_->connections.for_each([&all](H1Connection& connection) { all.emplace_back(&connection); });
+  for (const auto& connection : all) connection->drain(reactor_.now() + kDrainIdle);
+  std::vector<Ref<Tunnel>> tunnels;
+  lists_->tunnels.for_each([&tunnels](Tunnel& tunnel) { tunnels.emplace_back(&tunnel); });
+  for (const auto& tunnel : tunnels) tunnel->end(observe::TunnelEnd::shutdown, 1001);
+}
+
+void Worker::finish() {
+  drain();
+  finishing_ = true;
+  std::vector<Ref<H1Connection>> all;
+  lists_->connections.for_each([&all](H1Connection& connection) { all.emplace_back(&connection); });
+  for (const auto& connection : all) connection->close();
+  std::vector<Ref<Tunnel>> tunnels;
+  lists_->tunnels.for_each([&tunnels](Tunnel& tunnel) { tunnels.emplace_back(&tunnel); });
+  for (const auto& tunnel : tunnels) tunnel->cut(observe::TunnelEnd::shutdown);
+  for (auto& s : slots_)
+    if (s) s->pool.close_all();
+  reactor_.stop();
+}
+
+void Worker::finish_if_empty() {
+  if (draining_ && lists_->connections.empty() && lists_->tunnels.empty()) drained_.store(true, std::memory_order_release);
+}
+
+bool Worker::drained() const { return drained_.load(std::memory_order_acquire) || (open_connections() == 0 && open_tunnels() == 0); }
+
+// ---- memory --------------------------------------------------------------------------------------------------------
+
+std::size_t Worker::gather_limit() const { return blocks_.outstanding() < kGatherBlocks ? kGather : kReadSize; }
+
+bool Worker::memory_short() {
+  const auto mine = static_cast<std::uint64_t>(blocks_.outstanding());
+  if (mine != published_blocks_) {
+    shared_.buffer_blocks.fetch_add(mine - published_blocks_, std::memory_order_relaxed);
+    published_blocks_ = mine;
+    counters_.buffer_bytes.set(static_cast<std::int64_t>(mine * kBlockSize));
+  }
+  const std::uint64_t most = shared_.max_buffer_blocks.load(std::memory_order_relaxed);
+  return shared_.buffer_blocks.load(std::memory_order_relaxed) > most;
+}
+
+}  // namespace understudy::net

@@ -1,0 +1,220 @@
+// One worker: a thread with its own reactor, buffers, listening sockets, upstream pools, balancers and counters.
+// Nothing on the request path is shared with other workers but the in-flight counts of the endpoints.
+//
+//   accept ► TLS ► H1Connection ► Exchange ► pick(snapshot) ► borrow/dial ► pump both ways ► recycle ► access log
+//
+// The control thread talks to it by post(); everything else here belongs to the worker's thread, except what says "any thread".
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "proxy/balance/balancer.hpp"
+#include "proxy/balance/peak_ewma.hpp"
+#include "proxy/http/h1_parser.hpp"
+#include "proxy/limit/address_counter.hpp"
+#include "proxy/net/buffer.hpp"
+#include "proxy/net/reactor.hpp"
+#include "proxy/net/snapshot.hpp"
+#include "proxy/net/upstream_connection.hpp"
+#include "proxy/observe/counters.hpp"
+#include "proxy/observe/log.hpp"
+
+namespace understudy::net {
+
+class Acceptor;
+class H1Connection;
+class Tunnel;
+class Exchange;
+
+inline constexpr std::size_t kMaxSlots = observe::EndpointTable::kPageSlots * observe::EndpointTable::kPages;
+
+// What all workers share: limits that must be exact, and the way to tell the control thread something urgent.
+struct WorkerShared {
+  std::atomic<std::uint64_t> connections{0};
+  std::atomic<std::uint64_t> max_connections{10'000};
+  std::atomic<std::uint64_t> buffer_blocks{0};            // taken, all workers
+  std::atomic<std::uint64_t> max_buffer_blocks{UINT64_MAX};
+  limit::AddressCounter addresses;                        // locks at accept and close only, never per request
+  std::function<void(health::EndpointId)> urgent;         // any thread; must not block
+  std::atomic<bool> draining{false};                      // answers say Connection: close
+
+  explicit WorkerShared(std::uint64_t hash_seed);
+};
+
+// Where a request may go now.
+struct Picked {
+  const health::EndpointView* endpoint = nullptr;   // inside `snapshot`
+  SnapshotRef snapshot;
+  std::uint32_t tier = 0;
+  std::uint64_t epoch = 0;
+  bool fallthrough = false;
+  bool maintenance = false;
+  bool may_wait = false;                            // none now, but a move of tiers is possible
+  std::uint32_t retry_after = 0;                    // maintenance: seconds left
+};
+struct PickRequest {
+  std::uint32_t pool = 0;                           // index in the exchange's own plan
+  const Plan* plan = nullptr;
+  bool safe = false;
+  std::uint64_t hash = 0;
+  std::optional<std::uint64_t> sticky;
+  std::span<const health::EndpointId> excluded;
+};
+
+struct AwaitHook : ListHook {};
+
+class Worker final : public balance::LoadSource {
+public:
+  Worker(unsigned index, WorkerShared& shared, observe::AccessRing* access);
+  ~Worker() override;
+
+  // ---- any thread
+  void post(std::function<void()> work) { reactor_.post(std::move(work)); }
+  std::uint64_t applied_version() const { return applied_version_.load(std::memory_order_acquire); }
+  const observe::WorkerCounters& counters() const { return counters_; }
+  const observe::EndpointTable& endpoint_counters() const { return endpoints_; }
+  TimePoint last_turn() const { return reactor_.last_turn(); }
+  unsigned index() const { return index_; }
+  // Slots touched since the last call, by 64; control thread only.
+  template <typename F>
+  void take_touched(F f) {
+    for (std::size_t w = 0; w < touched_.size(); ++w) {
+      if (touched_[w].load(std::memory_order_relaxed) == 0) continue;
+      std::uint64_t bits = touched_[w].exchange(0, std::memory_order_acquire);
+      while (bits != 0) {
+        f(static_cast<std::uint32_t>(w * 64 + static_cast<std::size_t>(std::countr_zero(bits))));
+        bits &= bits - 1;
+      }
+    }
+  }
+  struct Pending {
+    std::uint32_t count = 0;
+    std::optional<TimePoint> oldest;
+  };
+  Pending pending(std::uint32_t slot) const;
+  std::uint64_t open_connections() const { return open_connections_.load(std::memory_order_relaxed); }
+  std::uint64_t open_tunnels() const { return open_tunnels_.load(std::memory_order_relaxed); }
+
+  // ---- thread body; returns after finish()
+  void run();
+
+  // ---- own thread (through post)
+  void apply(std::shared_ptr<const Snapshot> snapshot);
+  // Serves a listening socket that belongs to the server; `name` finds its configuration in each snapshot.
+  void listen(const std::string& name, int fd, bool tcp);
+  void unlisten(const std::string& name);
+  // Stop: accept what is queued, answer `Connection: close`, let idle connections ask once more for a second.
+  void drain();
+  // After drain(): nothing is open any more. Any thread.
+  bool drained() const;
+  // Closes what is left and ends run().
+  void finish();
+
+  // ---- for the parts of proxy/net
+  observe::WorkerCounters& counters() { return counters_; }
+  Reactor& reactor() { return reactor_; }
+  BlockPool& blocks() { return blocks_; }
+  WorkerShared& shared() { return shared_; }
+  const SnapshotRef& snapshot() const { return snapshot_; }
+  observe::AccessRing* access() { return access_; }
+  observe::EndpointCounters& endpoint(std::uint32_t slot) { return endpoints_.at(slot); }
+  bool draining() const { return draining_; }
+  std::uint64_t random() { return random_(); }
+  // Bytes that one download may gather before it writes: less when much memory is out.
+  std::size_t gather_limit() const;
+  bool memory_short();
+
+  // Scratch space for the head being parsed and the head being written; valid until somebody else uses it.
+  struct Scratch {
+    http::RequestHead request;
+    const void* request_owner = nullptr;
+    http::ResponseHead response;
+    std::array<char, 96 * 1024> out;
+  };
+  Scratch& scratch() { return *scratch_; }
+
+  Picked pick(const PickRequest& request);
+  Ref<UpstreamConnection> borrow(health::EndpointId endpoint, bool careful);
+  void put_idle(UpstreamConnection& connection, const config::PoolConfig& pool);
+  void forget_idle(UpstreamConnection& connection);
+  // Budget of a pool, by its index in `plan`.
+  bool take_retry_token(const Plan& plan, std::uint32_t pool);
+  void note_first_attempt(const Plan& plan, std::uint32_t pool);
+
+  // Bookkeeping of attempts (urgent evidence, passive signals, latency).
+  void attempt_sent(Exchange& exchange, std::uint32_t slot);        // begins to wait for its first byte
+  void attempt_answered(Exchange& exchange, std::uint32_t slot);    // or is over: waits no more
+  void outcome(const health::EndpointView& endpoint, health::Cause cause);
+  void latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value);
+
+  // Connections.
+  void adopt(int fd, const config::SocketAddress& peer, const std::string& listener, bool tcp);
+  void connection_opened(H1Connection& connection);
+  void connection_closed(H1Connection& connection);
+  void tunnel_opened(Tunnel& tunnel);
+  void tunnel_closed(Tunnel& tunnel);
+  void wait_for_endpoint(Exchange& exchange);   // woken by the next snapshot
+  std::uint32_t waiting() const { return waiting_count_; }
+  void stopped_waiting() { --waiting_count_; }
+  void reclaim_idle(std::size_t count);         // closes the oldest idle connections
+  // The connection being served, closed when something throws.
+  H1Connection* serving = nullptr;
+  std::uint32_t handshakes = 0;
+
+private:
+  struct Slot;
+  // balance::LoadSource
+  std::uint32_t in_flight(const health::EndpointView& endpoint) const override;
+  double latency(const health::EndpointView& endpoint) const override;
+
+  Slot& slot(health::EndpointId id);
+  std::optional<std::uint32_t> pick_in_tier(const health::PoolView& pool, std::uint32_t pool_index, std::uint32_t tier,
+                                            const PickRequest& request, std::uint32_t max_in_flight);
+  void touch(std::uint32_t slot_index);
+  void publish_pending(std::uint32_t slot_index, Slot& s);
+  void apply_view_changes(const health::View& view);
+  void finish_if_empty();
+  void release_client(const config::SocketAddress& peer);
+
+  unsigned index_;
+  WorkerShared& shared_;
+  observe::AccessRing* access_;
+  Reactor reactor_;
+  BlockPool blocks_;
+  std::unique_ptr<Scratch> scratch_;
+  observe::WorkerCounters counters_;
+  observe::EndpointTable endpoints_;
+  std::mt19937_64 random_;
+  SnapshotRef snapshot_;
+  std::atomic<std::uint64_t> applied_version_{0};
+  std::atomic<std::uint64_t> open_connections_{0}, open_tunnels_{0};
+  std::array<std::atomic<std::uint64_t>, kMaxSlots / 64> touched_{};
+  struct PendingCell {
+    std::atomic<std::uint32_t> count{0};
+    std::atomic<TimePoint::rep> oldest{0};
+  };
+  std::unique_ptr<PendingCell[]> pending_;
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<std::vector<std::unique_ptr<balance::Balancer>>> balancers_;   // [pool][tier] of the newest plan
+  std::uint64_t balancer_generation_ = 0;
+  std::vector<std::uint32_t> first_attempts_;                                // by pool of the newest plan, not yet deposited
+  std::vector<Ref<Acceptor>> acceptors_;
+  struct ConnectionList;
+  std::unique_ptr<ConnectionList> lists_;
+  List<Exchange, AwaitHook> waiting_;        // for an endpoint
+  std::uint32_t waiting_count_ = 0;
+  bool draining_ = false, finishing_ = false;
+  std::atomic<bool> drained_{false};
+  std::uint64_t published_blocks_ = 0;
+};
+
+}  // namespace understudy::net

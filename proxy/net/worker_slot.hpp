@@ -1,0 +1,20 @@
+// What a worker keeps per endpoint slot.
+#pragma once
+
+#include "proxy/balance/peak_ewma.hpp"
+#include "proxy/net/exchange_driver.hpp"
+#include "proxy/net/upstream_connection.hpp"
+#include "proxy/net/worker.hpp"
+
+namespace understudy::net {
+
+struct Worker::Slot {
+  health::EndpointId owner{};
+  UpstreamPool pool;
+  balance::PeakEwma ewma;
+  List<Exchange, AwaitHook> awaiting;   // sent, no first byte yet; oldest first
+  std::uint32_t awaiting_count = 0;
+  TimePoint last_urgent{};
+};
+
+}  // namespace understudy::net
