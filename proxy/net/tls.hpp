@@ -50,6 +50,7 @@ public:
   bool covers(std::string_view server_name, std::string_view host) const;
 
 private:
+  friend class TlsSession;
   struct State;
   std::unique_ptr<State> state_;
 };
@@ -63,6 +64,7 @@ public:
   const std::string& server_name() const;                    // configured, or "" to use the endpoint's host name
 
 private:
+  friend class TlsSession;
   struct State;
   std::unique_ptr<State> state_;
 };
@@ -108,6 +110,9 @@ public:
   bool client_certificate_verified() const;
   bool key_update_flood() const;                  // more than 32 a minute: the caller closes
   bool application_data_sent() const;             // for "proof that no byte was sent"
+  // The transport ended without close_notify. Harmless after a framed message; a body that lasts until the connection closes
+  // may have been cut by anyone on the way.
+  bool truncated() const;
 
 private:
   struct State;
