@@ -58,6 +58,7 @@ struct RequestRewrite {
   bool send_epoch = false;
   bool websocket = false;                // keep the upgrade: emits Connection: Upgrade, Upgrade: websocket, Sec-WebSocket-*
   bool drop_websocket_extensions = false;
+  std::string_view default_host;         // Host for an HTTP/1.0 request that named none (the endpoint's own)
 };
 // HTTP/1.1 always; Host kept; length forwarded canonically or chunked; Expect and TE removed; no Connection field for
 // plain requests (keep-alive is 1.1's default). Returns false on overflow.
