@@ -1,0 +1,211 @@
+#include "health/core.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "health/coordinator.hpp"
+#include "health/core_state.hpp"
+#include "health/explain.hpp"
+
+namespace understudy::health {
+
+// ---- parts that every file of the core uses
+// --------------------------------------------------------------------
+
+TimePoint Core::State::advance(TimePoint now) {
+  last_now = std::max(last_now, now);
+  return last_now;
+}
+
+Endpoint* Core::State::find(EndpointId id) const {
+  return slots.alive(id) ? endpoints[id.slot].get() : nullptr;
+}
+
+Pool* Core::State::find_pool(std::string_view name) const {
+  const auto at = pool_index.find(name);
+  return at == pool_index.end() ? nullptr : pools[at->second].get();
+}
+
+void Core::State::emit(Event::Kind kind, const Pool& pool, const Tier* tier, const Endpoint* endpoint,
+                       std::string reason, Cause cause) {
+  Event event;
+  event.kind = kind;
+  event.at = last_now;
+  event.pool = pool.config.name;
+  if (tier != nullptr) event.tier = tier->name;
+  if (endpoint != nullptr) event.endpoint = endpoint->label;
+  event.epoch = pool.failover.epoch();
+  event.reason = std::move(reason);
+  event.cause = cause;
+  actions.emplace_back(std::move(event));
+}
+
+void Core::State::touch(Pool& pool) {
+  if (std::exchange(pool.touched, true)) return;
+  touched.push_back(&pool);
+}
+
+TimePoint later(TimePoint now, Duration left) {
+  if (left <= Duration::zero()) return now;
+  return left >= TimePoint::max() - now ? TimePoint::max() : now + left;
+}
+
+// ---- the public object
+// -----------------------------------------------------------------------------------------
+
+Core::Core(std::uint64_t seed) : state_(std::make_unique<State>(seed)) {}
+Core::~Core() = default;
+
+void Core::on_resolved(const Resolution& resolution, TimePoint now) {
+  now = state_->advance(now);
+  state_->resolved(resolution, now);
+  state_->settle(now);
+}
+
+void Core::on_probe_result(EndpointId id, const ProbeResult& result, TimePoint now) {
+  now = state_->advance(now);
+  Endpoint* endpoint = state_->find(id);
+  if (endpoint == nullptr) return;  // removed meanwhile
+  state_->probed(*endpoint, result, now);
+  state_->settle(now);
+}
+
+void Core::on_traffic(std::span<const TrafficSample> samples, TimePoint now) {
+  now = state_->advance(now);
+  for (const TrafficSample& sample : samples) {
+    if (Endpoint* endpoint = state_->find(sample.endpoint)) state_->sampled(*endpoint, sample, now);
+  }
+  state_->settle(now);
+}
+
+void Core::on_starved(TimePoint from, TimePoint to) {
+  if (to <= from) return;
+  State& state = *state_;
+  to = state.advance(to);
+  state.starved_until = to;
+  Event event;
+  event.kind = Event::Kind::starved;
+  event.at = to;
+  event.reason = "this process did not run as it should for " + describe(to - from) +
+                 ": nothing seen in that time counts as evidence, probes under way are repeated";
+  state.emit(std::move(event));
+  for (const auto& pool : state.pools) {
+    pool->failover.skip(to - from);
+    for (Tier& tier : pool->tiers) {
+      for (Source& source : tier.sources) {
+        if (source.endpoints.empty()) source.added_at += to - from;
+      }
+    }
+    state.touch(*pool);
+  }
+  for (const auto& endpoint : state.endpoints) {
+    if (endpoint) state.forgive_starved(*endpoint, from, to);
+  }
+  state.settle(to);
+}
+
+CommandResult Core::on_command(const Command& command, TimePoint now) {
+  now = state_->advance(now);
+  CommandResult result = std::visit([&](const auto& c) { return state_->execute(c, now); }, command);
+  state_->settle(now);
+  return result;
+}
+
+void Core::on_committed(const Decision& decision, TimePoint now) {
+  State& state = *state_;
+  now = state.advance(now);
+  Pool* pool = state.find_pool(decision.pool);
+  const auto odd = [&](const std::string& what) {
+    Event event;
+    event.kind = Event::Kind::proposal_refused;
+    event.at = now;
+    event.pool = decision.pool;
+    event.epoch = decision.epoch;
+    event.reason =
+        "the coordinator's decision of epoch " + std::to_string(decision.epoch) + " is not followed: " + what;
+    state.emit(std::move(event));
+  };
+  if (pool == nullptr) return odd("there is no pool " + quoted(decision.pool));
+  const Failover::Committed committed = pool->failover.commit(decision);
+  switch (committed.kind) {
+    case Failover::Committed::Kind::stale: return;  // a duplicate or one that arrives late
+    case Failover::Committed::Kind::unknown_tier:
+      odd("pool " + quoted(decision.pool) + " has no tier " + std::to_string(decision.tier));
+      break;
+    case Failover::Committed::Kind::confirmed: state.view_changed(); break;
+    case Failover::Committed::Kind::moved: {
+      const bool back = pool->failover.active() < committed.from;
+      const std::string& from = pool->tiers[committed.from].name;
+      Tier& tier = pool->active();
+      const std::string why = committed.answered ? committed.answered->reason
+                                                 : "decided by the coordinator, not proposed by this process";
+      ++(back ? pool->failbacks : pool->failovers);
+      pool->active_since = now;
+      pool->active_reason = why;
+      pool->hold_told.reset();
+      state.emit(back ? Event::Kind::failback : Event::Kind::failover, *pool, &tier, nullptr,
+                 "traffic of pool " + quoted(pool->config.name) + " moved from " + quoted(from) + " to " +
+                     quoted(tier.name) + ": " + why);
+      state.view_changed();
+      break;
+    }
+  }
+  state.touch(*pool);
+  state.settle(now);
+}
+
+void Core::on_refused(const Proposal& proposal, const std::string& why, TimePoint now) {
+  State& state = *state_;
+  now = state.advance(now);
+  Pool* pool = state.find_pool(proposal.pool);
+  if (pool == nullptr || !pool->failover.refused(proposal, now)) return;
+  state.emit(
+      Event::Kind::proposal_refused, *pool, nullptr, nullptr,
+      "the coordinator refused to let tier " + std::to_string(proposal.tier) + " serve from epoch " +
+          std::to_string(proposal.from_epoch) + ": " + (why.empty() ? "it gave no reason" : why) +
+          (proposal.by_operator ? "; the operator's order is dropped, give it again if it is still wanted"
+                                : "; asked again in " + describe(refusal_pause) + " if still wanted"));
+  state.touch(*pool);
+  state.settle(now);
+}
+
+void Core::on_proposal_timeout(const Proposal& proposal, TimePoint now) {
+  State& state = *state_;
+  now = state.advance(now);
+  Pool* pool = state.find_pool(proposal.pool);
+  if (pool == nullptr || !pool->failover.timed_out(proposal)) return;
+  state.emit(Event::Kind::proposal_refused, *pool, nullptr, nullptr,
+             "the coordinator did not answer in time whether tier " + std::to_string(proposal.tier) +
+                 " may serve from epoch " + std::to_string(proposal.from_epoch) +
+                 "; it is asked again if still wanted");
+  state.touch(*pool);
+  state.settle(now);
+}
+
+void Core::on_time(TimePoint now) {
+  State& state = *state_;
+  now = state.advance(now);
+  while (const auto slot = state.endpoint_timers.pop_due(now)) {
+    if (Endpoint* endpoint = state.endpoints[*slot].get()) state.endpoint_due(*endpoint, now);
+  }
+  while (const auto index = state.pool_timers.pop_due(now)) state.pool_due(*state.pools[*index], now);
+  state.settle(now);
+}
+
+std::optional<TimePoint> Core::next_timeout() const {
+  const auto endpoint = state_->endpoint_timers.next();
+  const auto pool = state_->pool_timers.next();
+  if (!endpoint) return pool;
+  return pool ? std::min(*endpoint, *pool) : *endpoint;
+}
+
+std::optional<Action> Core::poll_action() {
+  if (state_->actions.empty()) return std::nullopt;
+  Action action = std::move(state_->actions.front());
+  state_->actions.pop_front();
+  return action;
+}
+
+void Core::on_view_acknowledged(std::uint64_t version) { state_->slots.acknowledged(version); }
+
+}  // namespace understudy::health

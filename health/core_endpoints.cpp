@@ -1,0 +1,299 @@
+// Endpoints of the core: probes, traffic, ejections, operator states, and when each has to be looked at
+// again.
+#include <algorithm>
+#include <utility>
+
+#include "health/core_state.hpp"
+#include "health/explain.hpp"
+
+namespace understudy::health {
+namespace {
+
+// Workers work off in that time what piled up while the process was starved.
+constexpr Duration starved_backlog = std::chrono::milliseconds(250);
+
+Axes axes_of(const Endpoint& endpoint, const Pool& pool, TimePoint now) {
+  Axes axes;
+  axes.operator_state = endpoint.order.state;
+  axes.active = endpoint.threshold.state();
+  axes.passive = endpoint.ejector.ejected() ? PassiveState::ejected : PassiveState::in;
+  axes.checked = pool.checked();
+  axes.start_wait_over = now >= endpoint.added_at + pool.config.check.start_wait;
+  axes.start = pool.config.check.start;
+  axes.held_available = endpoint.held_available;
+  return axes;
+}
+
+void take_earlier(std::optional<TimePoint>& earliest, std::optional<TimePoint> other) {
+  if (other && (!earliest || *other < *earliest)) earliest = other;
+}
+
+std::string in_a_row(const Evidence& evidence, const config::PassiveConfig& policy) {
+  return std::to_string(evidence.failures) + " failures in a row from real traffic (" +
+         std::string(name_of(evidence.cause)) + ", limit " + std::to_string(policy.consecutive) + ")";
+}
+
+}  // namespace
+
+// ---- derived state
+// ---------------------------------------------------------------------------------------------
+
+void Core::State::refresh(Endpoint& endpoint, TimePoint now) {
+  Pool& pool = *pools[endpoint.pool];
+  const Axes axes = axes_of(endpoint, pool, now);
+  const bool available = derive_available(axes);
+  endpoint.undecided = derive_undecided(axes);
+  if (available != endpoint.available) {
+    endpoint.available = available;
+    endpoint.since = now;
+    if (available && (endpoint.was_available || endpoint.newcomer)) {
+      endpoint.slow_start.begin(pool.config.slow_start, now);
+    }
+    if (available) endpoint.was_available = true;
+  }
+  endpoint.weight = endpoint.configured_weight * endpoint.slow_start.factor(now);
+  const Endpoint::Shown shows{endpoint.available, endpoint.order.state, marked_bad(endpoint),
+                              marked_dead(endpoint), endpoint.weight};
+  if (shows != endpoint.shown) {
+    endpoint.shown = shows;
+    view_changed();
+  }
+  arm(endpoint, now);
+  touch(pool);
+}
+
+void Core::State::arm(Endpoint& endpoint, TimePoint now) {
+  const Pool& pool = *pools[endpoint.pool];
+  std::optional<TimePoint> earliest = endpoint.probes.next_timeout();
+  take_earlier(earliest, endpoint.ejector.until());
+  take_earlier(earliest, endpoint.order.until);
+  if (endpoint.undecided) take_earlier(earliest, endpoint.added_at + pool.config.check.start_wait);
+  if (endpoint.available) take_earlier(earliest, endpoint.slow_start.next_step(now));
+  endpoint_timers.set(endpoint.id.slot, earliest);
+}
+
+// ---- probes
+// ----------------------------------------------------------------------------------------------------
+
+void Core::State::start_probe(Endpoint& endpoint, TimePoint now) {
+  const Pool& pool = *pools[endpoint.pool];
+  StartProbe probe;
+  probe.endpoint = endpoint.id;
+  probe.pool = endpoint.pool;
+  probe.tier = endpoint.tier;
+  probe.address = endpoint.address;
+  probe.server_name = endpoint.server_name;
+  probe.deadline = endpoint.probes.start(pool.config.check, now);
+  actions.emplace_back(std::move(probe));
+}
+
+void Core::State::begin_probing(Endpoint& endpoint, TimePoint first) {
+  const Pool& pool = *pools[endpoint.pool];
+  if (pool.checked() && endpoint.order.state != OperatorState::disabled) {
+    endpoint.probes.resume(first);
+  } else {
+    endpoint.probes.stop();
+  }
+}
+
+void Core::State::probed(Endpoint& endpoint, const ProbeResult& result, TimePoint now) {
+  Pool& pool = *pools[endpoint.pool];
+  const bool counts = endpoint.probes.finish() && !(starved_until && now <= *starved_until);
+  if (!endpoint.probes.running()) return arm(endpoint, now);
+  if (!counts) {
+    start_probe(endpoint, now);
+    return arm(endpoint, now);
+  }
+  endpoint.last_probe = result;
+  endpoint.last_probe_at = now;
+  const config::CheckConfig& check = pool.config.check;
+  if (result.cause == Cause::own_error) {  // we could not try: no evidence, try again soon
+    endpoint.probes.plan(check, true, random, now);
+    return arm(endpoint, now);
+  }
+  if (!result.ok()) endpoint.last_failure = result.cause;
+  const std::uint32_t first = check.start == config::StartPolicy::assume_unhealthy ? check.rise : 1;
+  const ActiveState before = endpoint.threshold.state();
+  const bool changed = endpoint.threshold.add(result.ok(), {check.rise, check.fall, first});
+  if (endpoint.threshold.streak() == 1) endpoint.streak_since = now;
+  endpoint.probes.plan(check, endpoint.threshold.changing(), random, now);
+  if (!changed) return arm(endpoint, now);
+  const TimePoint was_since = std::exchange(endpoint.verdict_since, now);
+  endpoint.verdict_before = before;
+  verdict_changed(endpoint, result, was_since, now);
+  refresh(endpoint, now);
+}
+
+void Core::State::verdict_changed(Endpoint& endpoint, const ProbeResult& result, TimePoint was_since,
+                                  TimePoint now) {
+  const Pool& pool = *pools[endpoint.pool];
+  const Tier& tier = pool.tiers[endpoint.tier];
+  const std::string streak = std::to_string(endpoint.threshold.streak());
+  if (endpoint.threshold.state() == ActiveState::unhealthy) {
+    std::string reason = endpoint.label + " (" + endpoint.address_text +
+                         ") is unhealthy: " + std::string(name_of(result.cause)) + ", " + streak +
+                         " failed probes in a row (fall " + std::to_string(pool.config.check.fall) +
+                         ") since " + describe(now - endpoint.streak_since);
+    if (!result.detail.empty()) reason += "; last: " + result.detail;
+    return emit(Event::Kind::endpoint_unhealthy, pool, &tier, &endpoint, std::move(reason), result.cause);
+  }
+  std::string reason = endpoint.label + " (" + endpoint.address_text + ") is healthy: " + streak + " good " +
+                       (endpoint.threshold.streak() == 1 ? "probe" : "probes in a row");
+  if (endpoint.verdict_before == ActiveState::unhealthy) {
+    reason += " (rise " + std::to_string(pool.config.check.rise) + ") after " + describe(now - was_since) +
+              " unhealthy";
+  } else {
+    reason += ", the first verdict";
+  }
+  emit(Event::Kind::endpoint_healthy, pool, &tier, &endpoint, std::move(reason));
+  // It was down and came back since traffic complained: that is news which outweighs the complaint.
+  if (endpoint.verdict_before == ActiveState::unhealthy &&
+      (endpoint.ejector.ejected() || endpoint.ejector.suspected())) {
+    readmit(endpoint, "its check saw it down and then well again since", now);
+  }
+}
+
+// ---- traffic
+// ---------------------------------------------------------------------------------------------------
+
+void Core::State::sampled(Endpoint& endpoint, const TrafficSample& sample, TimePoint now) {
+  const Pool& pool = *pools[endpoint.pool];
+  const config::PassiveConfig& policy = pool.config.passive;
+  if (starved_until && now <= *starved_until + starved_backlog) return endpoint.ejector.disregard(sample);
+  const Evidence evidence = endpoint.ejector.observe(sample);
+  if (!policy.enabled) return;
+  if (endpoint.ejector.suspected() && evidence.failures < policy.consecutive &&
+      (sample.successes > 0 || evidence.failures == 0)) {
+    return readmit(endpoint, "a request succeeded again", now);
+  }
+  if (evidence.failures < policy.consecutive || evidence.failures == 0) return;
+  // Judged are only those that take part; who is out already is out.
+  if (endpoint.order.state != OperatorState::enabled || endpoint.ejector.ejected() || !endpoint.available)
+    return;
+  convict(endpoint, evidence, now);
+}
+
+void Core::State::convict(Endpoint& endpoint, const Evidence& evidence, TimePoint now) {
+  const Pool& pool = *pools[endpoint.pool];
+  const Tier& tier = pool.tiers[endpoint.tier];
+  const config::PassiveConfig& policy = pool.config.passive;
+  std::size_t ejected = 0, others = 0;
+  for (const Endpoint* other : tier.endpoints) {
+    if (other == &endpoint) continue;
+    ejected += other->ejector.ejected() ? 1 : 0;
+    others += other->available ? 1 : 0;
+  }
+  const std::string who = endpoint.label + " (" + endpoint.address_text + ")";
+  const std::string why = in_a_row(evidence, policy);
+  if (may_eject(policy, tier.endpoints.size(), ejected, others)) {
+    endpoint.ejector.eject(policy, now);
+    emit(Event::Kind::endpoint_ejected, pool, &tier, &endpoint,
+         who + " is ejected for " + describe(*endpoint.ejector.until() - now) + " (time " +
+             std::to_string(endpoint.ejector.ejections(policy, now)) + "): " + why + "; tier " +
+             quoted(tier.name) + " keeps " + std::to_string(others) + " of " +
+             std::to_string(tier.endpoints.size()) + " available",
+         evidence.cause);
+  } else if (!endpoint.ejector.suspected() && evidence.connections >= policy.consecutive) {
+    endpoint.ejector.suspect(policy, now);
+    emit(Event::Kind::endpoint_unhealthy, pool, &tier, &endpoint,
+         who + " does not count as available: " + why + "; it stays in the balance because tier " +
+             quoted(tier.name) + " can spare no more (" + std::to_string(ejected) + " ejected, at most " +
+             describe_share(policy.max_ejected) + ", " + std::to_string(others) + " others available)",
+         evidence.cause);
+  } else {
+    return;
+  }
+  // The check should have its say soon.
+  if (endpoint.probes.running()) endpoint.probes.hurry(now);
+  refresh(endpoint, now);
+}
+
+void Core::State::readmit(Endpoint& endpoint, std::string reason, TimePoint now) {
+  const Pool& pool = *pools[endpoint.pool];
+  const bool was_ejected = endpoint.ejector.ejected();
+  const Duration lasted = now - endpoint.ejector.since();
+  endpoint.ejector.readmit(now);
+  emit(was_ejected ? Event::Kind::endpoint_unejected : Event::Kind::endpoint_healthy, pool,
+       &pool.tiers[endpoint.tier], &endpoint,
+       endpoint.label + " (" + endpoint.address_text + ") " +
+           (was_ejected ? "is back in" : "counts as available again") + " after " + describe(lasted) + ": " +
+           std::move(reason));
+  refresh(endpoint, now);
+}
+
+// ---- time
+// ------------------------------------------------------------------------------------------------------
+
+void Core::State::endpoint_due(Endpoint& endpoint, TimePoint now) {
+  const Pool& pool = *pools[endpoint.pool];
+  if (endpoint.order.until && *endpoint.order.until <= now) {
+    set_operator(endpoint, {}, "the time that the operator gave is over", now);
+  }
+  if (const auto until = endpoint.ejector.until(); until && *until <= now) {
+    readmit(endpoint, "the time is over", now);
+  }
+  // The answer to the last probe is lost: that tells nothing about the endpoint.
+  if (endpoint.probes.started() && endpoint.probes.next_timeout() <= now) {
+    endpoint.probes.finish();
+    if (endpoint.probes.running()) endpoint.probes.hurry(now);
+  }
+  if (const auto next = endpoint.probes.next_probe(); next && *next <= now) start_probe(endpoint, now);
+  const bool wait_over = endpoint.undecided && now >= endpoint.added_at + pool.config.check.start_wait;
+  const bool weight_grows = endpoint.weight != endpoint.configured_weight * endpoint.slow_start.factor(now);
+  if (wait_over || weight_grows) return refresh(endpoint, now);
+  arm(endpoint, now);
+}
+
+void Core::State::forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint to) {
+  const Pool& pool = *pools[endpoint.pool];
+  const Tier& tier = pool.tiers[endpoint.tier];
+  const std::string who = endpoint.label + " (" + endpoint.address_text + ")";
+  const std::string why = "what spoke against it was seen while this process was starved";
+  endpoint.probes.void_current(pool.config.check, to);
+  const bool probed_then = endpoint.last_probe_at && *endpoint.last_probe_at >= from;
+  if (probed_then && !endpoint.last_probe->ok()) {
+    if (endpoint.threshold.state() == ActiveState::unhealthy && endpoint.verdict_since >= from) {
+      endpoint.threshold.assume(endpoint.verdict_before);
+      endpoint.verdict_since = to;
+      emit(Event::Kind::endpoint_healthy, pool, &tier, &endpoint,
+           who + " is " + std::string(name_of(endpoint.verdict_before)) + " as before: " + why);
+    } else {
+      endpoint.threshold.forget_streak();
+    }
+  }
+  if (endpoint.ejector.until() && endpoint.ejector.since() >= from) {
+    endpoint.ejector.revoke();
+    emit(Event::Kind::endpoint_unejected, pool, &tier, &endpoint, who + " counts as before: " + why);
+  }
+  endpoint.ejector.forgive();
+  if (endpoint.undecided) endpoint.added_at += to - from;
+  refresh(endpoint, to);
+}
+
+// ---- operator
+// --------------------------------------------------------------------------------------------------
+
+void Core::State::set_operator(Endpoint& endpoint, OperatorOrder order, std::string reason, TimePoint now) {
+  Pool& pool = *pools[endpoint.pool];
+  const OperatorState before = endpoint.order.state;
+  if (order.state == OperatorState::held && before != OperatorState::held)
+    endpoint.held_available = endpoint.available;
+  endpoint.order = order;
+  if (before == OperatorState::disabled && order.state != OperatorState::disabled) {
+    // Nobody looked at it meanwhile: what was known is stale.
+    endpoint.threshold.assume(ActiveState::unknown);
+    endpoint.added_at = now;
+  }
+  if ((before == OperatorState::disabled) != (order.state == OperatorState::disabled))
+    begin_probing(endpoint, now);
+  if (order.state == OperatorState::enabled && endpoint.ejector.until()) endpoint.ejector.readmit(now);
+  std::string text =
+      endpoint.label + " (" + endpoint.address_text + ") is " + std::string(name_of(order.state));
+  if (before != order.state) text += ", was " + std::string(name_of(before));
+  if (order.until) text += ", for " + describe(*order.until - now);
+  emit(Event::Kind::endpoint_operator, pool, &pool.tiers[endpoint.tier], &endpoint,
+       text + ": " + std::move(reason));
+  refresh(endpoint, now);
+}
+
+}  // namespace understudy::health

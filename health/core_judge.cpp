@@ -1,0 +1,258 @@
+// Pools of the core: what the endpoints amount to, and which tier serves.
+#include <algorithm>
+#include <utility>
+
+#include "health/core_state.hpp"
+#include "health/explain.hpp"
+
+namespace understudy::health {
+namespace {
+
+// How stale maintenance_left in the view may get.
+constexpr Duration maintenance_refresh_time = std::chrono::seconds(5);
+
+bool waits_for_address(const Source& source, const Pool& pool, TimePoint now) {
+  return source.endpoints.empty() && pool.config.check.start != config::StartPolicy::assume_healthy &&
+         now < source.added_at + pool.config.check.start_wait;
+}
+
+void take_earlier(std::optional<TimePoint>& earliest, std::optional<TimePoint> other) {
+  if (other && (!earliest || *other < *earliest)) earliest = other;
+}
+
+}  // namespace
+
+void Core::State::settle(TimePoint now) {
+  for (std::size_t i = 0; i < touched.size();
+       ++i) {  // judging touches no other pool, but may be told so again
+    Pool& pool = *touched[i];
+    pool.touched = false;
+    judge(pool, now);
+  }
+  touched.clear();
+}
+
+void Core::State::judge(Pool& pool, TimePoint now) {
+  std::vector<TierFacts> facts;
+  facts.reserve(pool.tiers.size());
+  for (Tier& tier : pool.tiers) {
+    recount(pool, tier, now);
+    facts.push_back({tier.count.serviceable(), tier.count.undecided_verdict()});
+  }
+  pool.failover.observe(facts, now);
+  for (std::uint32_t i = 0; i < pool.tiers.size(); ++i) tell_tier(pool, i, now);
+  if (const auto wish = pool.failover.decide(pool.config.failover, pool.held, now)) propose(pool, *wish, now);
+  const auto serviceable = [](const TierFacts& f) { return f.serviceable; };
+  const auto able = std::count_if(facts.begin(), facts.end(), serviceable);
+  for (std::uint32_t i = 0; i < pool.tiers.size(); ++i) {
+    const bool other = !pool.held && able > (facts[i].serviceable ? 1 : 0);
+    choose_usable(pool, i, other);
+  }
+  const bool settling = std::any_of(pool.tiers.begin(), pool.tiers.end(),
+                                    [](const Tier& tier) { return tier.count.undecided > 0; });
+  if (std::exchange(pool.settling, settling) != settling) view_changed();
+  tell_all_down(pool, now);
+  tell_hold(pool, now);
+  arm(pool, now);
+}
+
+void Core::State::recount(Pool& pool, Tier& tier, TimePoint now) {
+  TierCount count;
+  for (const Endpoint* endpoint : tier.endpoints) {
+    ++count.size;
+    const OperatorState state = endpoint->order.state;
+    count.enabled += state == OperatorState::enabled || state == OperatorState::held ? 1 : 0;
+    count.available += endpoint->available ? 1 : 0;
+    const bool suspect = state == OperatorState::enabled && endpoint->ejector.suspected();
+    count.suspect += endpoint->available && suspect ? 1 : 0;
+    count.undecided += endpoint->undecided && !endpoint->available ? 1 : 0;
+  }
+  for (const Source& source : tier.sources) {
+    if (!source.endpoints.empty()) continue;
+    ++count.size;
+    count.undecided += waits_for_address(source, pool, now) ? 1 : 0;
+  }
+  count.needed = needed_endpoints(pool.config.failover, count.size);
+  tier.count = count;
+}
+
+void Core::State::tell_tier(Pool& pool, std::uint32_t index, TimePoint now) {
+  Tier& tier = pool.tiers[index];
+  if (tier.count.undecided_verdict()) return;
+  const TierVerdict verdict = tier.count.serviceable() ? TierVerdict::serviceable : TierVerdict::lost;
+  if (verdict == tier.told) return;
+  const TierVerdict before = std::exchange(tier.told, verdict);
+  const TimePoint since = std::exchange(tier.told_at, now);
+  if (verdict == TierVerdict::lost) {
+    std::string reason = "tier " + quoted(tier.name) + " lost: " + describe(tier, pool, now) + "; " +
+                         describe_others(pool, index);
+    if (pool.held && index == pool.failover.active())
+      reason += "; the operator holds the pool, so nothing moves";
+    const bool was_above = index < pool.failover.active() && before == TierVerdict::serviceable;
+    if (was_above) reason += "; the time until failback begins anew when it is back";
+    return emit(Event::Kind::tier_lost, pool, &tier, nullptr, std::move(reason));
+  }
+  if (before == TierVerdict::none) return;
+  emit(Event::Kind::tier_restored, pool, &tier, nullptr,
+       "tier " + quoted(tier.name) + " can serve again after " + describe(now - since) + ": " +
+           describe(tier, pool, now));
+}
+
+// The indices to balance over. Panic is for the serving tier only: nobody is sent to the others anyway.
+void Core::State::choose_usable(Pool& pool, std::uint32_t index, bool other_to_be_had) {
+  Tier& tier = pool.tiers[index];
+  const bool serving = index == pool.failover.active();
+  const bool panic =
+      serving && pool.checked() && derive_panic(tier.count, pool.config.panic_threshold, other_to_be_had);
+  // Before the first verdicts somebody has to serve; better one that nobody complained about than an error.
+  const bool nobody_yet = serving && tier.count.available == 0 && tier.count.undecided > 0;
+  tier.usable.clear();
+  std::vector<std::pair<EndpointId, double>> key;
+  key.reserve(tier.endpoints.size());
+  for (std::uint32_t i = 0; i < tier.endpoints.size(); ++i) {
+    const Endpoint& endpoint = *tier.endpoints[i];
+    const bool enabled =
+        endpoint.order.state == OperatorState::enabled || endpoint.order.state == OperatorState::held;
+    const bool untried = nobody_yet && endpoint.undecided;
+    if (!endpoint.available && !untried && !(panic && enabled)) continue;
+    tier.usable.push_back(i);
+    key.emplace_back(endpoint.id, endpoint.weight);
+  }
+  if (key != tier.usable_key || tier.membership == 0) {
+    tier.usable_key = std::move(key);
+    tier.membership = ++last_membership;
+    view_changed();
+  }
+  if (tier.serviceable != tier.count.serviceable()) {
+    tier.serviceable = tier.count.serviceable();
+    view_changed();
+  }
+  if (panic == tier.panic) return;
+  tier.panic = panic;
+  view_changed();
+  const std::string share = std::to_string(tier.count.available) + " of " +
+                            std::to_string(tier.count.enabled) + " endpoints of tier " + quoted(tier.name) +
+                            " are available (panic below " + describe_share(pool.config.panic_threshold) +
+                            ")";
+  emit(panic ? Event::Kind::panic_entered : Event::Kind::panic_left, pool, &tier, nullptr,
+       panic ? share + ", so all " + std::to_string(tier.count.enabled) + " are used; " +
+                   describe_others(pool, index)
+             : share + (serving ? ", only the available ones are used again" : "; another tier serves now"));
+}
+
+void Core::State::tell_all_down(Pool& pool, TimePoint now) {
+  bool all_down = true;
+  for (const Tier& tier : pool.tiers) {
+    if (tier.count.undecided_verdict()) return;  // too early to say
+    all_down = all_down && !tier.count.serviceable();
+  }
+  if (all_down == pool.all_down) return;
+  pool.all_down = all_down;
+  if (!all_down) return;
+  const Tier& tier = pool.active();
+  emit(Event::Kind::all_down, pool, &tier, nullptr,
+       "no tier of pool " + quoted(pool.config.name) + " can serve, " + quoted(tier.name) +
+           " is kept: it has " + describe(tier, pool, now) + "; " +
+           describe_others(pool, pool.failover.active()));
+}
+
+void Core::State::tell_hold(Pool& pool, TimePoint now) {
+  const auto hold = pool.failover.hold(pool.config.failover);
+  if (!hold || pool.failover.pending() || pool.held || pool.failover.moved_by_operator()) return;
+  const std::pair<std::uint32_t, TimePoint> told{hold->tier, hold->since};
+  if (pool.hold_told == told) return;
+  pool.hold_told = told;
+  const Tier& tier = pool.tiers[hold->tier];
+  std::string reason = "tier " + quoted(tier.name) + " can serve since " + describe(now - hold->since) +
+                       " (" + std::to_string(tier.count.sound()) + " of " + std::to_string(tier.count.size) +
+                       " endpoints available, needs " + std::to_string(tier.count.needed) + "); ";
+  if (hold->due) {
+    reason += "traffic returns from " + quoted(pool.active().name) + " in " + describe(*hold->due - now) +
+              " if it stays so (failback after " + describe(pool.config.failover.failback_after) + ")";
+  } else {
+    reason +=
+        "traffic stays on " + quoted(pool.active().name) + " until the operator's failback (failback manual)";
+  }
+  emit(Event::Kind::failback_pending, pool, &tier, nullptr, std::move(reason));
+}
+
+void Core::State::propose(Pool& pool, const Failover::Wish& wish, TimePoint now) {
+  const std::uint32_t active = pool.failover.active();
+  const Tier& from = pool.active();
+  const Tier& to = pool.tiers[wish.tier];
+  Proposal proposal;
+  proposal.pool = pool.config.name;
+  proposal.from_epoch = pool.failover.epoch();
+  proposal.tier = wish.tier;
+  proposal.is_failback = wish.tier < active;
+  proposal.by_operator =
+      wish.why == Failover::Why::operator_move || wish.why == Failover::Why::operator_failback;
+  const std::string others = describe_others(pool, active);
+  switch (wish.why) {
+    case Failover::Why::lost:
+      proposal.reason = "tier " + quoted(from.name) + " lost: " + describe(from, pool, now) + "; " + others;
+      break;
+    case Failover::Why::returned: {
+      const auto hold = pool.failover.hold(pool.config.failover);
+      proposal.reason = "tier " + quoted(to.name) + " can serve again: " + describe(to, pool, now);
+      if (hold && hold->tier == wish.tier)
+        proposal.reason += ", without interruption since " + describe(now - hold->since);
+      proposal.reason += pool.config.failover.failback == config::FailbackMode::automatic
+                             ? " (failback auto)"
+                             : " (failback after " + describe(pool.config.failover.failback_after) + ")";
+      proposal.reason += "; " + quoted(from.name) + " served meanwhile";
+      break;
+    }
+    case Failover::Why::operator_move:
+    case Failover::Why::operator_failback:
+      proposal.reason = "the operator moved pool " + quoted(pool.config.name) + " from " + quoted(from.name) +
+                        " to " + quoted(to.name) + (wish.note.empty() ? "" : ": " + wish.note) + "; " +
+                        quoted(from.name) + " has " + std::to_string(from.count.sound()) + " of " +
+                        std::to_string(from.count.size) + " available, " + others;
+      break;
+  }
+  pool.failover.proposed(proposal, now);
+  actions.emplace_back(std::move(proposal));
+}
+
+void Core::State::pool_due(Pool& pool, TimePoint now) {
+  touch(pool);
+  if (pool.held_until && *pool.held_until <= now) {
+    pool.held = false;
+    pool.held_until.reset();
+    emit(Event::Kind::held, pool, nullptr, nullptr,
+         "pool " + quoted(pool.config.name) + " is no longer held: the time that the operator gave is over");
+  }
+  if (pool.maintenance) view_changed();  // the time left
+  if (pool.maintenance_until && *pool.maintenance_until <= now) {
+    pool.maintenance = false;
+    pool.maintenance_until.reset();
+    emit(Event::Kind::maintenance, pool, nullptr, nullptr,
+         "maintenance of pool " + quoted(pool.config.name) +
+             " ended: the time that the operator gave is over");
+  }
+  if (const auto given_up = pool.failover.expire(now)) {
+    emit(Event::Kind::proposal_refused, pool, nullptr, nullptr,
+         "the coordinator did not answer within 5 s whether tier " + std::to_string(given_up->tier) +
+             " may serve from epoch " + std::to_string(given_up->from_epoch) +
+             "; it is asked again if still wanted");
+  }
+}
+
+void Core::State::arm(Pool& pool, TimePoint now) {
+  std::optional<TimePoint> earliest = pool.failover.next_timeout(pool.config.failover, pool.held, now);
+  if (pool.held) take_earlier(earliest, pool.held_until);
+  if (pool.maintenance && pool.maintenance_until) {
+    take_earlier(earliest, pool.maintenance_until);
+    take_earlier(earliest, now + maintenance_refresh_time);
+  }
+  for (const Tier& tier : pool.tiers) {
+    for (const Source& source : tier.sources) {
+      if (waits_for_address(source, pool, now))
+        take_earlier(earliest, source.added_at + pool.config.check.start_wait);
+    }
+  }
+  pool_timers.set(pool.index, earliest);
+}
+
+}  // namespace understudy::health

@@ -1,0 +1,148 @@
+// What survives a restart. Times are saved as time left, so that two processes need no common clock.
+#include <algorithm>
+#include <utility>
+
+#include "health/coordinator.hpp"
+#include "health/core_state.hpp"
+
+namespace understudy::health {
+namespace {
+
+std::optional<Duration> left(const std::optional<TimePoint>& until, TimePoint now) {
+  if (!until) return std::nullopt;
+  return std::max<Duration>(*until - now, Duration::zero());
+}
+
+bool over(const std::optional<Duration>& time_left) { return time_left && *time_left <= Duration::zero(); }
+
+std::optional<TimePoint> until(const std::optional<Duration>& time_left, TimePoint now) {
+  if (!time_left) return std::nullopt;
+  return later(now, *time_left);
+}
+
+SavedEndpoint saved_form(const Pool& pool, const Endpoint& endpoint, TimePoint now) {
+  SavedEndpoint saved;
+  saved.pool = pool.config.name;
+  saved.label = endpoint.label;
+  saved.address = endpoint.address_text;
+  saved.operator_state = endpoint.order.state;
+  saved.operator_left = left(endpoint.order.until, now);
+  saved.active = endpoint.threshold.state();
+  // A hold freezes what was observed when it began; that is all of the verdict that matters after a restart.
+  if (endpoint.order.state == OperatorState::held) {
+    saved.active = endpoint.held_available ? ActiveState::healthy : ActiveState::unhealthy;
+  }
+  saved.ejections = endpoint.ejector.ejections(pool.config.passive, now);
+  if (endpoint.ejector.ejected()) saved.ejected_left = left(endpoint.ejector.until(), now);
+  return saved;
+}
+
+}  // namespace
+
+SavedState Core::save(TimePoint now) const {
+  const State& state = *state_;
+  now = std::max(now, state.last_now);
+  SavedState saved;
+  for (const auto& pool : state.pools) {
+    SavedPool& out = saved.pools.emplace_back();
+    out.name = pool->config.name;
+    out.active_tier = pool->active().name;
+    out.epoch = pool->failover.epoch();
+    out.moved_by_operator = pool->failover.moved_by_operator();
+    out.held = pool->held;
+    out.held_left = left(pool->held_until, now);
+    out.maintenance = pool->maintenance;
+    out.maintenance_left = left(pool->maintenance_until, now);
+    for (const Tier& tier : pool->tiers) {
+      for (const Endpoint* endpoint : tier.endpoints)
+        saved.endpoints.push_back(saved_form(*pool, *endpoint, now));
+      for (const Source& source : tier.sources) {
+        if (source.numeric || source.order.state == OperatorState::enabled) continue;
+        if (source.order.until && *source.order.until <= now) continue;
+        SavedEndpoint label;  // the order was given to the name: without an address
+        label.pool = pool->config.name;
+        label.label = source.label;
+        label.operator_state = source.order.state;
+        label.operator_left = left(source.order.until, now);
+        saved.endpoints.push_back(std::move(label));
+      }
+    }
+  }
+  for (const auto& [key, endpoint] : state.unclaimed) saved.endpoints.push_back(endpoint);
+  return saved;
+}
+
+void Core::restore(const SavedState& saved, TimePoint now) {
+  State& state = *state_;
+  now = state.advance(now);
+  for (const SavedPool& pool : saved.pools) state.restore_pool(pool, now);
+  for (const SavedEndpoint& endpoint : saved.endpoints) {
+    if (state.find_pool(endpoint.pool) == nullptr) continue;
+    state.unclaimed[State::SavedKey(endpoint.pool, endpoint.label, endpoint.address)] = endpoint;
+  }
+  for (const auto& pool : state.pools) {
+    for (Tier& tier : pool->tiers) {
+      for (Source& source : tier.sources) {
+        const auto label = state.unclaimed.find(State::SavedKey(pool->config.name, source.label, ""));
+        if (label != state.unclaimed.end()) {
+          if (!over(label->second.operator_left)) {
+            source.order = {label->second.operator_state, until(label->second.operator_left, now)};
+          }
+          state.unclaimed.erase(label);
+        }
+      }
+      for (Endpoint* endpoint : tier.endpoints) {
+        state.claim(*endpoint, now);
+        state.refresh(*endpoint, now);
+      }
+    }
+    state.touch(*pool);
+  }
+  state.view_changed();
+  state.settle(now);
+}
+
+void Core::State::restore_pool(const SavedPool& saved, TimePoint now) {
+  Pool* pool = find_pool(saved.name);
+  if (pool == nullptr) return;
+  std::uint32_t active = pool->failover.active();
+  bool known = false;
+  for (std::uint32_t i = 0; i < pool->tiers.size(); ++i) {
+    if (pool->tiers[i].name != saved.active_tier) continue;
+    active = i;
+    known = true;
+  }
+  pool->failover.restore(active, resumed_epoch(saved.epoch), known && saved.moved_by_operator);
+  pool->active_since = now;
+  pool->active_reason =
+      known ? "it served when the state was saved"
+            : "tier '" + saved.active_tier + "', which served when the state was saved, is not configured";
+  pool->held = saved.held && !over(saved.held_left);
+  if (pool->held) pool->held_until = until(saved.held_left, now);
+  pool->maintenance = saved.maintenance && !over(saved.maintenance_left);
+  if (pool->maintenance) pool->maintenance_until = until(saved.maintenance_left, now);
+}
+
+void Core::State::claim(Endpoint& endpoint, TimePoint now) {
+  const auto saved =
+      unclaimed.find(SavedKey(pools[endpoint.pool]->config.name, endpoint.label, endpoint.address_text));
+  if (saved == unclaimed.end()) return;
+  apply(endpoint, saved->second, now);
+  unclaimed.erase(saved);
+}
+
+void Core::State::apply(Endpoint& endpoint, const SavedEndpoint& saved, TimePoint now) {
+  const Pool& pool = *pools[endpoint.pool];
+  if (!over(saved.operator_left)) {
+    endpoint.order = {saved.operator_state, until(saved.operator_left, now)};
+    endpoint.held_available = saved.active == ActiveState::healthy;
+  }
+  if (pool.checked()) endpoint.threshold.assume(saved.active);
+  std::optional<Duration> ejected = saved.ejected_left;
+  if (ejected) ejected = std::min<Duration>(*ejected, pool.config.passive.max_ejection);
+  if (pool.config.passive.enabled) endpoint.ejector.restore(saved.ejections, ejected, now);
+  if (endpoint.order.state == OperatorState::disabled) endpoint.probes.stop();
+  endpoint.newcomer = false;  // it served before the restart: no slow start
+}
+
+}  // namespace understudy::health

@@ -1,0 +1,228 @@
+// What the core remembers, for the core's own files only. Contract and use: core.hpp.
+//
+// Every public call changes endpoints first (refresh() marks their pools touched) and then calls settle(),
+// which judges each touched pool once: recount tiers, events, failover. So one call that reports several
+// losses sees them together.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "health/availability.hpp"
+#include "health/core.hpp"
+#include "health/ejector.hpp"
+#include "health/failover.hpp"
+#include "health/probe_schedule.hpp"
+#include "health/random.hpp"
+#include "health/slots.hpp"
+#include "health/slow_start.hpp"
+#include "health/threshold.hpp"
+#include "health/timer_index.hpp"
+
+namespace understudy::health {
+
+// What the operator said about something, and until when it holds.
+struct OperatorOrder {
+  OperatorState state = OperatorState::enabled;
+  std::optional<TimePoint> until;
+};
+
+// Timers of an endpoint: probe (due, or its answer is lost), ejection's end, operator's end, start wait, slow
+// start step.
+struct Endpoint {
+  EndpointId id;
+  std::uint32_t pool = 0, tier = 0;
+  std::string label;
+  config::SocketAddress address;
+  std::string address_text;
+  std::string server_name;
+  double configured_weight = 1;
+
+  OperatorOrder order;
+  bool held_available = false;
+  Threshold threshold;
+  ProbeSchedule probes;
+  Ejector ejector;
+  SlowStart slow_start;
+
+  TimePoint added_at{};        // the start wait counts from here
+  bool newcomer = false;       // added to a pool that was serving already: slow start
+  bool was_available = false;  // ever
+  ActiveState verdict_before = ActiveState::unknown;
+  TimePoint verdict_since{};  // of the active verdict
+  TimePoint streak_since{};   // first of the equal results in a row
+  std::optional<ProbeResult> last_probe;
+  std::optional<TimePoint> last_probe_at;
+  Cause last_failure = Cause::none;
+  std::shared_ptr<SharedLoad> load = std::make_shared<SharedLoad>();
+
+  // Derived by refresh().
+  bool available = false;
+  bool undecided = true;
+  double weight = 1;
+  TimePoint since{};  // of `available`
+  // What the view shows of it.
+  struct Shown {
+    bool available = false;
+    OperatorState operator_state = OperatorState::enabled;
+    bool bad = false, dead = false;
+    double weight = 1;
+    bool operator==(const Shown&) const = default;
+  };
+  Shown shown;
+};
+
+// Checks or traffic say that it is no good (whatever the operator says): waiting repeatable requests may
+// leave it.
+bool marked_bad(const Endpoint& endpoint);
+// Checks say that it is down.
+bool marked_dead(const Endpoint& endpoint);
+
+// One configured endpoint: an address, or a name with the addresses it has now.
+struct Source {
+  std::string label;
+  std::string text;  // as written
+  std::string server_name;
+  std::uint32_t weight = 1;
+  bool numeric = false;
+  TimePoint added_at{};
+  OperatorOrder order;  // given to the label: new addresses of it follow
+  std::vector<Endpoint*> endpoints;
+};
+
+enum class TierVerdict : std::uint8_t { none, serviceable, lost };
+
+struct Tier {
+  std::string name;
+  std::vector<Source> sources;
+  std::vector<Endpoint*> endpoints;  // of all sources, in config order
+  TierCount count;
+  bool panic = false;
+  bool serviceable = false;              // as the view shows it
+  TierVerdict told = TierVerdict::none;  // last verdict that made an event, or was assumed at the start
+  TimePoint told_at{};
+  std::vector<std::uint32_t> usable;
+  std::vector<std::pair<EndpointId, double>> usable_key;
+  std::uint64_t membership = 0;
+};
+
+// Timers of a pool: those of its Failover, hold's end, maintenance's end, refresh of maintenance_left, start
+// wait of names.
+struct Pool {
+  explicit Pool(const config::PoolConfig& written);
+  std::uint32_t index = 0;
+  config::PoolConfig config;
+  std::vector<Tier> tiers;
+  Failover failover;
+  bool touched = false;
+  bool held = false, maintenance = false, all_down = false;
+  bool settling = true;  // some endpoint waits for its first verdict
+  std::optional<TimePoint> held_until, maintenance_until;
+  std::optional<std::pair<std::uint32_t, TimePoint>>
+      hold_told;  // failback_pending went out for this tier and time
+  TimePoint active_since{};
+  std::string active_reason;
+  std::uint64_t failovers = 0, failbacks = 0;
+
+  Tier& active() { return tiers[failover.active()]; }
+  const Tier& active() const { return tiers[failover.active()]; }
+  bool checked() const { return config.check.kind != config::CheckKind::none; }
+};
+
+struct Core::State {
+  explicit State(std::uint64_t seed) : random(seed) {}
+
+  // ---- the parts (core.cpp)
+  Random random;
+  Slots slots;
+  std::vector<std::unique_ptr<Endpoint>> endpoints;  // by slot
+  std::vector<std::unique_ptr<Pool>> pools;          // order of the config
+  std::map<std::string, std::uint32_t, std::less<>> pool_index;
+  TimerIndex endpoint_timers;  // by slot
+  TimerIndex pool_timers;      // by pool index
+  std::vector<Pool*> touched;
+  std::deque<Action> actions;
+  TimePoint last_now{};
+  std::optional<TimePoint> starved_until;
+  bool configured = false;
+  std::uint64_t last_membership = 0;
+
+  TimePoint advance(TimePoint now);  // time never goes back in here
+  Endpoint* find(EndpointId id) const;
+  Pool* find_pool(std::string_view name) const;
+  void emit(Event event) { actions.emplace_back(std::move(event)); }
+  void emit(Event::Kind kind, const Pool& pool, const Tier* tier, const Endpoint* endpoint,
+            std::string reason, Cause cause = Cause::none);
+  void touch(Pool& pool);
+
+  // ---- endpoints (core_endpoints.cpp): time and evidence
+  void refresh(Endpoint& endpoint,
+               TimePoint now);  // derives availability and weight, arms the timer, touches the pool
+  void arm(Endpoint& endpoint, TimePoint now);
+  void start_probe(Endpoint& endpoint, TimePoint now);
+  void begin_probing(Endpoint& endpoint, TimePoint first);
+  void probed(Endpoint& endpoint, const ProbeResult& result, TimePoint now);
+  void verdict_changed(Endpoint& endpoint, const ProbeResult& result, TimePoint was_since, TimePoint now);
+  void sampled(Endpoint& endpoint, const TrafficSample& sample, TimePoint now);
+  void convict(Endpoint& endpoint, const Evidence& evidence, TimePoint now);
+  void readmit(Endpoint& endpoint, std::string reason, TimePoint now);
+  void endpoint_due(Endpoint& endpoint, TimePoint now);
+  void set_operator(Endpoint& endpoint, OperatorOrder order, std::string reason, TimePoint now);
+  void forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint to);
+
+  // ---- pools (core_judge.cpp): tiers, panic, moves
+  void settle(TimePoint now);
+  void judge(Pool& pool, TimePoint now);
+  void recount(Pool& pool, Tier& tier, TimePoint now);
+  void tell_tier(Pool& pool, std::uint32_t index, TimePoint now);
+  void choose_usable(Pool& pool, std::uint32_t index, bool other_to_be_had);
+  void tell_all_down(Pool& pool, TimePoint now);
+  void tell_hold(Pool& pool, TimePoint now);
+  void propose(Pool& pool, const Failover::Wish& wish, TimePoint now);
+  void pool_due(Pool& pool, TimePoint now);
+  void arm(Pool& pool, TimePoint now);
+
+  // ---- configuration (core_configure.cpp)
+  struct Retired;
+  void rebuild(Pool& pool, const config::PoolConfig& written, bool is_new, TimePoint now);
+  void rebuild_tiers(Pool& pool, const config::PoolConfig& written, Retired& retired, bool is_new,
+                     TimePoint now);
+  void remap_failover(Pool& pool, const std::vector<std::string>& before, TimePoint now);
+  Endpoint& add_endpoint(Pool& pool, std::uint32_t tier, Source& source, const config::SocketAddress& address,
+                         bool newcomer, TimePoint now);
+  void remove_endpoint(Pool& pool, Endpoint& endpoint, const std::string& reason);
+  void list_endpoints(Tier& tier);
+  void resolved(const Resolution& resolution, TimePoint now);
+
+  // ---- operator (core_commands.cpp)
+  CommandResult execute(const SetEndpointState& command, TimePoint now);
+  CommandResult execute(const MoveTier& command, TimePoint now);
+  CommandResult execute(const Failback& command, TimePoint now);
+  CommandResult execute(const HoldPool& command, TimePoint now);
+  CommandResult execute(const SetMaintenance& command, TimePoint now);
+  Pool* named_pool(const std::string& name, CommandResult& result) const;
+
+  // ---- over restarts (core_save.cpp)
+  using SavedKey =
+      std::tuple<std::string, std::string, std::string>;  // pool, label, address ("": the label itself)
+  std::map<SavedKey, SavedEndpoint> unclaimed;            // restored, but not yet resolved
+  void restore_pool(const SavedPool& saved, TimePoint now);
+  void claim(Endpoint& endpoint, TimePoint now);
+  void apply(Endpoint& endpoint, const SavedEndpoint& saved, TimePoint now);
+
+  // ---- what workers read (core_view.cpp)
+  std::shared_ptr<const View> newest = std::make_shared<View>();
+  bool view_stale = false, view_announced = false;
+  void view_changed();
+  std::shared_ptr<const View> build_view();
+};
+
+// now + left, far away instead of overflowing; negative counts as zero.
+TimePoint later(TimePoint now, Duration left);
+
+}  // namespace understudy::health

@@ -1,0 +1,137 @@
+// What leaves the core: the immutable view for workers, the status for people.
+#include <utility>
+
+#include "health/core_state.hpp"
+
+namespace understudy::health {
+namespace {
+
+EndpointView view_of(const Endpoint& endpoint) {
+  EndpointView view;
+  view.id = endpoint.id;
+  view.address = endpoint.address;
+  view.label = endpoint.label;
+  view.server_name = endpoint.server_name;
+  view.available = endpoint.available;
+  view.draining = endpoint.order.state == OperatorState::draining;
+  view.disabled = endpoint.order.state == OperatorState::disabled;
+  view.unhealthy = marked_bad(endpoint);
+  view.dead = marked_dead(endpoint);
+  view.weight = endpoint.weight;
+  view.load = endpoint.load;
+  return view;
+}
+
+PoolView view_of(const Pool& pool, TimePoint now) {
+  PoolView view;
+  view.name = pool.config.name;
+  view.tiers.reserve(pool.tiers.size());
+  for (const Tier& tier : pool.tiers) {
+    TierView& out = view.tiers.emplace_back();
+    out.name = tier.name;
+    out.endpoints.reserve(tier.endpoints.size());
+    for (const Endpoint* endpoint : tier.endpoints) out.endpoints.push_back(view_of(*endpoint));
+    out.usable = tier.usable;
+    out.serviceable = tier.serviceable;
+    out.panic = tier.panic;
+    out.membership = tier.membership;
+  }
+  view.active = pool.failover.active();
+  view.epoch = pool.failover.epoch();
+  view.settling = pool.settling;
+  view.maintenance = pool.maintenance;
+  if (pool.maintenance && pool.maintenance_until) {
+    view.maintenance_left = std::chrono::ceil<config::Duration>(*pool.maintenance_until - now);
+  }
+  return view;
+}
+
+EndpointStatus status_of(const Endpoint& endpoint, const Pool& pool, TimePoint now) {
+  EndpointStatus status;
+  status.id = endpoint.id;
+  status.label = endpoint.label;
+  status.address = endpoint.address_text;
+  status.operator_state = endpoint.order.state;
+  status.active = endpoint.threshold.state();
+  status.passive = endpoint.ejector.ejected() ? PassiveState::ejected : PassiveState::in;
+  status.available = endpoint.available;
+  status.streak = endpoint.threshold.streak();
+  status.last_probe = endpoint.last_probe;
+  status.last_probe_at = endpoint.last_probe_at;
+  status.next_probe_at = endpoint.probes.next_probe();
+  status.since = endpoint.since;
+  if (endpoint.ejector.ejected()) status.ejected_until = endpoint.ejector.until();
+  status.operator_until = endpoint.order.until;
+  status.ejections = endpoint.ejector.ejections(pool.config.passive, now);
+  status.weight = endpoint.weight;
+  status.load = endpoint.load;
+  return status;
+}
+
+}  // namespace
+
+bool marked_dead(const Endpoint& endpoint) {
+  // A held endpoint is not judged.
+  return endpoint.order.state != OperatorState::held && endpoint.threshold.state() == ActiveState::unhealthy;
+}
+
+bool marked_bad(const Endpoint& endpoint) {
+  return marked_dead(endpoint) ||
+         (endpoint.order.state != OperatorState::held && endpoint.ejector.until().has_value());
+}
+
+void Core::State::view_changed() {
+  view_stale = true;
+  if (std::exchange(view_announced, true)) return;
+  actions.emplace_back(ViewChanged{});
+}
+
+std::shared_ptr<const View> Core::State::build_view() {
+  auto view = std::make_shared<View>();
+  view->version = newest->version + 1;
+  view->pools.reserve(pools.size());
+  for (const auto& pool : pools) view->pools.push_back(view_of(*pool, last_now));
+  return view;
+}
+
+std::shared_ptr<const View> Core::view() const {
+  if (std::exchange(state_->view_stale, false)) {
+    state_->newest = state_->build_view();
+    state_->view_announced = false;
+  }
+  return state_->newest;
+}
+
+std::vector<PoolStatus> Core::status() const {
+  std::vector<PoolStatus> all;
+  all.reserve(state_->pools.size());
+  for (const auto& owned : state_->pools) {
+    const Pool& pool = *owned;
+    PoolStatus& status = all.emplace_back();
+    status.name = pool.config.name;
+    status.active = pool.failover.active();
+    status.epoch = pool.failover.epoch();
+    status.active_since = pool.active_since;
+    status.active_reason = pool.active_reason;
+    status.held = pool.held;
+    status.maintenance = pool.maintenance;
+    status.held_until = pool.held_until;
+    status.maintenance_until = pool.maintenance_until;
+    if (const auto hold = pool.failover.hold(pool.config.failover); hold && !pool.held)
+      status.failback_at = hold->due;
+    status.failovers = pool.failovers;
+    status.failbacks = pool.failbacks;
+    for (const Tier& tier : pool.tiers) {
+      TierStatus& out = status.tiers.emplace_back();
+      out.name = tier.name;
+      out.serviceable = tier.serviceable;
+      out.panic = tier.panic;
+      for (const Endpoint* endpoint : tier.endpoints) {
+        out.endpoints.push_back(status_of(*endpoint, pool, state_->last_now));
+      }
+    }
+  }
+  return all;
+}
+
+}  // namespace understudy::health

@@ -1,0 +1,119 @@
+// Which tier of one pool serves, as a state machine over facts; no endpoint, no text, no clock.
+//
+//             active tier lost, another serviceable            committed (epoch grows)
+//   Serving ────────────────────────────────────────► Pending ────────────────────────► Serving(other tier)
+//     ▲ ▲   operator's order                            │ │                                │
+//     │ │                                               │ └ no answer for 5 s: as before,  │ a tier above
+//     serviceable: │ └────── refused: pause 1 s ─────────────────────┘   proposed again if still wanted │
+//     hold (auto: none, after D) └──────── relapse: the hold begins anew ◄──── ReturnHold
+//     ◄───────────────────────────┘
+//                                                       └ D without interruption ──► Pending(back)
+//
+// Rules: a lost active tier goes first to the next serviceable tier below, else to one above; to none that is
+// not serviceable. Going back picks the topmost tier whose hold is over. An operator's move forbids going
+// back until the operator's failback (a tier that is lost is still left at once); a hold forbids everything
+// but operator's orders. Timers: `answer` (pending), `retry` (after a refusal), `return` (the hold is over).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/model.hpp"
+#include "health/core.hpp"
+
+namespace understudy::health {
+
+// What is known of one tier now. Undecided: not serviceable yet, but no verdict either; nothing is judged by
+// it.
+struct TierFacts {
+  bool serviceable = false;
+  bool undecided = false;
+};
+
+class Failover {
+public:
+  enum class Why : std::uint8_t { lost, returned, operator_move, operator_failback };
+  struct Wish {
+    std::uint32_t tier = 0;
+    Why why{};
+    std::string note;  // the operator's words
+  };
+  // A tier above the active one could serve; `due` is when traffic returns to it, empty: when the operator
+  // says so.
+  struct Hold {
+    std::uint32_t tier = 0;
+    TimePoint since{};
+    std::optional<TimePoint> due;
+  };
+  struct Committed {
+    enum class Kind : std::uint8_t { stale, unknown_tier, confirmed, moved };
+    Kind kind = Kind::stale;
+    std::uint32_t from = 0;
+    std::optional<Proposal> answered;  // our own proposal that this answers
+  };
+
+  Failover(std::size_t tiers, std::uint64_t epoch);
+
+  // Facts of all tiers, in order, whenever one may have changed.
+  void observe(std::span<const TierFacts> facts, TimePoint now);
+  // What to propose now, if anything. Tell proposed() when it was.
+  std::optional<Wish> decide(const config::FailoverConfig& policy, bool held, TimePoint now);
+  void proposed(const Proposal& proposal, TimePoint now);
+  // The operator wants that tier; outranks what is pending.
+  void order(std::uint32_t tier, bool failback, std::string note);
+  // The operator's failback where nothing has to move: the machine may go back by itself again.
+  void release() { moved_by_operator_ = false; }
+
+  Committed commit(const Decision& decision);
+  // False when that proposal is not (or no longer) the one that waits.
+  bool refused(const Proposal& proposal, TimePoint now);
+  bool timed_out(const Proposal& proposal);
+  // The proposal that had no answer by now, if any; it is given up.
+  std::optional<Proposal> expire(TimePoint now);
+
+  std::optional<TimePoint> next_timeout(const config::FailoverConfig& policy, bool held, TimePoint now) const;
+  std::optional<Hold> hold(const config::FailoverConfig& policy) const;
+
+  // The configuration changed: where each old tier is now. False when the active tier is gone; the topmost
+  // serves then, under the next epoch.
+  bool remap(const std::vector<std::optional<std::uint32_t>>& now_at, std::size_t tiers);
+  void restore(std::uint32_t active, std::uint64_t epoch, bool moved_by_operator);
+  // Nothing was observed for that long: holds and waits go on where they stood.
+  void skip(Duration starved);
+
+  std::uint32_t active() const { return active_; }
+  std::uint64_t epoch() const { return epoch_; }
+  bool moved_by_operator() const { return moved_by_operator_; }
+  bool pending() const { return pending_.has_value(); }
+  bool serviceable(std::uint32_t tier) const { return facts_[tier].serviceable; }
+
+private:
+  struct Pending {
+    Proposal proposal;
+    std::optional<std::uint32_t> target;  // where the proposed tier is now; empty when a reload removed it
+    TimePoint deadline;
+  };
+  struct Order {
+    std::uint32_t tier;
+    bool failback;
+    std::string note;
+  };
+  bool waits_for(const Proposal& proposal) const;
+  std::optional<std::uint32_t> refuge() const;
+  std::optional<std::uint32_t> return_target(const config::FailoverConfig& policy, TimePoint now) const;
+  std::optional<TimePoint> return_due(const config::FailoverConfig& policy, std::uint32_t tier) const;
+
+  std::uint32_t active_ = 0;
+  std::uint64_t epoch_;
+  bool moved_by_operator_ = false;
+  std::vector<TierFacts> facts_;
+  std::vector<TimePoint> serviceable_since_;  // meaningful where serviceable
+  std::optional<Pending> pending_;
+  std::optional<Order> order_;
+  std::optional<TimePoint> retry_at_;
+};
+
+}  // namespace understudy::health
