@@ -268,7 +268,8 @@ TEST_F(TlsSessionTest, HeadAndBodyMakeOneRecordAndOneSend) {
   EXPECT_EQ(sent.bytes, head.size() + body.size() + rest.size());
   std::array<char, 4000> wire;
   ssize_t n = -1;
-  ASSERT_TRUE(run({[&] { return (n = ::recv(near->socket.fd().get(), wire.data(), wire.size(), MSG_PEEK)) > 0; }}));
+  ASSERT_TRUE(
+      run({[&] { return (n = ::recv(near->socket.fd().get(), wire.data(), wire.size(), MSG_PEEK)) > 0; }}));
   // 5 bytes of record header, 1 of content type, 16 of tag.
   EXPECT_EQ(n, static_cast<ssize_t>(sent.bytes + 22));
   ASSERT_TRUE(run({Receiver{*near, sent.bytes}}));

@@ -63,6 +63,8 @@ public:
   explicit TestAuthority(const std::string& name = "Test Authority") : key_(make_key(KeyKind::ec)) {
     IssueOptions options;
     options.common_name = name;
+    options.from = -10L * 24 * 3600;  // good before anything that it issues
+    options.to = 3650L * 24 * 3600;
     certificate_ = build(options, key_.get(), nullptr);
   }
 
