@@ -1,0 +1,310 @@
+#include "proxy/cli/arguments.hpp"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+#include <sstream>
+#include <string_view>
+
+#include "config/suggest.hpp"
+#include "proxy/admin/api.hpp"
+
+namespace understudy::cli {
+namespace {
+
+// One App per parse; the values land in `values`.
+class Grammar {
+public:
+  Grammar();
+  std::variant<Arguments, Finished> parse(std::vector<std::string> words);
+
+private:
+  CLI::App* verb(CLI::App& parent, const std::string& name, const std::string& what, Verb verb,
+                 const std::string& examples);
+  CLI::App* daemon_verb(CLI::App& parent, const std::string& name, const std::string& what, Verb verb,
+                        const std::string& examples);
+  void add_duration(CLI::App* sub);
+  void add_switch(CLI::App* sub);
+  void add_local_verbs();
+  void add_reading_verbs();
+  void add_pool_verbs();
+  void add_endpoint_verb(const std::string& name, const std::string& state, const std::string& what);
+  void add_process_verbs();
+  std::string unknown_verb(const CLI::App& parent, const std::string& word) const;
+  std::string unknown_option(const CLI::App& sub) const;
+  Finished usage(const std::string& message, const CLI::App* sub) const;
+
+  CLI::App app_{"Understudy, a failover load balancer and reverse proxy.", "understudy"};
+  Arguments values_;
+  std::string on_off_;
+  bool wait_ = false;  // accepted for clarity; a reload always waits
+};
+
+std::vector<std::string> split_commas(const std::vector<std::string>& lists) {
+  std::vector<std::string> items;
+  for (const std::string& list : lists) {
+    std::istringstream stream(list);
+    for (std::string item; std::getline(stream, item, ',');) {
+      if (!item.empty()) items.push_back(item);
+    }
+  }
+  return items;
+}
+
+bool has_control_bytes(const std::string& text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+CLI::App* Grammar::verb(CLI::App& parent, const std::string& name, const std::string& what, Verb verb,
+                        const std::string& examples) {
+  CLI::App* sub = parent.add_subcommand(name, what);
+  sub->callback([this, verb] { values_.verb = verb; });
+  sub->footer("Examples:\n" + examples);
+  return sub;
+}
+
+CLI::App* Grammar::daemon_verb(CLI::App& parent, const std::string& name, const std::string& what, Verb kind,
+                               const std::string& examples) {
+  CLI::App* sub = verb(parent, name, what, kind, examples);
+  sub->add_option("--admin", values_.admin, "Admin address of the running process: unix:PATH or HOST:PORT")
+      ->envname("UNDERSTUDY_ADMIN");
+  sub->add_option("--token", values_.token, "Bearer token; the environment is the safer place for it")
+      ->envname("UNDERSTUDY_TOKEN");
+  sub->add_option("-c,--config", values_.config, "Take admin address and token from this configuration file");
+  return sub;
+}
+
+void Grammar::add_duration(CLI::App* sub) {
+  const auto check = [](const std::string& text) {
+    std::string error;
+    return admin::parse_for(text, &error) ? std::string{} : error;
+  };
+  sub->add_option("--for", values_.duration, "Undo it by itself after this time, as in 30m or 1h30m")
+      ->check(CLI::Validator(check, "DURATION"));
+}
+
+void Grammar::add_switch(CLI::App* sub) {
+  sub->add_option("state", on_off_, "on or off")->required()->check(CLI::IsMember({"on", "off"}));
+}
+
+void Grammar::add_local_verbs() {
+  CLI::App* run =
+      verb(app_, "run", "Run in the foreground", Verb::run, "  understudy run -c understudy.toml");
+  run->add_option("-c,--config", values_.config, std::string("Configuration file [") + kDefaultConfig + "]");
+  run->add_flag("--keep-root", values_.keep_root,
+                "Run on as root when started as root and server.user is not set");
+
+  CLI::App* check =
+      verb(app_, "check", "Validate a configuration file and report every error (also: understudy -t)",
+           Verb::check, "  understudy check understudy.toml\n  understudy check --json --strict");
+  check->add_option("-c,--config,file", values_.config,
+                    std::string("Configuration file [") + kDefaultConfig + "]");
+  check->add_flag("--json", values_.json, "Print the findings as JSON");
+  check->add_flag("--strict", values_.strict, "Fail on warnings too");
+  check->add_flag("--no-files", values_.no_files, "Do not read certificates, keys and ${file:}");
+
+  CLI::App* config = app_.add_subcommand("config", "Show the effective configuration");
+  config->require_subcommand(1);
+  CLI::App* show = verb(*config, "show", "Print the effective configuration, secrets hidden",
+                        Verb::config_show, "  understudy config show -c understudy.toml --defaults");
+  show->add_option("-c,--config,file", values_.config,
+                   std::string("Configuration file [") + kDefaultConfig + "]");
+  show->add_flag("--defaults", values_.defaults, "Every key, and where its value came from");
+
+  CLI::App* init = verb(app_, "init", "Write a starter configuration; never overwrites", Verb::init,
+                        "  understudy init\n  understudy init /etc/understudy/understudy.toml");
+  init->add_option("path", values_.path, "File to write [understudy.toml]");
+
+  CLI::App* schema = verb(app_, "schema", "Print the JSON Schema of the configuration for editors",
+                          Verb::schema, "  understudy schema > understudy.schema.json");
+  schema->add_flag("--reference", values_.reference, "Print the reference page (Markdown) instead");
+
+  CLI::App* quick = verb(
+      app_, "quick", "Run without a file: one listener, one pool", Verb::quick,
+      "  understudy quick --listen :8080 --primary 10.0.0.11:3000,10.0.0.12:3000 --standby 10.0.1.11:3000");
+  quick->add_option("--listen", values_.listen, "Address to listen on [:8080]");
+  quick->add_option("--primary", values_.primary, "Endpoints that serve, with commas")
+      ->required()
+      ->allow_extra_args(false);
+  quick->add_option("--standby", values_.standby, "Endpoints that take over, with commas")
+      ->allow_extra_args(false);
+
+  CLI::App* demo = verb(app_, "demo", "Show a failover with embedded servers and load", Verb::demo,
+                        "  understudy demo\n  understudy demo --once");
+  demo->add_flag("--once", values_.once, "End after one run, with an exit code");
+  demo->add_option("--listen", values_.listen, "Address to listen on [127.0.0.1:8080]");
+  demo->add_option("--admin", values_.demo_admin, "Admin address [127.0.0.1:9900]");
+
+  CLI::App* version = verb(app_, "version", "Print the version and how it was built (also: understudy -v)",
+                           Verb::version, "  understudy version --json");
+  version->add_flag("--json", values_.json, "As JSON");
+}
+
+void Grammar::add_reading_verbs() {
+  CLI::App* status =
+      daemon_verb(app_, "status", "Show what serves, what is down and since when", Verb::status,
+                  "  understudy status\n  understudy status --admin 127.0.0.1:9900 --json");
+  status->add_flag("--json", values_.json, "As JSON");
+  CLI::App* events = daemon_verb(app_, "events", "Show what happened, with reasons", Verb::events,
+                                 "  understudy events\n  understudy events --since 120 --json");
+  events->add_option("--since", values_.since, "Only events after this number");
+  events->add_flag("--json", values_.json, "As JSON");
+  CLI::App* health =
+      daemon_verb(app_, "healthcheck", "Exit with 0 if the process lives, else 1 (for containers)",
+                  Verb::healthcheck, "  understudy healthcheck\n  understudy healthcheck --ready");
+  health->add_flag("--ready", values_.ready, "Ask whether it can serve, not only whether it lives");
+}
+
+void Grammar::add_pool_verbs() {
+  const auto pool = [this](CLI::App* sub) {
+    sub->add_option("pool", values_.pool, "Name of the pool")->required();
+  };
+  CLI::App* failover = daemon_verb(
+      app_, "failover", "Move a pool to its next tier, or to a named one", Verb::failover,
+      "  understudy failover app\n  understudy failover app --to standby --reason \"primary slow\"");
+  pool(failover);
+  failover->add_option("--to", values_.tier, "Tier to serve from");
+  failover->add_option("--reason", values_.reason, "Why, for the event log");
+
+  pool(daemon_verb(app_, "failback", "Return a pool to its first tier", Verb::failback,
+                   "  understudy failback app"));
+
+  CLI::App* hold = daemon_verb(app_, "hold", "Keep a pool on its tier, whatever happens", Verb::hold,
+                               "  understudy hold app on --for 2h\n  understudy hold app off");
+  pool(hold);
+  add_switch(hold);
+  add_duration(hold);
+
+  CLI::App* maintenance =
+      daemon_verb(app_, "maintenance", "Answer 503 with a page and Retry-After for a pool", Verb::maintenance,
+                  "  understudy maintenance app on --for 30m\n  understudy maintenance app off");
+  pool(maintenance);
+  add_switch(maintenance);
+  add_duration(maintenance);
+}
+
+void Grammar::add_endpoint_verb(const std::string& name, const std::string& state, const std::string& what) {
+  CLI::App* sub = daemon_verb(
+      app_, name, what, Verb::set_state,
+      "  understudy " + name + " 10.0.0.11:3000 --pool app" + (state == "enabled" ? "" : " --for 30m"));
+  sub->callback([this, state] {
+    values_.verb = Verb::set_state;
+    values_.state = state;
+  });
+  sub->add_option("endpoint", values_.endpoint, "Name or address of the endpoint")->required();
+  sub->add_option("--pool", values_.pool, "Its pool, where several pools have such an endpoint");
+  add_duration(sub);
+}
+
+void Grammar::add_process_verbs() {
+  CLI::App* reload = daemon_verb(app_, "reload", "Load the configuration file again; waits and tells",
+                                 Verb::reload, "  understudy reload");
+  reload->add_flag("--wait", wait_, "Wait for the outcome (always done; accepted for clarity)");
+  CLI::App* logs = app_.add_subcommand("logs", "Handle log files");
+  logs->require_subcommand(1);
+  daemon_verb(*logs, "reopen", "Open the log files anew, after they were moved", Verb::logs_reopen,
+              "  understudy logs reopen");
+  CLI::App* stop = daemon_verb(app_, "stop", "End gracefully: finish what is open, take nothing new",
+                               Verb::stop, "  understudy stop\n  understudy stop --now");
+  stop->add_flag("--now", values_.now, "Close everything at once");
+}
+
+Grammar::Grammar() {
+  app_.require_subcommand(1);
+  app_.footer(
+      "Exit codes: 0 done, 1 the thing asked for failed, 2 usage, 3 no daemon answers.\n"
+      "Examples:\n"
+      "  understudy quick --listen :8080 --primary 127.0.0.1:3000 --standby 127.0.0.1:3001\n"
+      "  understudy init && understudy check understudy.toml && understudy run -c understudy.toml\n"
+      "  understudy status");
+  add_local_verbs();
+  add_reading_verbs();
+  add_pool_verbs();
+  add_endpoint_verb("drain", "draining", "Give an endpoint no new clients; what is open goes on");
+  add_endpoint_verb("disable", "disabled", "Take an endpoint out at once");
+  add_endpoint_verb("enable", "enabled", "Give an endpoint back to the health checks");
+  add_process_verbs();
+}
+
+std::string Grammar::unknown_verb(const CLI::App& parent, const std::string& word) const {
+  const auto subs = parent.get_subcommands([](const CLI::App*) { return true; });
+  std::vector<std::string> names;
+  for (const CLI::App* sub : subs) names.push_back(sub->get_name());
+  if (std::find(names.begin(), names.end(), word) != names.end()) return {};
+  const auto near = config::nearest(word, {names.begin(), names.end()});
+  std::string message = std::string("unknown command '").append(word).append("'");
+  if (near) return message.append("; did you mean '").append(*near).append("'?");
+  message += "; commands are";
+  for (std::size_t i = 0; i < names.size(); ++i) message.append(i ? ", " : " ").append(names[i]);
+  return message;
+}
+
+std::string Grammar::unknown_option(const CLI::App& sub) const {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : sub.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  for (const std::string& extra : sub.remaining(true)) {
+    if (!extra.starts_with("-")) return std::string("unexpected argument '").append(extra).append("'");
+    const auto near = config::nearest(extra.substr(0, extra.find('=')), {names.begin(), names.end()});
+    std::string message = std::string("unknown option '").append(extra).append("'");
+    return near ? message.append("; did you mean '").append(*near).append("'?") : message;
+  }
+  return {};
+}
+
+Finished Grammar::usage(const std::string& message, const CLI::App* sub) const {
+  std::string name = "understudy";
+  if (sub) name.append(" ").append(sub->get_name());
+  return {2, "",
+          std::string("understudy: ").append(message).append("\nSee '").append(name).append(" --help'.\n")};
+}
+
+std::variant<Arguments, Finished> Grammar::parse(std::vector<std::string> words) {
+  if (words.empty()) return Finished{2, "", app_.help()};
+  if (words[0] == "-t") words[0] = "check";
+  if (words[0] == "-v" || words[0] == "-V" || words[0] == "--version") words[0] = "version";
+  const CLI::App* parent = &app_;
+  for (const std::string& word : words) {
+    // The first word names the command, for `config` and `logs` the second too.
+    if (word.starts_with("-")) {
+      if (word == "-h" || word == "--help") break;
+      return usage(std::string("unknown option '").append(word).append("' before the command"), nullptr);
+    }
+    const std::string wrong = unknown_verb(*parent, word);
+    if (!wrong.empty()) return usage(wrong, parent == &app_ ? nullptr : parent);
+    parent = parent->get_subcommand(word);
+    if (parent->get_subcommands([](const CLI::App*) { return true; }).empty()) break;
+  }
+  try {
+    std::vector<std::string> reversed(words.rbegin(), words.rend());  // CLI11 takes them from the back
+    app_.parse(reversed);
+  } catch (const CLI::Success& help) {
+    std::ostringstream out, err;
+    app_.exit(help, out, err);
+    return Finished{0, out.str(), err.str()};
+  } catch (const CLI::ExtrasError& error) {
+    const std::string better = unknown_option(*parent);
+    return usage(better.empty() ? error.what() : better, parent);
+  } catch (const CLI::ParseError& error) {
+    return usage(error.what(), parent == &app_ ? nullptr : parent);
+  }
+  values_.on = on_off_ == "on";
+  values_.primary = split_commas(values_.primary);
+  values_.standby = split_commas(values_.standby);
+  if (values_.verb == Verb::quick && values_.primary.empty())
+    return usage("--primary names no endpoint", parent);
+  if (has_control_bytes(values_.token))
+    return usage("the token must be one line without control bytes", parent);
+  return values_;
+}
+
+}  // namespace
+
+std::variant<Arguments, Finished> parse_arguments(const std::vector<std::string>& arguments) {
+  const auto grammar = std::make_unique<Grammar>();
+  return grammar->parse(arguments);
+}
+
+}  // namespace understudy::cli

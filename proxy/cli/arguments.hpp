@@ -1,0 +1,66 @@
+// Arguments of the command line as values. The only user of CLI11 is arguments.cpp.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace understudy::cli {
+
+inline constexpr const char* kDefaultConfig = "/etc/understudy/understudy.toml";
+inline constexpr const char* kDefaultAdmin = "unix:/run/understudy/admin.sock";
+
+enum class Verb : std::uint8_t {
+  // Done here.
+  run,
+  check,
+  config_show,
+  init,
+  schema,
+  quick,
+  demo,
+  version,
+  // Asked of a running process.
+  reload,
+  status,
+  failover,
+  failback,
+  hold,
+  maintenance,
+  set_state,
+  events,
+  healthcheck,
+  logs_reopen,
+  stop
+};
+constexpr bool asks_daemon(Verb verb) { return verb >= Verb::reload; }
+
+struct Arguments {
+  Verb verb = Verb::status;
+  std::string config;        // file; "" when not given
+  std::string admin, token;  // "" when not given, not by the environment either
+  std::string pool, endpoint, tier, reason;
+  std::string state;                          // set_state: "enabled", "draining", "disabled"
+  std::string duration;                       // --for, already validated; "" none
+  std::string path = "understudy.toml";       // init
+  std::string listen, demo_admin;             // quick, demo
+  std::vector<std::string> primary, standby;  // quick
+  std::uint64_t since = 0;                    // events
+  bool on = false;                            // hold, maintenance
+  bool json = false, strict = false, no_files = false, defaults = false, keep_root = false, now = false,
+       once = false;
+  bool ready = false;      // healthcheck
+  bool reference = false;  // schema
+};
+
+// Nothing to run: help (code 0, text in out) or a usage error (code 2, text in err).
+struct Finished {
+  int code = 0;
+  std::string out, err;
+};
+
+// `arguments` without the program's name. Reads UNDERSTUDY_ADMIN and UNDERSTUDY_TOKEN.
+std::variant<Arguments, Finished> parse_arguments(const std::vector<std::string>& arguments);
+
+}  // namespace understudy::cli

@@ -1,0 +1,158 @@
+#include "proxy/cli/client_verbs.hpp"
+
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <ostream>
+
+#include "proxy/admin/message.hpp"
+#include "proxy/admin/status_text.hpp"
+
+namespace understudy::cli {
+namespace {
+
+namespace json = boost::json;
+
+struct Question {
+  std::string method = "GET";
+  std::string path;
+  json::object body;
+};
+
+std::string state_path(const Arguments& arguments) {
+  const std::string endpoint = admin::percent_encode(arguments.endpoint);
+  std::string path = "/api/v1";
+  if (!arguments.pool.empty()) path.append("/pools/").append(admin::percent_encode(arguments.pool));
+  return path.append("/endpoints/").append(endpoint).append("/state");
+}
+
+Question question_of(const Arguments& arguments) {
+  const auto change = [](std::string path, json::object body = {}) {
+    return Question{"POST", std::move(path), std::move(body)};
+  };
+  json::object body;
+  if (!arguments.duration.empty()) body["for"] = arguments.duration;
+  switch (arguments.verb) {
+    case Verb::reload: return change("/api/v1/reload");
+    case Verb::logs_reopen: return change("/api/v1/logs/reopen");
+    case Verb::stop: return change("/api/v1/stop", {{"now", arguments.now}});
+    case Verb::failback: return change("/api/v1/failback", {{"pool", arguments.pool}});
+    case Verb::failover:
+      body["pool"] = arguments.pool;
+      if (!arguments.tier.empty()) body["to"] = arguments.tier;
+      if (!arguments.reason.empty()) body["reason"] = arguments.reason;
+      return change("/api/v1/failover", std::move(body));
+    case Verb::hold:
+    case Verb::maintenance:
+      body["pool"] = arguments.pool;
+      body["on"] = arguments.on;
+      return change(arguments.verb == Verb::hold ? "/api/v1/hold" : "/api/v1/maintenance", std::move(body));
+    case Verb::set_state:
+      body["state"] = arguments.state;
+      return change(state_path(arguments), std::move(body));
+    case Verb::events:
+      return {"GET", std::string("/api/v1/events?since=").append(std::to_string(arguments.since)), {}};
+    case Verb::healthcheck: return {"GET", arguments.ready ? "/readyz?verbose" : "/livez", {}};
+    default: return {"GET", "/api/v1/status", {}};
+  }
+}
+
+std::string lines_printable(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    out.append(admin::printable(text.substr(0, end))).append("\n");
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
+std::string member(const json::value& value, std::string_view key) {
+  const auto* object = value.if_object();
+  const auto* found = object ? object->if_contains(key) : nullptr;
+  const auto* text = found ? found->if_string() : nullptr;
+  return text ? std::string(text->data(), text->size()) : std::string{};
+}
+
+void print_problem(const admin::Answer& answer, std::ostream& err) {
+  json::error_code error;
+  const json::value value = json::parse(answer.body, error);
+  const std::string title = error ? "" : member(value, "title"),
+                    detail = error ? answer.body : member(value, "detail");
+  err << "understudy: refused (" << answer.status << ")";
+  if (!title.empty()) err << ": " << admin::printable(title);
+  err << "\n" << lines_printable(detail);
+}
+
+// The reply of a process verb: {"message": …, "warnings": […]}; of a pool's verb: the pool.
+void print_reply(const json::value& reply, std::chrono::system_clock::time_point now, std::ostream& out) {
+  const auto* object = reply.if_object();
+  if (object && object->contains("tiers")) {
+    out << admin::pool_text(reply, now);
+    return;
+  }
+  const std::string message = member(reply, "message");
+  out << lines_printable(message.empty() ? "done" : message);
+  const auto* warnings = object ? object->if_contains("warnings") : nullptr;
+  if (!warnings || !warnings->is_array()) return;
+  for (const json::value& warning : warnings->get_array()) {
+    if (const auto* text = warning.if_string())
+      out << "warning: " << lines_printable({text->data(), text->size()});
+  }
+}
+
+int print_answer(const Arguments& arguments, const admin::Answer& answer,
+                 std::chrono::system_clock::time_point now, std::ostream& out, std::ostream& err) {
+  if (arguments.json) {
+    out << answer.body << (answer.body.ends_with('\n') ? "" : "\n");
+    return 0;
+  }
+  json::error_code error;
+  const json::value value = json::parse(answer.body, error);
+  if (error) {
+    err << "understudy: the answer is no JSON; is this address another program's?\n";
+    return 1;
+  }
+  if (arguments.verb == Verb::status) {
+    out << admin::status_text(value, now);
+  } else if (arguments.verb == Verb::events) {
+    const std::string text = admin::events_text(value);
+    out << (text.empty() ? "no events\n" : text);
+  } else {
+    print_reply(value, now, out);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int run_client_verb(const Arguments& arguments, const Daemon& daemon,
+                    std::chrono::system_clock::time_point now, std::ostream& out, std::ostream& err) {
+  admin::ClientOptions options;
+  options.address = daemon.address;
+  options.token = daemon.token;
+  if (arguments.verb == Verb::reload)
+    options.answer_timeout = std::chrono::seconds(125);  // the daemon gives up at 120
+  const Question question = question_of(arguments);
+  const auto result =
+      admin::Client(options).request(question.method, question.path, json::serialize(question.body));
+  const bool health = arguments.verb == Verb::healthcheck;
+  if (const auto* gone = std::get_if<admin::NotReachable>(&result)) {
+    err << "understudy: " << gone->why << "\n";
+    if (!health)
+      err << "Is it running? Name its admin address with --admin (quick and demo: 127.0.0.1:9900).\n";
+    return health ? 1 : 3;
+  }
+  const auto& answer = std::get<admin::Answer>(result);
+  if (health) {
+    (answer.status == 200 ? out : err) << lines_printable(answer.body);
+    return answer.status == 200 ? 0 : 1;
+  }
+  if (answer.status < 200 || answer.status >= 300) {
+    print_problem(answer, err);
+    return 1;
+  }
+  return print_answer(arguments, answer, now, out, err);
+}
+
+}  // namespace understudy::cli

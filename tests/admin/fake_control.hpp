@@ -1,0 +1,82 @@
+// A control plane that remembers what it was asked and answers from what the test put in.
+#pragma once
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "proxy/admin/control_plane.hpp"
+
+namespace understudy::admin {
+
+struct FakeControl : ControlPlane {
+  struct Asked {
+    health::Command command;
+    std::string pool, who;
+  };
+  std::vector<Asked> commands;
+  std::vector<bool> stops;
+  std::uint64_t since = 0;
+  int reloads = 0, checks = 0, reopens = 0;
+  bool ready = true, alive = true, throws = false;
+  bool openmetrics = false;
+  std::size_t metrics_bytes = 0;
+  std::function<void(Reply)> pending_reload;
+  bool reload_later = false;
+  std::optional<Problem> refusal;
+
+  Readiness livez() override { return {alive, "control thread: ok\n"}; }
+  Readiness readyz() override {
+    return {ready, ready ? "pool app: ok\n" : "pool app: no endpoint available\n"};
+  }
+  std::string metrics(bool open) override {
+    openmetrics = open;
+    return metrics_bytes ? std::string(metrics_bytes, 'm') : "understudy_up 1\n";
+  }
+  boost::json::value status() override {
+    if (throws) throw std::runtime_error("disk on fire");
+    return boost::json::object{
+        {"sentence", "pool app serves from primary"}, {"state", "ok"}, {"pools", boost::json::array{}}};
+  }
+  boost::json::value pools() override { return boost::json::object{{"pools", boost::json::array{"app"}}}; }
+  Reply pool(const std::string& name) override {
+    if (name == "app")
+      return boost::json::value(boost::json::object{{"name", name}, {"tiers", boost::json::array{}}});
+    return Problem{404, "no such pool", "no pool '" + name + "'; pools: app"};
+  }
+  boost::json::value events(std::uint64_t from) override {
+    since = from;
+    return boost::json::object{{"events", boost::json::array{}}, {"next", from}};
+  }
+  boost::json::value config() override { return boost::json::object{{"admin", "***"}}; }
+  boost::json::value version() override { return boost::json::object{{"version", "0.1.0"}}; }
+  void reload(std::function<void(Reply)> done) override {
+    ++reloads;
+    if (reload_later) {
+      pending_reload = std::move(done);
+    } else if (refusal) {
+      done(*refusal);
+    } else {
+      done(boost::json::value(boost::json::object{{"message", "reloaded"}}));
+    }
+  }
+  Reply command(const health::Command& command, const std::string& pool, const std::string& who) override {
+    commands.push_back({command, pool, who});
+    if (refusal) return *refusal;
+    return boost::json::value(
+        boost::json::object{{"name", pool}, {"active", "standby"}, {"tiers", boost::json::array{}}});
+  }
+  Reply check_config() override { return ++checks, done("the file is good"); }
+  Reply reopen_logs() override { return ++reopens, done("reopened"); }
+  Reply stop(bool now) override { return stops.push_back(now), done("stopping"); }
+
+private:
+  static Reply done(const char* message) {
+    return boost::json::value(boost::json::object{{"message", message}});
+  }
+};
+
+}  // namespace understudy::admin
