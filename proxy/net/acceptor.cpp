@@ -15,8 +15,8 @@ constexpr std::chrono::milliseconds kPause{100};   // after EMFILE and its kin: 
 }  // namespace
 
 bool Acceptor::start() {
-  // Level-triggered: what is left in the queue after 64 is shown again. Exclusive: a shared Unix socket wakes one worker.
-  const int error = worker_.reactor().add(fd_, *this, tcp_ ? EPOLLIN : EPOLLIN | EPOLLEXCLUSIVE);
+  // Level-triggered: what is left in the queue after 64 is shown again. Exclusive: a shared socket wakes one worker.
+  const int error = worker_.reactor().add(fd_, *this, shared_ ? EPOLLIN | EPOLLEXCLUSIVE : EPOLLIN);
   listening_ = error == 0;
   return listening_;
 }

@@ -11,11 +11,13 @@ class Worker;
 
 class Acceptor final : public Pollable, public Timer {
 public:
-  Acceptor(Worker& worker, std::string name, int fd, bool tcp) : worker_(worker), name_(std::move(name)), fd_(fd), tcp_(tcp) {}
+  // `shared`: other workers accept from the same socket.
+  Acceptor(Worker& worker, std::string name, int fd, bool tcp, bool shared)
+      : worker_(worker), name_(std::move(name)), fd_(fd), tcp_(tcp), shared_(shared) {}
   bool start();
   // Takes what is queued, then listens no more.
   void stop();
-  const std::string& name() const { return name_; }
+  int fd() const { return fd_; }
   // Up to 64 connections; false when the queue is empty.
   bool accept_some();
 
@@ -28,6 +30,7 @@ private:
   std::string name_;
   int fd_;
   bool tcp_;
+  bool shared_;
   bool listening_ = false;
   bool paused_ = false;
 };

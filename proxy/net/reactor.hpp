@@ -60,6 +60,9 @@ public:
   TimePoint now() const { return now_; }
   // Reads the clock (heads parsed, requests sent, first bytes: four times per request).
   TimePoint fresh() { return now_ = std::chrono::steady_clock::now(); }
+  // This turn began more than 100 ms late: the process was stopped or starved, and what times out now is no evidence
+  // against anybody else.
+  bool starved() const { return starved_; }
   // When the loop last came round, for the watchdog; any thread.
   TimePoint last_turn() const {
     return TimePoint(TimePoint::duration(last_turn_.load(std::memory_order_relaxed)));
@@ -79,6 +82,7 @@ private:
   Wheel wheel_;
   TimePoint now_;
   bool stopped_ = false;
+  bool starved_ = false;
   List<Ready, ReadyHook> ready_;
   std::vector<Pollable*> graveyard_;   // released at the end of the batch
   std::atomic<TimePoint::rep> last_turn_{0};

@@ -49,6 +49,7 @@ Tunnel::Tunnel(Worker& worker, TunnelStart start)
   upstream_->set_owner(this);
   load_->tunnels.fetch_add(1, std::memory_order_relaxed);
   counters_->tunnels_opened.add();
+  counters_->websocket_open.record(start.opening);
 }
 
 Tunnel::~Tunnel() {

@@ -119,14 +119,14 @@ void Worker::apply_view_changes(const health::View& view) {
 
 // ---- listening -----------------------------------------------------------------------------------------------------
 
-void Worker::listen(const std::string& name, int fd, bool tcp) {
-  auto acceptor = make_ref<Acceptor>(*this, name, fd, tcp);
+void Worker::listen(const std::string& name, int fd, bool tcp, bool shared) {
+  auto acceptor = make_ref<Acceptor>(*this, name, fd, tcp, shared);
   if (acceptor->start()) acceptors_.push_back(std::move(acceptor));
 }
 
-void Worker::unlisten(const std::string& name) {
+void Worker::unlisten(int fd) {
   for (auto it = acceptors_.begin(); it != acceptors_.end();) {
-    if ((*it)->name() == name) {
+    if ((*it)->fd() == fd) {
       (*it)->stop();
       it = acceptors_.erase(it);
     } else {

@@ -110,8 +110,8 @@ public:
   // ---- own thread (through post)
   void apply(std::shared_ptr<const Snapshot> snapshot);
   // Serves a listening socket that belongs to the server; `name` finds its configuration in each snapshot.
-  void listen(const std::string& name, int fd, bool tcp);
-  void unlisten(const std::string& name);
+  void listen(const std::string& name, int fd, bool tcp, bool shared);
+  void unlisten(int fd);   // takes what is queued first
   // Stop: accept what is queued, answer `Connection: close`, let idle connections ask once more for a second.
   void drain();
   // After drain(): nothing is open any more. Any thread.

@@ -191,6 +191,7 @@ void Worker::attempt_answered(Exchange& exchange, std::uint32_t slot_index) {
 
 void Worker::outcome(const health::EndpointView& endpoint, Cause cause) {
   const std::uint32_t slot_index = endpoint.id.slot;
+  if (cause != Cause::none && reactor_.starved()) cause = Cause::own_error;   // law 12: suspect yourself first
   endpoints_.at(slot_index).outcomes.add(cause);
   touch(slot_index);
   auto& consecutive = endpoint.load->consecutive_failures;

@@ -175,6 +175,7 @@ struct alignas(64) RouteCounters {
 
 struct alignas(64) PoolCounters {
   Histogram connect;           // dial to connected (TLS: to the end of the handshake)
+  Histogram websocket_open;    // request begun to 101
   Histogram first_byte;        // request sent to first byte of the answer
   Counter connections_opened;  // upstream connections dialled with success
   Counter connections_reused;  // attempts that rode on an idle one

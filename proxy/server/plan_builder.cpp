@@ -1,0 +1,91 @@
+#include "proxy/server/plan_builder.hpp"
+
+#include <algorithm>
+#include <random>
+#include <stdexcept>
+
+namespace understudy::server {
+
+namespace {
+
+exchange::Policy policy_of(const config::PoolConfig& pool) {
+  exchange::Policy policy;
+  policy.connect_timeout = pool.connect_timeout;
+  policy.response_timeout = pool.response_timeout;
+  policy.idle_body_timeout = pool.idle_body_timeout;
+  policy.try_timeout = pool.try_timeout;
+  policy.request_timeout = pool.request_timeout;
+  policy.max_retries = pool.retry.max;
+  policy.retry_on_5xx = pool.retry.on_5xx;
+  policy.wait_for_endpoint = std::min<config::Duration>(pool.response_timeout, std::chrono::seconds(1));
+  return policy;
+}
+
+http::HeadLimits head_limits(const config::Limits& limits) {
+  // A head must fit into one buffer block.
+  constexpr std::uint64_t kBlock = 64 * 1024;
+  http::HeadLimits head;
+  head.max_bytes = static_cast<std::uint32_t>(std::min(limits.max_header_bytes, kBlock));
+  head.max_fields = static_cast<std::uint32_t>(std::min<std::uint64_t>(limits.max_headers, http::kMaxFields));
+  head.max_uri_bytes = static_cast<std::uint32_t>(std::min(limits.max_uri_bytes, kBlock));
+  return head;
+}
+
+}  // namespace
+
+PlanBuilder::PlanBuilder() {
+  std::random_device device;
+  hash_seed_ = (static_cast<std::uint64_t>(device()) << 32) | device();
+}
+
+std::shared_ptr<const net::Plan> PlanBuilder::build(config::Config config) {
+  auto plan = std::make_shared<net::Plan>(std::move(config));
+  plan->hash_seed = hash_seed_;
+  for (const config::ListenerConfig& listener : plan->config.listeners) {
+    net::ListenerPlan out;
+    out.config = &listener;
+    out.limits = std::make_shared<const config::Limits>(listener.limits);
+    out.head = head_limits(listener.limits);
+    if (listener.tls) {
+      try {
+        out.tls = std::make_shared<const net::TlsServer>(*listener.tls, listener.name, tickets_.data());
+      } catch (const std::exception& e) {
+        throw std::runtime_error("[listen." + listener.name + "].tls: " + e.what());
+      }
+    }
+    plan->listeners.push_back(std::move(out));
+  }
+  std::map<std::string, Budget> budgets;
+  for (const config::PoolConfig& pool : plan->config.pools) {
+    net::PoolPlan out;
+    out.config = &pool;
+    out.policy = policy_of(pool);
+    if (pool.tls) {
+      try {
+        out.tls = std::make_shared<const net::TlsClient>(*pool.tls);
+      } catch (const std::exception& e) {
+        throw std::runtime_error("[pool." + pool.name + "].tls: " + e.what());
+      }
+    }
+    const auto known = budgets_.find(pool.name);
+    if (known != budgets_.end() && known->second.ratio == pool.retry.budget && known->second.floor == pool.retry.budget_floor) {
+      budgets[pool.name] = known->second;
+    } else {
+      budgets[pool.name] = {pool.retry.budget, pool.retry.budget_floor,
+                            std::make_shared<net::SharedBudget>(pool.retry.budget, pool.retry.budget_floor)};
+    }
+    out.budget = budgets[pool.name].budget;
+    plan->pools.push_back(std::move(out));
+  }
+  for (const config::RouteConfig& route : plan->config.routes) {
+    int index = -1;
+    for (std::size_t i = 0; i < plan->config.pools.size(); ++i)
+      if (plan->config.pools[i].name == route.pool) index = static_cast<int>(i);
+    plan->route_pool.push_back(index);
+  }
+  budgets_ = std::move(budgets);
+  plan->generation = ++generation_;
+  return plan;
+}
+
+}  // namespace understudy::server

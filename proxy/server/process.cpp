@@ -1,0 +1,289 @@
+#include "proxy/server/process.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <random>
+#include <stdexcept>
+
+#include "proxy/admin/listener.hpp"
+
+namespace understudy::server {
+
+namespace {
+std::uint64_t seed() {
+  std::random_device device;
+  return (static_cast<std::uint64_t>(device()) << 32) | device();
+}
+constexpr std::chrono::milliseconds kSaveDelay{200};
+constexpr std::chrono::milliseconds kStopPoll{20};
+}  // namespace
+
+Process::Process(const RunOptions& options, config::LoadResult loaded)
+    : options_(options),
+      loaded_(std::move(loaded)),
+      io_(1),
+      core_timer_(io_),
+      sample_timer_(io_),
+      save_timer_(io_),
+      stop_timer_(io_),
+      watch_timer_(io_),
+      signals_(io_),
+      core_(seed()) {}
+
+Process::~Process() {
+  for (const auto& worker : workers_) worker->post([w = worker.get()] { w->finish(); });
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void Process::log(observe::Level level, const std::string& text) {
+  if (files_) files_->event(level, text);
+}
+
+admin::Instant Process::instant() const { return {std::chrono::steady_clock::now(), std::chrono::system_clock::now()}; }
+
+// ---- start ---------------------------------------------------------------------------------------------------------
+
+std::string Process::start() {
+  const config::Config& config = *loaded_.config;
+  started_wall_ = last_reload_at_ = std::chrono::system_clock::now();
+  started_ = std::chrono::steady_clock::now();
+  std::signal(SIGPIPE, SIG_IGN);
+
+  Identity identity;
+  std::string why;
+  if (!find_identity(config.server, options_.keep_root, static_cast<bool>(options_.builtin), identity, why)) return why;
+  const unsigned workers = config.server.workers.value_or(usable_cores());
+  descriptors_ = raise_descriptor_limit();
+
+  std::shared_ptr<const net::Plan> plan;
+  try {
+    plan = plans_.build(config);
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+  listeners_.adopt_inherited();
+  if (std::string error = listeners_.open(config.listeners, workers); !error.empty()) return error;
+  if (std::string error = open_state(); !error.empty()) return error;
+  const admin::Opened admin_socket = open_admin_socket(config);
+  if (admin_socket.fd < 0) return admin_socket.error;
+
+  if (!identity.name.empty() && state_dir_.kept()) {
+    // The folder was made as root; from now on the lesser user writes there.
+    [[maybe_unused]] const int a = ::chown(state_dir_.path().c_str(), identity.uid, identity.gid);
+    [[maybe_unused]] const int b = ::chown(state_dir_.file().c_str(), identity.uid, identity.gid);
+  }
+  forbid_new_privileges();
+  try {
+    observe::FileThread::Options files;
+    files.log = config.log;
+    files.workers = workers;
+    files_ = std::make_unique<observe::FileThread>(std::move(files));
+  } catch (const std::exception& e) {
+    ::close(admin_socket.fd);
+    return e.what();
+  }
+  if (std::string error = become(identity); !error.empty()) {
+    ::close(admin_socket.fd);
+    return error;
+  }
+  for (const config::Diagnostic& d : loaded_.diagnostics)
+    log(observe::Level::warn, d.file + ":" + std::to_string(d.line) + ": " + d.message + (d.hint.empty() ? "" : "; " + d.hint));
+  for (const std::string& note : start_notes_) log(observe::Level::warn, note);
+
+  prober_ = std::make_unique<probe::Prober>(io_);
+  resolver_ = std::make_unique<probe::Resolver>(io_, config.dns);
+  names_ = std::make_unique<probe::NameWatcher>(
+      io_, *resolver_, seed(),
+      [this](const health::Resolution& resolution) {
+        core_.on_resolved(resolution, note_time());
+        pump();
+      },
+      [this](const probe::NameFailure& failure) {
+        if (failure.in_a_row == 1) log(observe::Level::warn, "cannot resolve '" + failure.host + "': " + failure.error);
+      });
+
+  const TimePoint now = std::chrono::steady_clock::now();
+  last_beat_ = now;
+  core_.configure(config, now);
+  if (state_dir_.kept()) {
+    std::string damage;
+    if (const auto saved = state_dir_.read(damage)) core_.restore(*saved, now);
+    if (!damage.empty()) log(observe::Level::warn, damage);
+  }
+  prepare_probes(*plan);
+  start_workers(workers);
+  publish(plan);
+  pump();
+  names_->reconfigure(probe::names_of(config));
+  listeners_.apply(config.listeners, workers_);
+
+  admin_ = std::make_unique<admin::Server>(io_, admin::Options::from(config.admin), *this);
+  try {
+    admin_->start(admin_socket.fd);
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+  arm_signals();
+  beat();
+  if (config.server.watch_config && !options_.config_path.empty()) watch_config();
+  log(observe::Level::info, describe_start());
+  notify_manager("READY=1\nSTATUS=" + describe_start());
+  if (options_.on_ready) options_.on_ready(describe_start());
+  return {};
+}
+
+std::string Process::open_state() {
+  std::string why;
+  switch (state_dir_.open(loaded_.config->server.state_dir, why)) {
+    case StateDir::Outcome::kept: return {};
+    case StateDir::Outcome::in_use: return why;
+    case StateDir::Outcome::not_kept:
+      if (!loaded_.config->server.state_dir.empty()) start_notes_.push_back(why + "; the active tier and operator states will not survive a restart");
+      return {};
+  }
+  return {};
+}
+
+admin::Opened Process::open_admin_socket(const config::Config& config) {
+  if (config.admin.listen.is_unix()) {
+    // The runtime directory is ours to make.
+    const std::string& path = config.admin.listen.path;
+    if (const auto slash = path.rfind('/'); slash != std::string::npos && slash > 0) ::mkdir(path.substr(0, slash).c_str(), 0755);
+  }
+  return admin::open_listener(config.admin.listen);
+}
+
+void Process::start_workers(unsigned count) {
+  const config::ServerConfig& server = loaded_.config->server;
+  shared_ = std::make_unique<net::WorkerShared>(seed());
+  const std::uint64_t fit = connections_that_fit(descriptors_, server.fd_reserve, count, loaded_.config->listeners.size());
+  shared_->max_connections = server.max_connections ? std::min(*server.max_connections, fit) : fit;
+  if (server.max_connections && *server.max_connections > fit)
+    log(observe::Level::warn, "max_connections is " + std::to_string(*server.max_connections) + ", but the descriptor limit of " +
+                                  std::to_string(descriptors_) + " allows " + std::to_string(fit) + "; raise LimitNOFILE");
+  shared_->addresses.set_limit(server.max_connections_per_ip);
+  shared_->max_buffer_blocks = server.max_buffer_memory.value_or(default_buffer_memory()) / net::kBlockSize;
+  shared_->urgent = [this](health::EndpointId id) { boost::asio::post(io_, [this, id] { on_urgent(id); }); };
+  for (unsigned i = 0; i < count; ++i) {
+    books_.push_back(std::make_unique<observe::CounterBook>());
+    workers_.push_back(std::make_unique<net::Worker>(i, *shared_, files_->ring(i)));
+  }
+  for (const auto& worker : workers_) threads_.emplace_back([w = worker.get()] { w->run(); });
+}
+
+std::string Process::describe_start() const {
+  std::string text = "understudy " UNDERSTUDY_VERSION " serves";
+  for (const auto& bound : listeners_.bound()) text += " " + bound.name + " on " + bound.address + ",";
+  text += " " + std::to_string(workers_.size()) + (workers_.size() == 1 ? " worker, " : " workers, ") +
+          std::to_string(shared_->max_connections.load()) + " connections at most (" + std::to_string(descriptors_) +
+          " descriptors), admin on " + loaded_.config->admin.listen.text;
+  return text;
+}
+
+// ---- signals and the end -------------------------------------------------------------------------------------------
+
+void Process::arm_signals() {
+  if (!signals_armed_)
+    for (const int number : {SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2}) signals_.add(number);
+  signals_armed_ = true;
+  signals_.async_wait([this](const boost::system::error_code& error, int number) {
+    if (error) return;
+    switch (number) {
+      case SIGHUP:
+        reload([this](const admin::Reply& reply) {
+          if (const auto* problem = std::get_if<admin::Problem>(&reply)) log(observe::Level::error, "reload refused: " + problem->detail);
+        });
+        break;
+      case SIGUSR1: reopen_logs(); break;
+      case SIGUSR2: log(observe::Level::warn, "SIGUSR2: binary upgrade is not supported yet; nothing was done"); break;
+      case SIGINT: begin_stop(stop_ != Stop::no); break;   // a second Ctrl-C does not wait
+      case SIGQUIT:
+        stop_deadline_ = TimePoint::max();
+        begin_stop(false);
+        break;
+      default: begin_stop(false); break;
+    }
+    arm_signals();
+  });
+}
+
+void Process::begin_stop(bool now) {
+  const TimePoint t = std::chrono::steady_clock::now();
+  if (now) {
+    stop_deadline_ = t;
+    if (stop_ == Stop::no) log(observe::Level::info, "stopping at once");
+  } else if (stop_ != Stop::no) {
+    return;
+  } else {
+    const auto& server = loaded_.config->server;
+    if (stop_deadline_ != TimePoint::max()) stop_deadline_ = t + server.shutdown_lead + server.shutdown_grace;
+    log(observe::Level::info, "stopping: no new connections, what is under way is finished");
+    notify_manager("STOPPING=1");
+  }
+  if (stop_ == Stop::no) {
+    stop_ = Stop::leading;
+    lead_until_ = now ? t : t + loaded_.config->server.shutdown_lead;
+  }
+  continue_stop();
+}
+
+void Process::continue_stop() {
+  const TimePoint now = std::chrono::steady_clock::now();
+  if (stop_ == Stop::leading && now >= std::min(lead_until_, stop_deadline_)) {
+    stop_ = Stop::draining;
+    for (const auto& worker : workers_) worker->post([w = worker.get()] { w->drain(); });
+    drain_begun_ = now;
+  }
+  if (stop_ == Stop::draining) {
+    bool empty = true;
+    for (const auto& worker : workers_) empty &= worker->drained();
+    if ((empty && now > drain_begun_ + kStopPoll) || now >= stop_deadline_) {
+      stop_ = Stop::finishing;
+      if (!empty) log(observe::Level::warn, "the grace period is over; what is left is closed");
+      for (const auto& worker : workers_) worker->post([w = worker.get()] { w->finish(); });
+      for (std::thread& thread : threads_) thread.join();
+      threads_.clear();
+      if (admin_) admin_->stop();
+      if (state_dir_.kept()) {
+        const std::string text = to_json(core_.save(now));
+        files_->write_later("state", [path = state_dir_.file(), text] { observe::write_file_atomically(path, text, 0600); });
+      }
+      log(observe::Level::info, "stopped");
+      prober_->cancel_all();
+      io_.stop();
+      return;
+    }
+  }
+  stop_timer_.expires_at(now + kStopPoll);
+  stop_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) continue_stop();
+  });
+}
+
+int Process::run() {
+  io_.run();
+  return exit_code_;
+}
+
+void Process::save_state_soon() {
+  if (!state_dir_.kept() || save_pending_) return;
+  save_pending_ = true;
+  save_timer_.expires_after(kSaveDelay);
+  save_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    save_pending_ = false;
+    // Publish, then persist: a move never waits for the disk.
+    const std::string text = to_json(core_.save(std::chrono::steady_clock::now()));
+    files_->write_later("state", [this, path = state_dir_.file(), text] {
+      if (const std::string failed = observe::write_file_atomically(path, text, 0600); !failed.empty())
+        log(observe::Level::error, "state not kept: " + failed);
+    });
+  });
+}
+
+}  // namespace understudy::server

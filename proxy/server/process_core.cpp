@@ -1,0 +1,218 @@
+// What drives the health core: time, probes, traffic samples, commits; and what it decides, carried out.
+#include <boost/asio/post.hpp>
+#include <algorithm>
+
+#include "proxy/server/process.hpp"
+
+namespace understudy::server {
+
+using health::Cause;
+
+namespace {
+constexpr std::chrono::milliseconds kBeat{50};
+constexpr std::chrono::milliseconds kStarved{100};       // law 12: this much later than planned
+constexpr std::chrono::milliseconds kSample{100};
+}  // namespace
+
+// Every fact enters through here: if this thread has not run for longer than it should have, the core is told first.
+TimePoint Process::note_time() {
+  const TimePoint now = std::chrono::steady_clock::now();
+  if (last_beat_ != TimePoint{} && now - last_beat_ > kBeat + kStarved) {
+    ++starved_times_;
+    const TimePoint from = last_beat_;
+    last_beat_ = now;
+    prober_->cancel_all();
+    core_.on_starved(from, now);
+    log(observe::Level::warn, "this process did not run for " +
+                                  std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(now - from).count()) +
+                                  " ms; what failed meanwhile counts against nobody");
+  }
+  return now;
+}
+
+void Process::beat() {
+  const TimePoint now = note_time();
+  last_beat_ = now;
+  if (++ticks_ % 2 == 0) sample(now);
+  pump();
+  sample_timer_.expires_at(now + kBeat);
+  sample_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) beat();
+  });
+  static_assert(kSample == 2 * kBeat);
+}
+
+// Drains what the core wants done. Never re-entered: what is told to the core from inside is drained by the outer call.
+void Process::pump() {
+  if (pumping_) return;
+  pumping_ = true;
+  bool changed = false;
+  for (;;) {
+    while (auto action = core_.poll_action()) {
+      if (const auto* probe = std::get_if<health::StartProbe>(&*action)) perform(*probe);
+      else if (const auto* proposal = std::get_if<health::Proposal>(&*action)) coordinator_.propose(*proposal);
+      else if (const auto* event = std::get_if<health::Event>(&*action)) on_event(*event);
+      else changed = true;
+    }
+    const auto answer = coordinator_.poll_answer();
+    if (!answer) break;
+    const TimePoint now = note_time();
+    if (const auto* decision = std::get_if<health::Decision>(&*answer)) core_.on_committed(*decision, now);
+    else if (const auto* refusal = std::get_if<health::Refusal>(&*answer)) core_.on_refused(refusal->proposal, refusal->why, now);
+  }
+  pumping_ = false;
+  if (changed) publish(plan_);
+  arm_core_timer();
+}
+
+void Process::arm_core_timer() {
+  const auto next = core_.next_timeout();
+  if (!next) return;
+  core_timer_.expires_at(*next);
+  core_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    core_.on_time(note_time());
+    pump();
+  });
+}
+
+void Process::perform(const health::StartProbe& probe) {
+  probe::ProbeRequest request;
+  request.address = probe.address;
+  request.host = probe.server_name;
+  request.check = checks_[probe.pool];
+  request.tls = check_tls_[probe.pool];
+  request.deadline = probe.deadline;
+  prober_->start(std::move(request), [this, id = probe.endpoint](const health::ProbeResult& result) {
+    core_.on_probe_result(id, result, note_time());
+    pump();
+  });
+}
+
+void Process::on_event(const health::Event& event) {
+  using Kind = health::Event::Kind;
+  events_.add(event);
+  std::string line(health::name_of(event.kind));
+  if (!event.pool.empty()) line += " pool=" + event.pool;
+  if (!event.tier.empty()) line += " tier=" + event.tier;
+  if (!event.endpoint.empty()) line += " endpoint=" + event.endpoint;
+  if (event.epoch != 0) line += " epoch=" + std::to_string(event.epoch);
+  line += ": " + event.reason;
+  switch (event.kind) {
+    case Kind::all_down:
+    case Kind::failover: log(observe::Level::error, line); break;
+    case Kind::endpoint_unhealthy:
+    case Kind::endpoint_ejected:
+    case Kind::tier_lost:
+    case Kind::panic_entered:
+    case Kind::proposal_refused:
+    case Kind::starved: log(observe::Level::warn, line); break;
+    default: log(observe::Level::info, line); break;
+  }
+  save_state_soon();
+}
+
+// ---- traffic -------------------------------------------------------------------------------------------------------
+
+health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
+  Totals& totals = totals_[slot];
+  health::TrafficSample out;
+  out.endpoint = totals.id;
+  out.urgent = urgent;
+  std::array<std::uint64_t, static_cast<std::size_t>(Cause::count)> sums{};
+  for (const auto& worker : workers_) {
+    if (const auto* counters = worker->endpoint_counters().get(totals.id))
+      for (std::size_t c = 0; c < sums.size(); ++c) sums[c] += counters->outcomes.get(static_cast<Cause>(c));
+    const auto pending = worker->pending(slot);
+    out.pending += pending.count;
+    if (pending.oldest && (!out.oldest_pending || *pending.oldest < *out.oldest_pending)) out.oldest_pending = pending.oldest;
+  }
+  for (std::size_t c = 0; c < sums.size(); ++c) {
+    // A slot given out anew starts from zero.
+    const std::uint64_t delta = sums[c] >= totals.outcomes[c] ? sums[c] - totals.outcomes[c] : sums[c];
+    if (static_cast<Cause>(c) == Cause::none) out.successes = delta;
+    else out.failures[c] = delta;
+  }
+  totals.outcomes = sums;
+  out.consecutive_failures = totals.load ? totals.load->consecutive_failures.load(std::memory_order_relaxed) : 0;
+  if (out.pending > 0) waiting_slots_.insert(slot);
+  else waiting_slots_.erase(slot);
+  return out;
+}
+
+// Only endpoints touched since the last sample, and those with unanswered requests.
+void Process::sample(TimePoint now) {
+  std::set<std::uint32_t> slots(waiting_slots_);
+  for (const auto& worker : workers_) worker->take_touched([&slots](std::uint32_t slot) { slots.insert(slot); });
+  std::vector<health::TrafficSample> samples;
+  for (const std::uint32_t slot : slots)
+    if (slot < totals_.size() && totals_[slot].known) samples.push_back(collect(slot, false));
+  if (!samples.empty()) core_.on_traffic(samples, now);
+  acknowledge();
+}
+
+void Process::on_urgent(health::EndpointId endpoint) {
+  if (endpoint.slot >= totals_.size() || !totals_[endpoint.slot].known || totals_[endpoint.slot].id != endpoint) return;
+  const TimePoint now = note_time();
+  const health::TrafficSample sample = collect(endpoint.slot, true);
+  core_.on_traffic({&sample, 1}, now);
+  pump();
+}
+
+// ---- snapshots -----------------------------------------------------------------------------------------------------
+
+void Process::index_view(const health::View& view) {
+  for (Totals& totals : totals_) totals.known = false;
+  for (const auto& pool : view.pools)
+    for (const auto& tier : pool.tiers)
+      for (const auto& endpoint : tier.endpoints) {
+        if (endpoint.id.slot >= totals_.size()) totals_.resize(endpoint.id.slot + 1);
+        Totals& totals = totals_[endpoint.id.slot];
+        if (totals.id != endpoint.id) totals = Totals{};
+        totals.id = endpoint.id;
+        totals.known = true;
+        totals.load = endpoint.load;
+      }
+}
+
+void Process::publish(std::shared_ptr<const net::Plan> plan) {
+  view_ = core_.view();
+  index_view(*view_);
+  auto snapshot = std::make_shared<net::Snapshot>();
+  snapshot->version = ++snapshot_version_;
+  if (plan != plan_ || counters_.empty()) {
+    plan_ = std::move(plan);
+    std::vector<std::string> listeners, routes, pools;
+    for (const auto& l : plan_->config.listeners) listeners.push_back(l.name);
+    for (const auto& r : plan_->config.routes) routes.push_back(r.name);
+    for (const auto& p : plan_->config.pools) pools.push_back(p.name);
+    routes.emplace_back("none");   // what no route matched
+    counters_.clear();
+    for (auto& book : books_) {
+      counters_.push_back(book->plan(listeners, routes, pools));
+      book->forget_unused();
+    }
+  }
+  snapshot->plan = plan_;
+  snapshot->view = view_;
+  snapshot->counters = counters_;
+  unacknowledged_.emplace_back(snapshot->version, view_->version);
+  for (const auto& worker : workers_)
+    worker->post([w = worker.get(), snapshot]() mutable { w->apply(std::move(snapshot)); });
+}
+
+// What every worker has applied can be forgotten, and slots without an owner since may be given out again.
+void Process::acknowledge() {
+  if (unacknowledged_.empty() && reloads_.empty()) return;
+  std::uint64_t oldest = UINT64_MAX;
+  for (const auto& worker : workers_) oldest = std::min(oldest, worker->applied_version());
+  std::uint64_t view = 0;
+  while (!unacknowledged_.empty() && unacknowledged_.front().first <= oldest) {
+    view = unacknowledged_.front().second;
+    unacknowledged_.pop_front();
+  }
+  if (view != 0) core_.on_view_acknowledged(view);
+  finish_reloads();
+}
+
+}  // namespace understudy::server

@@ -1,0 +1,312 @@
+// /metrics: everything summed over the workers. Every label value comes from the configuration, never from a request.
+#include <dirent.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "proxy/http/message.hpp"
+#include "proxy/observe/exposition.hpp"
+#include "proxy/server/process.hpp"
+
+namespace understudy::server {
+
+using observe::Exposition;
+using Type = Exposition::Type;
+using health::Cause;
+
+namespace {
+
+double seconds_of(std::chrono::system_clock::time_point at) { return std::chrono::duration<double>(at.time_since_epoch()).count(); }
+
+std::uint64_t resident_bytes() {
+  std::FILE* file = std::fopen("/proc/self/statm", "re");
+  if (file == nullptr) return 0;
+  unsigned long long total = 0, resident = 0;
+  const int n = std::fscanf(file, "%llu %llu", &total, &resident);
+  std::fclose(file);
+  return n == 2 ? resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) : 0;
+}
+
+std::uint64_t open_descriptors() {
+  DIR* dir = ::opendir("/proc/self/fd");
+  if (dir == nullptr) return 0;
+  std::uint64_t count = 0;
+  while (::readdir(dir) != nullptr) ++count;
+  ::closedir(dir);
+  return count > 3 ? count - 3 : 0;
+}
+
+template <typename Enum>
+constexpr std::size_t size_of() { return static_cast<std::size_t>(Enum::count); }
+
+}  // namespace
+
+// One part of the page each; `sum` adds a count over the workers.
+struct Process::Metrics {
+  Process& p;
+  Exposition& out;
+
+  template <typename F>
+  std::uint64_t sum(F f) const {
+    std::uint64_t total = 0;
+    for (std::size_t w = 0; w < p.workers_.size(); ++w) total += f(w);
+    return total;
+  }
+
+  void process() {
+    out.family("build_info", Type::gauge, "Version of this process.");
+    out.sample({{"version", UNDERSTUDY_VERSION}}, std::uint64_t{1});
+    out.family("start_time_seconds", Type::gauge, "Unix time of the start.");
+    out.sample({}, seconds_of(p.started_wall_));
+    out.family("config_last_reload_successful", Type::gauge, "1 if the last reload was applied.");
+    out.sample({}, std::uint64_t{p.last_reload_ok_});
+    out.family("config_last_reload_success_timestamp_seconds", Type::gauge, "Unix time of the last applied configuration.");
+    out.sample({}, seconds_of(p.last_reload_at_));
+    out.family("config_reloads_total", Type::counter, "Reloads by result.");
+    out.sample({{"result", "applied"}}, p.reloads_ok_);
+    out.sample({{"result", "refused"}}, p.reloads_refused_);
+    out.family("snapshots_alive", Type::gauge, "Generations of state that something still uses.");
+    out.sample({}, static_cast<std::uint64_t>(net::Snapshot::alive().load()));
+    out.family("open_fds", Type::gauge, "Open descriptors.");
+    out.sample({}, open_descriptors());
+    out.family("memory_bytes", Type::gauge, "Resident memory.");
+    out.sample({}, resident_bytes());
+    out.family("connections_max", Type::gauge, "Downstream connections allowed.");
+    out.sample({}, p.shared_->max_connections.load());
+    out.family("starved_total", Type::counter, "Times this process did not run when it should have.");
+    out.sample({}, p.starved_times_);
+    out.family("worker_exceptions_total", Type::counter, "Handlers that threw; the connection was closed.");
+    out.sample({}, sum([this](std::size_t w) { return p.workers_[w]->counters().exceptions.get(); }));
+    out.family("log_lines_dropped_total", Type::counter, "Log lines that found no room.");
+    out.sample({{"log", "access"}}, p.files_->access_dropped());
+    out.sample({{"log", "events"}}, p.files_->events_dropped());
+    out.family("log_write_errors_total", Type::counter, "Failed writes of logs and state.");
+    out.sample({}, p.files_->write_errors());
+    out.family("upstream_idle_connections", Type::gauge, "Kept-alive connections to endpoints.");
+    out.sample({}, sum([this](std::size_t w) { return static_cast<std::uint64_t>(p.workers_[w]->counters().upstream_idle.get()); }));
+  }
+
+  void listeners() {
+    const auto& names = p.plan_->config.listeners;
+    const auto each = [&](auto f) {
+      for (std::size_t i = 0; i < names.size(); ++i) f(std::string_view(names[i].name), i);
+    };
+    const auto of = [&](std::size_t i, auto f) {
+      return sum([&](std::size_t w) { return f(*p.counters_[w]->listeners[i]); });
+    };
+    out.family("connections", Type::gauge, "Open downstream connections.");
+    each([&](auto name, auto i) { out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.active(); })); });
+    out.family("connections_accepted_total", Type::counter, "Downstream connections accepted.");
+    each([&](auto name, auto i) { out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.accepted.get(); })); });
+    out.family("connections_rejected_total", Type::counter, "Downstream connections refused by a limit.");
+    each([&](auto name, auto i) {
+      for (std::size_t r = 0; r < size_of<observe::Rejection>(); ++r) {
+        const auto which = static_cast<observe::Rejection>(r);
+        out.sample({{"listener", name}, {"reason", observe::name_of(which)}}, of(i, [&](const auto& l) { return l.rejected.get(which); }));
+      }
+    });
+    out.family("limit_hits_total", Type::counter, "Exchanges and connections ended or refused by a limit.");
+    each([&](auto name, auto i) {
+      for (std::size_t r = 0; r < size_of<observe::Limit>(); ++r) {
+        const auto which = static_cast<observe::Limit>(r);
+        out.sample({{"listener", name}, {"limit", observe::name_of(which)}}, of(i, [&](const auto& l) { return l.limit_hits.get(which); }));
+      }
+    });
+    out.family("downstream_bytes_in_total", Type::counter, "Bytes from clients.");
+    each([&](auto name, auto i) { out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.bytes_in.get(); })); });
+    out.family("downstream_bytes_out_total", Type::counter, "Bytes to clients.");
+    each([&](auto name, auto i) { out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.bytes_out.get(); })); });
+    out.family("request_duration_seconds", Type::histogram, "Head's first byte to the answer's last.");
+    each([&](auto name, auto i) {
+      observe::HistogramCounts counts;
+      for (const auto& c : p.counters_) c->listeners[i]->request_duration.add_to(counts);
+      out.histogram({{"listener", name}}, counts);
+    });
+    out.family("requests_total", Type::counter, "Requests answered.");
+    each([&](auto name, auto i) {
+      const auto& routes = p.plan_->config.routes;
+      for (std::size_t r = 0; r <= routes.size(); ++r) {
+        const std::string_view route = r < routes.size() ? std::string_view(routes[r].name) : "none";
+        const std::string_view pool = r < routes.size() ? std::string_view(routes[r].pool) : "";
+        for (std::size_t c = 0; c < size_of<observe::CodeClass>(); ++c) {
+          const auto which = static_cast<observe::CodeClass>(c);
+          out.sample({{"listener", name}, {"route", route}, {"pool", pool}, {"code_class", observe::name_of(which)}},
+                     sum([&](std::size_t w) { return p.counters_[w]->route(i, r).requests.get(which); }));
+        }
+      }
+    });
+  }
+
+  void protocol() {
+    out.family("protocol_errors_total", Type::counter, "Bytes refused, by side and kind.");
+    for (std::size_t e = 1; e < size_of<http::ParseError>(); ++e) {
+      const std::string_view kind = http::kind_of(static_cast<http::ParseError>(e));
+      out.sample({{"side", "downstream"}, {"kind", kind}},
+                 sum([&](std::size_t w) { return p.workers_[w]->counters().request_errors[e].get(); }));
+      out.sample({{"side", "upstream"}, {"kind", kind}},
+                 sum([&](std::size_t w) { return p.workers_[w]->counters().response_errors[e].get(); }));
+    }
+    out.family("accept_errors_total", Type::counter, "Failed accepts.");
+    for (std::size_t e = 0; e < size_of<observe::AcceptError>(); ++e) {
+      const auto which = static_cast<observe::AcceptError>(e);
+      out.sample({{"reason", observe::name_of(which)}},
+                 sum([&](std::size_t w) { return p.workers_[w]->counters().accept_errors.get(which); }));
+    }
+    out.family("tls_handshakes_total", Type::counter, "Downstream TLS handshakes.");
+    for (std::size_t v = 0; v < size_of<observe::TlsVersion>(); ++v)
+      for (std::size_t r = 0; r < size_of<observe::TlsResult>(); ++r)
+        out.sample({{"version", observe::name_of(static_cast<observe::TlsVersion>(v))},
+                    {"result", observe::name_of(static_cast<observe::TlsResult>(r))}},
+                   sum([&](std::size_t w) {
+                     return p.workers_[w]->counters().tls_handshakes[v].get(static_cast<observe::TlsResult>(r));
+                   }));
+    out.family("tls_certificate_expiry_timestamp_seconds", Type::gauge, "Unix time when a served certificate ends.");
+    for (const auto& listener : p.plan_->listeners) {
+      if (!listener.tls) continue;
+      for (const auto& certificate : listener.tls->certificates())
+        out.sample({{"listener", listener.config->name}, {"cn", certificate.common_name}}, seconds_of(certificate.not_after));
+    }
+    out.family("loop_wheel_lateness_seconds", Type::histogram, "How late deadlines were handled.");
+    observe::HistogramCounts counts;
+    for (const auto& worker : p.workers_) worker->counters().wheel_lateness.add_to(counts);
+    out.histogram({}, counts);
+  }
+
+  void pools() {
+    const auto& names = p.plan_->config.pools;
+    const auto counter = [&](std::string_view family, std::string_view help, auto f) {
+      out.family(family, Type::counter, help);
+      for (std::size_t i = 0; i < names.size(); ++i)
+        out.sample({{"pool", names[i].name}}, sum([&](std::size_t w) { return f(*p.counters_[w]->pools[i]); }));
+    };
+    counter("retries_total", "Attempts after the first.", [](const auto& c) { return c.retries.get(); });
+    counter("retries_refused_total", "Retries that the budget did not allow.", [](const auto& c) { return c.retries_refused.get(); });
+    counter("fallthrough_total", "Attempts on another tier than the designated one.", [](const auto& c) { return c.fallthrough.get(); });
+    counter("unavailable_total", "Requests for which no endpoint was available.", [](const auto& c) { return c.unavailable.get(); });
+    counter("upstream_connections_opened_total", "Connections dialled.", [](const auto& c) { return c.connections_opened.get(); });
+    counter("upstream_connections_reused_total", "Attempts on a kept-alive connection.", [](const auto& c) { return c.connections_reused.get(); });
+    counter("websocket_sessions_opened_total", "Tunnels opened.", [](const auto& c) { return c.tunnels_opened.get(); });
+    out.family("websocket_sessions", Type::gauge, "Open tunnels.");
+    for (std::size_t i = 0; i < names.size(); ++i)
+      out.sample({{"pool", names[i].name}}, sum([&](std::size_t w) { return p.counters_[w]->pools[i]->tunnels_active(); }));
+    out.family("websocket_sessions_closed_total", Type::counter, "Tunnels ended, by reason.");
+    for (std::size_t i = 0; i < names.size(); ++i)
+      for (std::size_t e = 0; e < size_of<observe::TunnelEnd>(); ++e) {
+        const auto which = static_cast<observe::TunnelEnd>(e);
+        out.sample({{"pool", names[i].name}, {"reason", observe::name_of(which)}},
+                   sum([&](std::size_t w) { return p.counters_[w]->pools[i]->tunnels_closed.get(which); }));
+      }
+    const auto histogram = [&](std::string_view family, std::string_view help, auto member) {
+      out.family(family, Type::histogram, help);
+      for (std::size_t i = 0; i < names.size(); ++i) {
+        observe::HistogramCounts counts;
+        for (const auto& c : p.counters_) ((*c->pools[i]).*member).add_to(counts);
+        out.histogram({{"pool", names[i].name}}, counts);
+      }
+    };
+    histogram("upstream_connect_seconds", "Dial to connected.", &observe::PoolCounters::connect);
+    histogram("upstream_duration_seconds", "Request sent to the first byte of the answer.", &observe::PoolCounters::first_byte);
+    histogram("websocket_open_seconds", "Upgrade request to 101.", &observe::PoolCounters::websocket_open);
+  }
+
+  void health() {
+    const auto pools = p.core_.status();
+    const auto tier_gauge = [&](std::string_view family, std::string_view help, auto f) {
+      out.family(family, Type::gauge, help);
+      for (const auto& pool : pools)
+        for (std::size_t t = 0; t < pool.tiers.size(); ++t)
+          out.sample({{"pool", pool.name}, {"tier", pool.tiers[t].name}}, static_cast<std::uint64_t>(f(pool, t)));
+    };
+    tier_gauge("tier_active", "1 for the designated tier.", [](const auto& pool, std::size_t t) { return pool.active == t; });
+    tier_gauge("tier_serviceable", "1 if the tier has enough available endpoints.", [](const auto& pool, std::size_t t) { return pool.tiers[t].serviceable; });
+    tier_gauge("tier_panic", "1 while all endpoints are used because too few are available.", [](const auto& pool, std::size_t t) { return pool.tiers[t].panic; });
+    tier_gauge("tier_available_endpoints", "Endpoints that may take new work.", [](const auto& pool, std::size_t t) {
+      std::uint64_t n = 0;
+      for (const auto& e : pool.tiers[t].endpoints) n += e.available;
+      return n;
+    });
+    tier_gauge("tier_endpoints", "Endpoints.", [](const auto& pool, std::size_t t) { return pool.tiers[t].endpoints.size(); });
+    out.family("failover_epoch", Type::gauge, "Counts changes of the designated tier.");
+    for (const auto& pool : pools) out.sample({{"pool", pool.name}}, pool.epoch);
+    out.family("failover_total", Type::counter, "Changes of the designated tier to a lower one.");
+    for (const auto& pool : pools) out.sample({{"pool", pool.name}}, pool.failovers);
+    out.family("failback_total", Type::counter, "Returns to a higher tier.");
+    for (const auto& pool : pools) out.sample({{"pool", pool.name}}, pool.failbacks);
+    out.family("maintenance", Type::gauge, "1 while the pool answers 503 on request.");
+    for (const auto& pool : pools) out.sample({{"pool", pool.name}}, std::uint64_t{pool.maintenance});
+    endpoints(pools);
+  }
+
+  template <typename F>
+  void each_endpoint(const std::vector<::understudy::health::PoolStatus>& pools, F f) {
+    for (const auto& pool : pools)
+      for (const auto& tier : pool.tiers)
+        for (const auto& e : tier.endpoints) f(pool.name, tier.name, e);
+  }
+
+  void endpoints(const std::vector<::understudy::health::PoolStatus>& pools) {
+    using namespace ::understudy::health;
+    out.family("endpoint_state", Type::gauge, "One series per state; 1 for the one it is in.");
+    each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {
+      const auto is = [&](std::string_view state, bool value) {
+        out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}, {"state", state}}, std::uint64_t{value});
+      };
+      const bool enabled = e.operator_state == OperatorState::enabled || e.operator_state == OperatorState::held;
+      is("available", e.available);
+      is("unhealthy", enabled && e.active == ActiveState::unhealthy);
+      is("unknown", enabled && e.active == ActiveState::unknown);
+      is("ejected", enabled && e.passive == PassiveState::ejected);
+      is("draining", e.operator_state == OperatorState::draining);
+      is("disabled", e.operator_state == OperatorState::disabled);
+      is("held", e.operator_state == OperatorState::held);
+    });
+    out.family("endpoint_in_flight", Type::gauge, "Requests under way.");
+    each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {
+      out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}},
+                 std::uint64_t{e.load ? e.load->in_flight.load(std::memory_order_relaxed) : 0});
+    });
+    out.family("endpoint_tunnels", Type::gauge, "Open tunnels.");
+    each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {
+      out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}},
+                 std::uint64_t{e.load ? e.load->tunnels.load(std::memory_order_relaxed) : 0});
+    });
+    out.family("check_last_duration_seconds", Type::gauge, "Time the last active check took.");
+    each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {
+      if (e.last_probe)
+        out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}},
+                   std::chrono::duration<double>(e.last_probe->elapsed).count());
+    });
+    out.family("upstream_requests_total", Type::counter, "Attempts begun.");
+    each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {
+      out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}}, sum([&](std::size_t w) {
+                   const auto* c = p.workers_[w]->endpoint_counters().get(e.id);
+                   return c ? c->requests.get() : 0;
+                 }));
+    });
+    out.family("upstream_errors_total", Type::counter, "Attempts that failed, by cause.");
+    each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {
+      for (std::size_t i = 1; i < size_of<Cause>(); ++i) {
+        const auto cause = static_cast<Cause>(i);
+        out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}, {"reason", ::understudy::health::name_of(cause)}},
+                   sum([&](std::size_t w) {
+                     const auto* c = p.workers_[w]->endpoint_counters().get(e.id);
+                     return c ? c->outcomes.get(cause) : 0;
+                   }));
+      }
+    });
+  }
+};
+
+std::string Process::metrics(bool openmetrics) {
+  Exposition out(openmetrics ? Exposition::Format::openmetrics : Exposition::Format::prometheus);
+  Metrics parts{*this, out};
+  parts.process();
+  parts.listeners();
+  parts.protocol();
+  parts.pools();
+  parts.health();
+  return out.finish();
+}
+
+}  // namespace understudy::server

@@ -1,0 +1,37 @@
+// What survives a restart, as JSON in state_dir, and the lock that makes one process the decider of that folder.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "health/core.hpp"
+
+namespace understudy::server {
+
+std::string to_json(const health::SavedState& state);
+// Empty optional and a sentence in `why` when the text is not ours.
+std::optional<health::SavedState> from_json(const std::string& text, std::string& why);
+
+// Holds state_dir for this process. With no folder (state_dir = "none") nothing is kept.
+class StateDir {
+public:
+  StateDir() = default;
+  ~StateDir();
+  StateDir(const StateDir&) = delete;
+  StateDir& operator=(const StateDir&) = delete;
+
+  enum class Outcome { kept, not_kept, in_use };
+  // Makes the folder if it can, takes the lock. not_kept: `why` says why state will not be kept, traffic can flow all the same.
+  Outcome open(const std::string& path, std::string& why);
+  bool kept() const { return lock_ >= 0; }
+  std::string file() const { return path_ + "/state.json"; }
+  // Reads the stored state; a damaged file is set aside as state.json.damaged and reported in `why`.
+  std::optional<health::SavedState> read(std::string& why) const;
+  const std::string& path() const { return path_; }
+
+private:
+  std::string path_;
+  int lock_ = -1;
+};
+
+}  // namespace understudy::server
