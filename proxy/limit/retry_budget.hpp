@@ -28,6 +28,7 @@ public:
   // (`held`). A share below one token is of no use to anybody: then the first to ask gets what it lacks to a
   // whole one.
   double lease(unsigned workers, TimePoint now, double held = 0);
+  // What became of lent tokens; to be told after deposit() brought the budget to the present.
   void give_back(double tokens);  // lent and not used
   void spent(double tokens);      // lent and used: gone, no longer counts against the cap
   double excess(

@@ -35,9 +35,10 @@ struct LeaseGrant {
 
 // Books a report and answers with the worker's next slice.
 inline LeaseGrant settle(RetryBudget& budget, const LeaseReport& report, unsigned workers, TimePoint now) {
+  budget.deposit(report.first_attempts,
+                 now);  // first: while tokens were lent, the floor could not refill their place
   budget.spent(report.spent);
   budget.give_back(report.returned);
-  budget.deposit(report.first_attempts, now);
   LeaseGrant grant;
   if (const double excess = budget.excess(now); excess > 0) {
     grant.reclaim = std::min(excess, report.held);
