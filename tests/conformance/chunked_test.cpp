@@ -150,7 +150,7 @@ TEST(ChunkedConformance, SpoiltLineEndsNeverPass) {
     std::string text;
   };
   const std::vector<Part> parts = {
-      {"size", "3"},      {"data", "abc"},     {"size with extension", "2;x=y"}, {"data again", "de"},
+      {"size", "3"},      {"data", "xyz"},     {"size with extension", "2;x=y"}, {"data again", "uv"},
       {"last size", "0"}, {"trailer", "X: a"}, {"second trailer", "Y: b"},       {"end", ""}};
   const std::pair<const char*, std::string> ends[] = {{"LF", "\n"},
                                                       {"CR", "\r"},
