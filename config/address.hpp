@@ -26,20 +26,21 @@ struct SocketAddress {
   bool is_loopback() const;
 };
 
-// An address as written: host (name, IPv4, IPv6 without brackets, or empty for "any") and port, or a Unix path.
+// An address as written: host (name, IPv4, IPv6 without brackets, or empty for "any") and port, or a Unix
+// path.
 struct Address {
-  std::string text;     // exactly as written
-  std::string host;     // "" means every local address (listeners only)
+  std::string text;  // exactly as written
+  std::string host;  // "" means every local address (listeners only)
   std::uint16_t port = 0;
-  std::string path;     // "unix:PATH" only
+  std::string path;  // "unix:PATH" only
   bool is_unix() const { return !path.empty(); }
   // The numeric form if host is an IP literal, empty, or a Unix path; nullopt if it is a name to resolve.
   std::optional<SocketAddress> numeric() const;
   bool operator==(const Address&) const = default;
 };
 
-// Parses "host:port", ":port", "1.2.3.4:80", "[::1]:80", "unix:/path". On failure `error` says what is wrong and how to
-// mend it, without quoting the place. default_port 0 means that a port is required.
+// Parses "host:port", ":port", "1.2.3.4:80", "[::1]:80", "unix:/path". On failure `error` says what is wrong
+// and how to mend it, without quoting the place. default_port 0 means that a port is required.
 std::optional<Address> parse_address(std::string_view text, std::uint16_t default_port, std::string* error);
 
 // Parses an IP literal (v4, or v6 without brackets), port 0.

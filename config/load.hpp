@@ -1,4 +1,5 @@
-// TOML text to Config, strictly. Reports every error, sorted by position. The only user of toml++ is load.cpp.
+// TOML text to Config, strictly. Reports every error, sorted by position. The only user of toml++ is
+// document.cpp.
 #pragma once
 
 #include <functional>
@@ -27,21 +28,26 @@ struct Diagnostic {
 // What loading needs of the world; the tests hand in fakes. `check --no-files` leaves read_file empty.
 struct LoadContext {
   std::function<std::optional<std::string>(const std::string& name)> environment;
-  std::function<std::optional<std::string>(const std::string& path)> read_file;  // also proves that a file is readable
+  std::function<std::optional<std::string>(const std::string& path)>
+      read_file;  // also proves that a file is readable
   std::string runtime_dir = "/run/understudy";
+  // Whether every user of the machine may read a file; private keys then get a warning. Empty: not asked.
+  std::function<bool(const std::string& path)> readable_by_others = nullptr;
 };
 
 struct LoadResult {
-  std::optional<Config> config;              // set if and only if there is no error
-  std::vector<Diagnostic> diagnostics;       // errors and warnings, sorted by position
-  // "pool.app.balance" -> "understudy.toml:12:1", "default", "environment NAME"; what `config show --defaults` prints.
+  std::optional<Config> config;         // set if and only if there is no error
+  std::vector<Diagnostic> diagnostics;  // errors and warnings, sorted by position
+  // "pool.app.balance" -> "understudy.toml:12:1", "default", "environment NAME"; what `config show
+  // --defaults` prints.
   std::map<std::string, std::string> origins;
 };
 
 // `file` is the name used in messages and the base of relative paths; `text` is its content.
 LoadResult load(std::string_view text, const std::string& file, const LoadContext& context);
 
-// "understudy.toml:14:1: error: …" with the source line and a caret; at most 20, then a count. `text` is the file's content.
+// "understudy.toml:14:1: error: …" with the source line and a caret; at most 20, then a count. `text` is the
+// file's content.
 std::string render(const std::vector<Diagnostic>& diagnostics, std::string_view text);
 std::string render_json(const std::vector<Diagnostic>& diagnostics);
 
@@ -56,7 +62,8 @@ std::string starter_file();    // what `understudy init` writes; loads without e
 LoadResult quick(const std::string& listen, const std::vector<std::string>& primary,
                  const std::vector<std::string>& standby, const LoadContext& context);
 
-// What a reload from `before` to `after` would change that needs a restart: "server.workers", "admin.listen", …
+// What a reload from `before` to `after` would change that needs a restart: "server.workers", "admin.listen",
+// …
 std::vector<std::string> restart_only_changes(const Config& before, const Config& after);
 
 }  // namespace understudy::config

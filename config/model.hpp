@@ -29,20 +29,20 @@ struct ServerConfig {
   std::optional<unsigned> workers;  // empty: "auto", one per usable core. Restart only.
   std::string state_dir;            // default: $STATE_DIRECTORY, else /var/lib/understudy; "" with "none"
   Duration shutdown_grace{30'000};
-  Duration shutdown_lead{0};        // readyz answers 503 this long before listeners stop accepting
-  std::string user;                 // drop to this user when started as root; "" keeps
+  Duration shutdown_lead{0};  // readyz answers 503 this long before listeners stop accepting
+  std::string user;           // drop to this user when started as root; "" keeps
   std::string group;
   std::optional<std::uint64_t> max_connections;  // empty: "auto", from the descriptor limit
   std::uint64_t max_connections_per_ip = 512;
   std::uint64_t fd_reserve = 32;
-  bool watch_config = false;        // reload when the file changes
-  MaybeSize max_buffer_memory;      // "auto": a quarter of memory
+  bool watch_config = false;    // reload when the file changes
+  MaybeSize max_buffer_memory;  // "auto": a quarter of memory
 };
 
 struct AdminConfig {
-  Address listen;                   // default unix:<runtime dir>/admin.sock
+  Address listen;  // default unix:<runtime dir>/admin.sock
   std::optional<Secret> token;
-  std::vector<std::string> hosts;   // extra Host values accepted on TCP
+  std::vector<std::string> hosts;  // extra Host values accepted on TCP
   std::uint64_t max_connections = 32;
 };
 
@@ -50,10 +50,10 @@ enum class AccessFormat : std::uint8_t { off, json, combined };
 enum class LogLevel : std::uint8_t { trace, debug, info, warn, error };
 struct LogConfig {
   LogLevel level = LogLevel::info;
-  std::string path;                 // event log; "" is stderr
+  std::string path;  // event log; "" is stderr
   AccessFormat access_format = AccessFormat::off;
-  std::string access_path;          // "" is stderr
-  bool query = true;                // log query strings
+  std::string access_path;  // "" is stderr
+  bool query = true;        // log query strings
 };
 
 // Per-listener protocol limits (defaults of the security table).
@@ -83,7 +83,7 @@ struct ListenTls {
   ClientAuth client_auth = ClientAuth::off;
   bool allow_tls12 = true;
   Duration handshake_timeout{5'000};
-  std::uint64_t max_handshakes = 256;   // concurrent, per worker
+  std::uint64_t max_handshakes = 256;  // concurrent, per worker
   Duration ticket_rotation{std::chrono::hours(12)};
 };
 
@@ -98,63 +98,65 @@ struct ListenerConfig {
 
 struct EndpointConfig {
   Address address;
-  std::string name;        // "" when not given: identity then is the address as written
+  std::string name;  // "" when not given: identity then is the address as written
   std::uint32_t weight = 1;
   // What identifies it in status, metrics and commands.
   const std::string& label() const { return name.empty() ? address.text : name; }
 };
 struct TierConfig {
-  std::string name;        // "primary", "standby", or as written
+  std::string name;  // "primary", "standby", or as written
   std::vector<EndpointConfig> endpoints;
 };
 
 enum class CheckKind : std::uint8_t { http, tcp, tls, websocket, none };
-struct StatusRange { std::uint16_t low = 200, high = 299; };
+struct StatusRange {
+  std::uint16_t low = 200, high = 299;
+};
 enum class StartPolicy : std::uint8_t { wait, assume_healthy, assume_unhealthy };
 struct CheckConfig {
-  CheckKind kind = CheckKind::tcp;      // http as soon as `path` is given
+  CheckKind kind = CheckKind::tcp;  // http as soon as `path` is given
   std::string path;
-  std::string host;                     // Host header; "" is the endpoint's own address
-  std::string body;                     // text the body must contain; "" any
+  std::string host;  // Host header; "" is the endpoint's own address
+  std::string body;  // text the body must contain; "" any
   std::vector<StatusRange> expect{{200, 299}};
-  std::uint16_t port = 0;               // 0: the endpoint's
+  std::uint16_t port = 0;  // 0: the endpoint's
   Duration interval{2'000};
-  Duration fast_interval{500};          // while a verdict is changing (never above interval)
+  Duration fast_interval{500};  // while a verdict is changing (never above interval)
   Duration timeout{1'000};
   std::uint32_t rise = 2;
   std::uint32_t fall = 3;
   StartPolicy start = StartPolicy::wait;
-  Duration start_wait{3'000};           // with `wait`: after this an unprobed endpoint counts as available
+  Duration start_wait{3'000};  // with `wait`: after this an unprobed endpoint counts as available
 };
 
 struct PassiveConfig {
   bool enabled = true;
-  std::uint32_t consecutive = 5;        // failures in a row that eject
+  std::uint32_t consecutive = 5;  // failures in a row that eject
   Duration base_ejection{10'000};
   Duration max_ejection{300'000};
-  double max_ejected = 0.5;             // share of a tier, at least one endpoint stays
+  double max_ejected = 0.5;  // share of a tier, at least one endpoint stays
 };
 
 enum class BalanceKind : std::uint8_t { round_robin, least_request, latency, random, hash };
 enum class HashKey : std::uint8_t { client_address, header, cookie, path };
 struct StickyConfig {
-  std::string cookie;                   // "" off
+  std::string cookie;  // "" off
   bool secure = false;
 };
 
 struct UpstreamTls {
   std::string server_name;
-  std::string ca;                       // "" is the system's
+  std::string ca;  // "" is the system's
   std::string certificate;
   std::string key;
   bool insecure = false;
 };
 
 struct RetryConfig {
-  std::uint32_t max = 3;                // attempts after the first
-  double budget = 0.2;                  // deposited by each first attempt
-  double budget_floor = 10;             // per second
-  bool on_5xx = false;                  // repeat idempotent requests answered 502, 503 or 504
+  std::uint32_t max = 3;     // attempts after the first
+  double budget = 0.2;       // deposited by each first attempt
+  double budget_floor = 10;  // per second
+  bool on_5xx = false;       // repeat idempotent requests answered 502, 503 or 504
 };
 
 enum class TiersMode : std::uint8_t { exclusive, shared };
@@ -168,10 +170,10 @@ struct FailoverConfig {
 
 struct PoolConfig {
   std::string name;
-  std::vector<TierConfig> tiers;        // in priority order, at least one
+  std::vector<TierConfig> tiers;  // in priority order, at least one
   BalanceKind balance = BalanceKind::least_request;
   HashKey hash_on = HashKey::client_address;
-  std::string hash_name;                // header or cookie name
+  std::string hash_name;  // header or cookie name
   StickyConfig sticky;
   CheckConfig check;
   PassiveConfig passive;
@@ -180,17 +182,17 @@ struct PoolConfig {
   TiersMode tiers_mode = TiersMode::exclusive;
   std::optional<UpstreamTls> tls;
   Duration connect_timeout{1'000};
-  Duration response_timeout{30'000};    // request sent to first byte of the answer
-  MaybeDuration try_timeout;            // one attempt, repeatable requests only
-  Duration idle_body_timeout{60'000};   // answer body without progress
-  MaybeDuration request_timeout;        // everything
-  Duration keepalive_timeout{30'000};   // idle upstream connections
-  std::uint32_t keepalive_connections = 64;   // idle ones kept per endpoint and worker
-  std::uint32_t max_in_flight = 0;      // per endpoint, exact over workers; 0 from "none"
+  Duration response_timeout{30'000};         // request sent to first byte of the answer
+  MaybeDuration try_timeout;                 // one attempt, repeatable requests only
+  Duration idle_body_timeout{60'000};        // answer body without progress
+  MaybeDuration request_timeout;             // everything
+  Duration keepalive_timeout{30'000};        // idle upstream connections
+  std::uint32_t keepalive_connections = 64;  // idle ones kept per endpoint and worker
+  std::uint32_t max_in_flight = 0;           // per endpoint, exact over workers; 0 from "none"
   std::uint64_t max_response_header_bytes = 64 * 1024;
   Duration slow_start{0};
-  double panic_threshold = 0.5;         // share of a tier; below it all endpoints are used (never with check none)
-  bool epoch_header = false;            // send Understudy-Epoch upstream
+  double panic_threshold = 0.5;  // share of a tier; below it all endpoints are used (never with check none)
+  bool epoch_header = false;     // send Understudy-Epoch upstream
 };
 
 enum class HeaderOp : std::uint8_t { set, add, remove };
@@ -200,13 +202,13 @@ struct HeaderRule {
   std::string value;
 };
 struct RouteMatch {
-  std::string host;                     // "", "example.org", "*.example.org"
-  std::string path;                     // "", "/exact", "/prefix/*", "/**/x.ext" glob
+  std::string host;  // "", "example.org", "*.example.org"
+  std::string path;  // "", "/exact", "/prefix/*", "/**/x.ext" glob
   std::vector<std::string> methods;
-  std::vector<NameValue> headers;       // all must match; value "*" means present
+  std::vector<NameValue> headers;  // all must match; value "*" means present
 };
 struct RedirectConfig {
-  std::string to;                       // absolute URL or path; {path}, {query}, {host} are replaced
+  std::string to;  // absolute URL or path; {path}, {query}, {host} are replaced
   std::uint16_t status = 308;
 };
 struct RespondConfig {
@@ -219,9 +221,9 @@ struct WebSocketConfig {
   MaybeDuration idle_timeout{std::chrono::hours(1)};
 };
 struct RouteConfig {
-  std::string name;                     // "" becomes "route-N"
+  std::string name;  // "" becomes "route-N"
   RouteMatch match;
-  std::string pool;                     // exactly one of pool, redirect, respond
+  std::string pool;  // exactly one of pool, redirect, respond
   std::optional<RedirectConfig> redirect;
   std::optional<RespondConfig> respond;
   std::string strip_prefix;
@@ -229,13 +231,13 @@ struct RouteConfig {
   std::vector<HeaderRule> request_headers;
   std::vector<HeaderRule> response_headers;
   WebSocketConfig websocket;
-  MaybeSize max_body_bytes;             // overrides the listener's
+  MaybeSize max_body_bytes;  // overrides the listener's
   bool allow_encoded_slash = false;
   bool retry_with_idempotency_key = false;
 };
 
 struct DnsConfig {
-  std::vector<Address> servers;         // empty: the system's
+  std::vector<Address> servers;  // empty: the system's
   Duration min_ttl{1'000};
   Duration max_ttl{300'000};
   Duration timeout{5'000};
@@ -249,7 +251,8 @@ struct Config {
   DnsConfig dns;
   std::vector<ListenerConfig> listeners;  // sorted by name
   std::vector<PoolConfig> pools;          // sorted by name
-  std::vector<RouteConfig> routes;        // file order; never empty after loading (a catch-all is added for one pool)
+  std::vector<RouteConfig>
+      routes;  // file order; never empty after loading (a catch-all is added for one pool)
   const PoolConfig* pool(const std::string& name) const;
 };
 

@@ -1,0 +1,520 @@
+// The keys of [pool.NAME].
+#include <algorithm>
+#include <charconv>
+
+#include "config/declare.hpp"
+
+namespace understudy::config {
+namespace {
+
+constexpr double second = 1000;
+constexpr double minute = 60 * second;
+constexpr double hour = 60 * minute;
+constexpr double day = 24 * hour;
+constexpr double mib = 1024 * 1024;
+
+// --- tiers and endpoints
+// --------------------------------------------------------------------------------------------
+
+void read_endpoints(Reader& reader, const Node& node, const Spot& spot,
+                    std::vector<EndpointConfig>& endpoints) {
+  if (!node.is(Node::Kind::array)) {
+    const std::string hint = node.is(Node::Kind::text) && node.source.empty()
+                                 ? "write [" + toml_string(printable(node.text, 40)) + "]"
+                                 : "";
+    return reader.wrong_type(node, spot, "an array of endpoints", hint);
+  }
+  for (std::size_t i = 0; i < node.items.size(); ++i) {
+    const Node& item = node.items[i];
+    const std::string path = spot.path + "[" + std::to_string(i) + "]";
+    reader.note_item(path, item);
+    EndpointConfig endpoint;
+    if (item.is(Node::Kind::table)) {
+      reader.read_table(endpoint_section(), item, &endpoint, path, spot.where + "." + std::string(spot.name));
+    } else if (!item.is(Node::Kind::text)) {
+      reader.wrong_item(item, spot, "addresses and { address, weight, name } tables");
+      continue;
+    } else if (const auto address = reader.address(item, spot, 0)) {
+      endpoint.address = *address;
+    }
+    if (!item.unread) endpoints.push_back(std::move(endpoint));
+  }
+}
+
+std::string endpoint_text(const EndpointConfig& endpoint) {
+  if (endpoint.name.empty() && endpoint.weight == 1) return toml_string(endpoint.address.text);
+  return inline_table(endpoint_section(), &endpoint);
+}
+
+std::string endpoints_text(const std::vector<EndpointConfig>& endpoints) {
+  std::vector<std::string> items;
+  for (const EndpointConfig& endpoint : endpoints) items.push_back(endpoint_text(endpoint));
+  return list_text(items);
+}
+
+// Whether the tiers are what `primary` and `standby` can say.
+bool is_simple(const PoolConfig& pool) {
+  return !pool.tiers.empty() && pool.tiers.size() <= 2 && pool.tiers[0].name == "primary" &&
+         (pool.tiers.size() == 1 || pool.tiers[1].name == "standby");
+}
+
+void declare_simple_tier(Declare<PoolConfig>& declare, const char* name, std::size_t index,
+                         std::string_view help, std::string_view example) {
+  Key& key = declare.mixed(
+      name, R"({"type":"array","minItems":1,"items":{"$ref":"#/definitions/endpoint_or_address"}})",
+      {.help = help, .example = example, .shape = "array of addresses or { address, weight, name }"},
+      [name](Reader& reader, const Node& node, const Spot& spot, PoolConfig& pool) {
+        TierConfig tier{name, {}};
+        read_endpoints(reader, node, spot, tier.endpoints);
+        pool.tiers.push_back(std::move(tier));
+      },
+      [index](const PoolConfig& pool) {
+        return is_simple(pool) && index < pool.tiers.size() ? endpoints_text(pool.tiers[index].endpoints)
+                                                            : "";
+      });
+  key.section = &endpoint_section();
+}
+
+void read_tiers(Reader& reader, const Node& node, const Spot& spot, PoolConfig& pool) {
+  if (node.is(Node::Kind::text)) {
+    if (const auto index = reader.choice(node, spot, {"exclusive", "shared"}))
+      pool.tiers_mode = static_cast<TiersMode>(*index);
+    reader.set_origin(spot.path + "_mode", reader.place(reader.key_span_of(spot.path)));
+    return;
+  }
+  if (!node.is(Node::Kind::array)) {
+    return reader.wrong_type(node, spot,
+                             "an array of { name, endpoints } tables, \"exclusive\" or \"shared\"");
+  }
+  if (!pool.tiers.empty()) {
+    return reader.error(node.span, "'tiers' can't list tiers beside 'primary' and 'standby'",
+                        "give all of them in 'tiers'");
+  }
+  for (std::size_t i = 0; i < node.items.size(); ++i) {
+    const Node& item = node.items[i];
+    const std::string path = spot.path + "[" + std::to_string(i) + "]";
+    reader.note_item(path, item);
+    TierConfig tier;
+    if (item.is(Node::Kind::table)) {
+      reader.read_table(tier_section(), item, &tier, path, spot.where + ".tiers");
+    } else {
+      reader.wrong_item(item, spot, "{ name, endpoints } tables");
+    }
+    pool.tiers.push_back(std::move(tier));
+  }
+}
+
+std::string tiers_text(const PoolConfig& pool) {
+  if (is_simple(pool) || pool.tiers.empty()) return "";
+  std::vector<std::string> items;
+  for (const TierConfig& tier : pool.tiers) items.push_back(inline_table(tier_section(), &tier));
+  return list_text(items);
+}
+
+// --- balancing and failover
+// -----------------------------------------------------------------------------------------
+
+void read_hash_on(Reader& reader, const Node& node, const Spot& spot, PoolConfig& pool) {
+  const auto text = reader.text(node, spot, {});
+  if (!text) return;
+  for (const auto& [prefix, key] :
+       {std::pair<std::string_view, HashKey>{"header", HashKey::header}, {"cookie", HashKey::cookie}}) {
+    if (text->substr(0, prefix.size()) != prefix) continue;
+    const std::string name = text->size() > prefix.size() + 1 && (*text)[prefix.size()] == ':'
+                                 ? text->substr(prefix.size() + 1)
+                                 : "";
+    if (!is_token(name)) {
+      return reader.error(node.span, "'hash_on' needs the name of a " + std::string(prefix),
+                          key == HashKey::header ? "write \"header:X-User\"" : "write \"cookie:sid\"");
+    }
+    pool.hash_on = key;
+    pool.hash_name = name;
+    return;
+  }
+  if (const auto index =
+          reader.choice(node, spot, {"client_address", "path", "header:NAME", "cookie:NAME"})) {
+    pool.hash_on = *index == 0 ? HashKey::client_address : HashKey::path;
+    pool.hash_name.clear();
+  }
+}
+
+std::string hash_on_text(const PoolConfig& pool) {
+  switch (pool.hash_on) {
+    case HashKey::client_address: return toml_string("client_address");
+    case HashKey::path: return toml_string("path");
+    case HashKey::header: return toml_string("header:" + pool.hash_name);
+    case HashKey::cookie: return toml_string("cookie:" + pool.hash_name);
+  }
+  return "";
+}
+
+void read_cookie(Reader& reader, const Node& node, const Spot& spot, StickyConfig& sticky) {
+  const auto text = reader.text(node, spot, {});
+  if (!text) return;
+  if (!is_token(*text))
+    return reader.error(node.span, "'" + std::string(spot.name) + "'" + Reader::quoted(node) +
+                                       " can't be the name of a cookie");
+  sticky.cookie = *text;
+}
+
+void read_min_available(Reader& reader, const Node& node, const Spot& spot, FailoverConfig& failover) {
+  if (node.is(Node::Kind::text) && !node.text.empty() && node.text.back() == '%') {
+    const auto share = reader.quantity(Type::share, node, spot, {.help = "", .min = 0.0001, .max = 1});
+    if (share) failover.min_available_share = *share;
+    return;
+  }
+  std::int64_t count = node.integer;
+  if (!node.is(Node::Kind::integer)) {
+    const auto text = reader.text(node, spot, {});
+    if (!text) return;
+    const auto result = std::from_chars(text->data(), text->data() + text->size(), count);
+    if (result.ec != std::errc() || result.ptr != text->data() + text->size()) {
+      return reader.error(node.span,
+                          "'min_available'" + Reader::quoted(node) + " is neither a count nor a share",
+                          "write \"1\" or \"50%\"");
+    }
+  }
+  if (count < 1 || count > 10'000) return reader.error(node.span, "'min_available' must be from 1 to 10000");
+  failover.min_available_count = static_cast<std::uint32_t>(count);
+  failover.min_available_share.reset();
+}
+
+std::string min_available_text(const FailoverConfig& failover) {
+  if (failover.min_available_share) return toml_string(format_share(*failover.min_available_share));
+  return toml_string(std::to_string(failover.min_available_count));
+}
+
+void read_failback(Reader& reader, const Node& node, const Spot& spot, FailoverConfig& failover) {
+  constexpr std::string_view after = "after ";
+  if (node.is(Node::Kind::text) && node.text.substr(0, after.size()) == after) {
+    const auto value = reader.duration_after(node, spot, after, 1);
+    if (!value) return;
+    failover.failback = FailbackMode::after;
+    failover.failback_after = *value;
+  } else if (node.is(Node::Kind::text) && node.text == "after") {
+    reader.error(node.span, "'failback' needs a duration", "write \"after 5m\"");
+  } else if (const auto index = reader.choice(node, spot, {"auto", "after 5m", "manual"})) {
+    failover.failback = *index == 0 ? FailbackMode::automatic : FailbackMode::manual;
+  }
+}
+
+std::string failback_text(const FailoverConfig& failover) {
+  switch (failover.failback) {
+    case FailbackMode::automatic: return toml_string("auto");
+    case FailbackMode::after: return toml_string("after " + format_duration(failover.failback_after));
+    case FailbackMode::manual: return toml_string("manual");
+  }
+  return "";
+}
+
+}  // namespace
+
+const Section& endpoint_section() {
+  static const Section section = [] {
+    Section made{.id = "endpoint",
+                 .header = "[pool.NAME].primary",
+                 .help = "An endpoint, where it is more than an address."};
+    Declare<EndpointConfig> declare(made);
+    declare.key(
+        "address", Type::address,
+        {.help = "Host and port, or `unix:PATH`. A host name is resolved again when its answer expires.",
+         .example = "\"10.0.0.12:3000\"",
+         .required = true},
+        [](Reader& reader, const Node& node, const Spot& spot, EndpointConfig& endpoint) {
+          if (const auto address = reader.address(node, spot, 0)) endpoint.address = *address;
+        },
+        [](const EndpointConfig& endpoint) {
+          return endpoint.address.text.empty() ? "" : toml_string(endpoint.address.text);
+        });
+    declare.integer("weight", &EndpointConfig::weight,
+                    {.help = "Share of the traffic, relative to the others of its tier.",
+                     .min = 1,
+                     .max = 1000,
+                     .example = "2"});
+    declare.key(
+        "name", Type::text,
+        {.help = "What it is called in status, metrics and commands.",
+         .example = "\"p2\"",
+         .unset = "the address"},
+        [](Reader& reader, const Node& node, const Spot& spot, EndpointConfig& endpoint) {
+          const auto name = reader.text(node, spot, {});
+          if (name && reader.check_name(*name, node.span, "an endpoint")) endpoint.name = *name;
+        },
+        [](const EndpointConfig& endpoint) {
+          return endpoint.name.empty() ? "" : toml_string(endpoint.name);
+        });
+    return made;
+  }();
+  return section;
+}
+
+const Section& tier_section() {
+  static const Section section = [] {
+    Section made{
+        .id = "tier",
+        .header = "[pool.NAME].tiers",
+        .help = "A tier, where there are more than `primary` and `standby`. The first that can serve does."};
+    Declare<TierConfig> declare(made);
+    declare.key(
+        "name", Type::text, {.help = "What the tier is called.", .example = "\"primary\"", .required = true},
+        [](Reader& reader, const Node& node, const Spot& spot, TierConfig& tier) {
+          const auto name = reader.text(node, spot, {});
+          if (name && reader.check_name(*name, node.span, "a tier")) tier.name = *name;
+        },
+        [](const TierConfig& tier) { return tier.name.empty() ? "" : toml_string(tier.name); });
+    Key& endpoints = declare.mixed(
+        "endpoints", R"({"type":"array","minItems":1,"items":{"$ref":"#/definitions/endpoint_or_address"}})",
+        {.help = "Its endpoints.",
+         .example = "[\"10.0.0.11:3000\"]",
+         .required = true,
+         .shape = "array of addresses or { address, weight, name }"},
+        [](Reader& reader, const Node& node, const Spot& spot, TierConfig& tier) {
+          read_endpoints(reader, node, spot, tier.endpoints);
+        },
+        [](const TierConfig& tier) { return tier.endpoints.empty() ? "" : endpoints_text(tier.endpoints); });
+    endpoints.section = &endpoint_section();
+    return made;
+  }();
+  return section;
+}
+
+const Section& sticky_section() {
+  static const Section section = [] {
+    Section made{.id = "sticky",
+                 .header = "[pool.NAME].sticky",
+                 .help =
+                     "A cookie that keeps a client at its endpoint. `sticky = \"NAME\"` is short for `sticky "
+                     "= { cookie = \"NAME\" }`."};
+    Declare<StickyConfig> declare(made);
+    declare.key("cookie", Type::text, {.help = "Name of the cookie.", .example = "\"lb\"", .required = true},
+                read_cookie, [](const StickyConfig& sticky) {
+                  return sticky.cookie.empty() ? "" : toml_string(sticky.cookie);
+                });
+    declare.boolean("secure", &StickyConfig::secure,
+                    {.help = "Whether browsers may send it over HTTPS only.", .example = "true"});
+    return made;
+  }();
+  return section;
+}
+
+const Section& passive_section() {
+  static const Section section = [] {
+    Section made{.id = "pool.passive",
+                 .header = "[pool.NAME.passive]",
+                 .help = "Ejection of endpoints by what real traffic meets."};
+    Declare<PassiveConfig> declare(made);
+    declare.boolean("enabled", &PassiveConfig::enabled,
+                    {.help = "Whether traffic may eject endpoints.", .example = "false"});
+    declare.integer("consecutive", &PassiveConfig::consecutive,
+                    {.help = "Failures in a row that eject.", .min = 1, .max = 10'000, .example = "3"});
+    declare.duration("base_ejection", &PassiveConfig::base_ejection,
+                     {.help = "Length of the first ejection; repeated ones last longer.",
+                      .min = 100,
+                      .max = day,
+                      .example = "\"5s\""});
+    declare.duration("max_ejection", &PassiveConfig::max_ejection,
+                     {.help = "Longest ejection.", .min = 100, .max = day, .example = "\"2m\""});
+    declare.quantity("max_ejected", Type::share, &PassiveConfig::max_ejected,
+                     {.help = "Largest share of a tier that may be ejected; one endpoint always stays.",
+                      .max = 1,
+                      .example = "\"30%\""});
+    for (Key& key : made.keys) {
+      if (key.name != "enabled")
+        show_only_if(key, made,
+                     [](const void* object) { return static_cast<const PassiveConfig*>(object)->enabled; });
+    }
+    return made;
+  }();
+  return section;
+}
+
+const Section& failover_section() {
+  static const Section section = [] {
+    Section made{.id = "pool.failover",
+                 .header = "[pool.NAME.failover]",
+                 .help = "When the next tier serves, and when the first one serves again."};
+    Declare<FailoverConfig> declare(made);
+    declare.mixed(
+        "min_available",
+        R"({"anyOf":[{"type":"integer","minimum":1},{"type":"string","pattern":"^([0-9]+|[0-9.]+%|\\$\\{.+\\})$"}]})",
+        {.help = "Available endpoints below which a tier can't serve: a count, or a share of the tier.",
+         .example = "\"50%\"",
+         .shape = "\"1\" or \"50%\""},
+        read_min_available, min_available_text);
+    declare.mixed(
+        "failback", R"({"type":"string","pattern":"^(auto|after [0-9a-z]+|manual|\\$\\{.+\\})$"})",
+        {.help = "How traffic returns to a recovered tier: at once, after it was good for D, or on command.",
+         .example = "\"after 5m\"",
+         .shape = "\"auto\", \"after D\" or \"manual\""},
+        read_failback, failback_text);
+    declare.later("verify", "judging a failover comes with a later version; remove the key");
+    declare.later("ramp", "moving traffic in steps comes with a later version; remove the key");
+    return made;
+  }();
+  return section;
+}
+
+const Section& retry_section() {
+  static const Section section = [] {
+    Section made{.id = "pool.retry",
+                 .header = "[pool.NAME.retry]",
+                 .help = "Repeating requests at another endpoint, within a budget."};
+    Declare<RetryConfig> declare(made);
+    declare.integer("max", &RetryConfig::max,
+                    {.help = "Attempts after the first.", .max = 20, .example = "1"});
+    declare.quantity("budget", Type::share, &RetryConfig::budget,
+                     {.help = "Retries as a share of requests.", .max = 1, .example = "\"10%\""});
+    declare.quantity("budget_floor", Type::rate, &RetryConfig::budget_floor,
+                     {.help = "Retries that are always allowed.", .max = 1e6, .example = "\"5/s\""});
+    declare.boolean(
+        "on_5xx", &RetryConfig::on_5xx,
+        {.help = "Repeat idempotent requests that were answered 502, 503 or 504.", .example = "true"});
+    return made;
+  }();
+  return section;
+}
+
+const Section& upstream_tls_section() {
+  static const Section section = [] {
+    Section made{.id = "pool.tls",
+                 .header = "[pool.NAME.tls]",
+                 .help = "TLS towards the endpoints. `tls = {}` turns it on with every default."};
+    Declare<UpstreamTls> declare(made);
+    declare.text("server_name", &UpstreamTls::server_name,
+                 {.help = "Name that the certificate must bear, also sent as SNI. Needed where endpoints are "
+                          "IP addresses.",
+                  .example = "\"app.internal\"",
+                  .unset = "the endpoint's host"});
+    declare.path("ca", &UpstreamTls::ca,
+                 {.help = "PEM file with the authorities to trust.",
+                  .example = "\"internal-ca.pem\"",
+                  .unset = "the system's"});
+    declare.path("certificate", &UpstreamTls::certificate,
+                 {.help = "PEM file with our own certificate, for endpoints that ask for one. Needs `key`.",
+                  .example = "\"client.pem\""});
+    declare.path("key", &UpstreamTls::key,
+                 {.help = "PEM file with its private key.", .example = "\"client.key\""});
+    declare.boolean("insecure", &UpstreamTls::insecure,
+                    {.help = "Do not verify certificates. Only for tests.", .example = "true"});
+    return made;
+  }();
+  return section;
+}
+
+const Section& pool_section() {
+  static const Section section = [] {
+    Section made{.id = "pool",
+                 .header = "[pool.NAME]",
+                 .help = "Endpoints that serve one purpose, in tiers: the first tier that can serve does."};
+    Declare<PoolConfig> declare(made);
+    declare_simple_tier(declare, "primary", 0, "Endpoints of the first tier.",
+                        "[\"10.0.0.11:3000\", { address = \"10.0.0.12:3000\", weight = 2, name = \"p2\" }]");
+    declare_simple_tier(declare, "standby", 1, "Endpoints of the second tier.", "[\"10.0.1.11:3000\"]");
+    Key& tiers = declare.mixed(
+        "tiers",
+        R"({"anyOf":[{"enum":["exclusive","shared"]},{"type":"array","minItems":1,"items":{"$ref":"#/definitions/tier"}}]})",
+        {.help = "More than two tiers, in order, instead of `primary` and `standby`. As a word it is short "
+                 "for `tiers_mode`.",
+         .example = "[{ name = \"primary\", endpoints = [\"10.0.0.11:3000\"] }, { name = \"far\", endpoints "
+                    "= [\"10.9.0.11:3000\"] }]",
+         .shape = "array of { name, endpoints }"},
+        read_tiers, tiers_text);
+    tiers.section = &tier_section();
+    declare.choice("tiers_mode", &PoolConfig::tiers_mode, {"exclusive", "shared"},
+                   {.help = "Whether only one tier at a time may be written to. With \"shared\" (stateless "
+                            "endpoints) single requests may reach another tier.",
+                    .example = "\"shared\""});
+    declare.choice("balance", &PoolConfig::balance,
+                   {"round_robin", "least_request", "latency", "random", "hash"},
+                   {.help = "How an endpoint is chosen within a tier.", .example = "\"latency\""});
+    Key& hash_on = declare.mixed(
+        "hash_on", R"({"type":"string","pattern":"^(client_address|path|header:.+|cookie:.+|\\$\\{.+\\})$"})",
+        {.help = "What `balance = \"hash\"` looks at.",
+         .example = "\"header:X-User\"",
+         .shape = "\"client_address\", \"path\", \"header:NAME\" or \"cookie:NAME\""},
+        read_hash_on, hash_on_text);
+    show_only_if(hash_on, made, [](const void* object) {
+      return static_cast<const PoolConfig*>(object)->balance == BalanceKind::hash;
+    });
+    Key& sticky = declare.mixed(
+        "sticky", R"({"anyOf":[{"type":"string","minLength":1},{"$ref":"#/definitions/sticky"}]})",
+        {.help = "Cookie that keeps a client at its endpoint.",
+         .example = "\"lb\"",
+         .unset = "off",
+         .shape = "a name or { cookie, secure }"},
+        [](Reader& reader, const Node& node, const Spot& spot, PoolConfig& pool) {
+          if (!node.is(Node::Kind::table)) return read_cookie(reader, node, spot, pool.sticky);
+          reader.read_table(sticky_section(), node, &pool.sticky, spot.path, spot.where + ".sticky");
+        },
+        [](const PoolConfig& pool) {
+          if (pool.sticky.cookie.empty()) return std::string();
+          return pool.sticky.secure ? inline_table(sticky_section(), &pool.sticky)
+                                    : toml_string(pool.sticky.cookie);
+        });
+    sticky.section = &sticky_section();
+    declare.duration("connect_timeout", &PoolConfig::connect_timeout,
+                     {.help = "Longest time to open a connection to an endpoint.",
+                      .min = 10,
+                      .max = 10 * minute,
+                      .example = "\"500ms\""});
+    declare.duration("response_timeout", &PoolConfig::response_timeout,
+                     {.help = "Longest wait for the first byte of an answer.",
+                      .min = 10,
+                      .max = day,
+                      .example = "\"10s\""});
+    declare.duration("try_timeout", &PoolConfig::try_timeout,
+                     {.help = "After this a repeatable request is tried elsewhere.",
+                      .min = 10,
+                      .max = day,
+                      .word = "none",
+                      .example = "\"2s\""});
+    declare.duration(
+        "idle_body_timeout", &PoolConfig::idle_body_timeout,
+        {.help = "Longest pause within an answer's body.", .min = 10, .max = day, .example = "\"30s\""});
+    declare.duration("request_timeout", &PoolConfig::request_timeout,
+                     {.help = "Longest whole exchange, retries included.",
+                      .min = 10,
+                      .max = day,
+                      .word = "none",
+                      .example = "\"2m\""});
+    declare.duration("keepalive_timeout", &PoolConfig::keepalive_timeout,
+                     {.help = "How long an idle connection to an endpoint is kept.",
+                      .min = 100,
+                      .max = day,
+                      .example = "\"10s\""});
+    declare.integer(
+        "keepalive_connections", &PoolConfig::keepalive_connections,
+        {.help = "Idle connections kept per endpoint and worker.", .max = 65536, .example = "16"});
+    declare.integer("max_in_flight", &PoolConfig::max_in_flight,
+                    {.help = "Requests at the same time per endpoint.",
+                     .min = 1,
+                     .max = 1'000'000,
+                     .word = "none",
+                     .example = "200"});
+    declare.size("max_response_header_bytes", &PoolConfig::max_response_header_bytes,
+                 {.help = "Largest head of an answer.", .min = 1024, .max = mib, .example = "\"32KiB\""});
+    declare.duration("slow_start", &PoolConfig::slow_start,
+                     {.help = "Time over which a recovered endpoint is given its full share.",
+                      .max = hour,
+                      .example = "\"30s\""});
+    declare.quantity("panic_threshold", Type::share, &PoolConfig::panic_threshold,
+                     {.help = "Share of available endpoints of a tier below which all of them are used.",
+                      .max = 1,
+                      .example = "\"30%\""});
+    declare.boolean("epoch_header", &PoolConfig::epoch_header,
+                    {.help = "Send the epoch of the serving tier to endpoints as `Understudy-Epoch`.",
+                     .example = "true"});
+    declare.table("check", &PoolConfig::check, check_section(), {.help = "How endpoints are probed."},
+                  "check");
+    declare.table("passive", &PoolConfig::passive, passive_section(), {.help = "Ejection by traffic."});
+    declare.table("failover", &PoolConfig::failover, failover_section(), {.help = "Moving between tiers."});
+    declare.table("retry", &PoolConfig::retry, retry_section(), {.help = "Repeating requests."});
+    declare.table("tls", &PoolConfig::tls, upstream_tls_section(), {.help = "TLS towards the endpoints."});
+    declare.later("degraded",
+                  "failing over from slow or erroneous tiers comes with a later version; remove the table");
+    return made;
+  }();
+  return section;
+}
+
+}  // namespace understudy::config

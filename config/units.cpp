@@ -1,0 +1,244 @@
+#include "config/units.hpp"
+
+#include <array>
+#include <charconv>
+#include <limits>
+
+namespace understudy::config {
+namespace {
+
+struct Unit {
+  std::string_view name;
+  std::uint64_t factor;
+};
+
+constexpr std::array<Unit, 5> duration_units{
+    {{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1'000}, {"ms", 1}}};
+
+constexpr std::uint64_t ki = 1024;
+constexpr std::array<Unit, 9> size_units{{{"TiB", ki* ki* ki* ki},
+                                          {"TB", 1'000'000'000'000},
+                                          {"GiB", ki* ki* ki},
+                                          {"GB", 1'000'000'000},
+                                          {"MiB", ki* ki},
+                                          {"MB", 1'000'000},
+                                          {"KiB", ki},
+                                          {"kB", 1'000},
+                                          {"B", 1}}};
+
+constexpr std::uint64_t largest = std::numeric_limits<std::int64_t>::max();
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (lower(a[i]) != lower(b[i])) return false;
+  }
+  return true;
+}
+
+std::nullopt_t fail(UnitError* error, std::string problem, std::string remedy) {
+  if (error != nullptr) *error = {std::move(problem), std::move(remedy)};
+  return std::nullopt;
+}
+
+// Text that came from outside is quoted short, so that a message stays one line.
+std::string clip(std::string_view text) { return std::string(text.substr(0, 16)); }
+
+enum class Digits : std::uint8_t { none, ok, too_large };
+
+// Takes the digits at the front of `text`.
+Digits take_number(std::string_view& text, std::uint64_t& value) {
+  std::size_t length = 0;
+  while (length < text.size() && is_digit(text[length])) ++length;
+  if (length == 0) return Digits::none;
+  const auto result = std::from_chars(text.data(), text.data() + length, value);
+  text.remove_prefix(length);
+  return result.ec == std::errc() && value <= largest ? Digits::ok : Digits::too_large;
+}
+
+std::string_view take_letters(std::string_view& text) {
+  std::size_t length = 0;
+  while (length < text.size() && is_letter(text[length])) ++length;
+  const std::string_view letters = text.substr(0, length);
+  text.remove_prefix(length);
+  return letters;
+}
+
+// What stands where a number or the end should, as words.
+std::nullopt_t fail_shape(std::string_view text, std::string_view rest, std::string_view kind,
+                          std::string_view example, UnitError* error) {
+  if (text.empty())
+    return fail(error, "is empty", "write a " + std::string(kind) + " such as " + std::string(example));
+  if (text.front() == '-') return fail(error, "can't be negative", "");
+  if (!rest.empty() && (rest.front() == '.' || rest.front() == ',')) {
+    return fail(error, "has a fraction",
+                "write whole numbers with a smaller unit, such as " + std::string(example));
+  }
+  if (text.find(' ') != std::string_view::npos) {
+    return fail(error, "has a space in it", "write it without spaces, such as " + std::string(example));
+  }
+  return fail(error, "is not a " + std::string(kind), "write it as " + std::string(example));
+}
+
+// A plain decimal number, optionally with a fraction, at the front of `text`.
+std::optional<double> take_decimal(std::string_view& text) {
+  std::size_t length = 0;
+  bool dot = false;
+  while (length < text.size() && (is_digit(text[length]) || (text[length] == '.' && !dot && length > 0))) {
+    dot = dot || text[length] == '.';
+    ++length;
+  }
+  if (length == 0 || length > 24 || text[length - 1] == '.') return std::nullopt;
+  double value = 0;
+  const auto result = std::from_chars(text.data(), text.data() + length, value);
+  if (result.ec != std::errc() || result.ptr != text.data() + length) return std::nullopt;
+  text.remove_prefix(length);
+  return value;
+}
+
+// The shortest decimal that the matching parser reads back as exactly `value`.
+template <class Parse>
+std::string shortest(double shown, double value, std::string_view suffix, const Parse& parse) {
+  std::array<char, 64> buffer{};
+  for (int precision = 0; precision <= 17; ++precision) {
+    const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), shown,
+                                      std::chars_format::fixed, precision);
+    if (result.ec != std::errc()) break;
+    std::string text(buffer.data(), result.ptr);
+    text += suffix;
+    const auto back = parse(text);
+    if (back && *back == value) return text;
+  }
+  const auto result =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), shown, std::chars_format::fixed);
+  return std::string(buffer.data(), result.ptr).append(suffix);
+}
+
+}  // namespace
+
+std::optional<std::chrono::milliseconds> parse_duration(std::string_view text, UnitError* error) {
+  std::string_view rest = text;
+  std::uint64_t total = 0;
+  std::size_t next_unit = 0;
+  do {
+    std::uint64_t number = 0;
+    const Digits digits = take_number(rest, number);
+    if (digits == Digits::none) return fail_shape(text, rest, "duration", "\"1m30s\"", error);
+    if (digits == Digits::too_large) return fail(error, "is too large", "");
+    const std::string_view name = take_letters(rest);
+    if (name.empty()) {
+      if (!rest.empty()) return fail_shape(text, rest, "duration", "\"1m30s\"", error);
+      const std::string written = clip(text);
+      return fail(error, "needs a unit", "write \"" + written + "s\" or \"" + written + "ms\"");
+    }
+    std::size_t unit = 0;
+    while (unit < duration_units.size() && duration_units[unit].name != name) ++unit;
+    if (unit == duration_units.size()) {
+      return fail(error, "has an unknown unit '" + clip(name) + "'", "units are ms, s, m, h, d");
+    }
+    if (unit < next_unit)
+      return fail(error, "has its units out of order", "write the largest unit first, each once");
+    next_unit = unit + 1;
+    std::uint64_t part = 0;
+    if (__builtin_mul_overflow(number, duration_units[unit].factor, &part) ||
+        __builtin_add_overflow(total, part, &total) || total > largest) {
+      return fail(error, "is too large", "");
+    }
+  } while (!rest.empty());
+  return std::chrono::milliseconds(static_cast<std::int64_t>(total));
+}
+
+std::string format_duration(std::chrono::milliseconds value) {
+  auto rest = static_cast<std::uint64_t>(value.count());
+  if (rest == 0) return "0s";
+  std::string text;
+  for (const Unit& unit : duration_units) {
+    if (rest < unit.factor) continue;
+    text += std::to_string(rest / unit.factor);
+    text += unit.name;
+    rest %= unit.factor;
+  }
+  return text;
+}
+
+std::optional<std::uint64_t> parse_size(std::string_view text, UnitError* error) {
+  std::string_view rest = text;
+  std::uint64_t number = 0;
+  const Digits digits = take_number(rest, number);
+  if (digits == Digits::none) return fail_shape(text, rest, "size", "\"16KiB\"", error);
+  if (digits == Digits::too_large) return fail(error, "is too large", "");
+  const std::string_view name = take_letters(rest);
+  if (!rest.empty()) return fail_shape(text, rest, "size", "\"16KiB\"", error);
+  if (name.empty()) {
+    const std::string written = clip(text);
+    return fail(error, "needs a unit", "write \"" + written + "B\" or \"" + written + "KiB\"");
+  }
+  for (const Unit& unit : size_units) {
+    if (unit.name != name) continue;
+    std::uint64_t bytes = 0;
+    if (__builtin_mul_overflow(number, unit.factor, &bytes) || bytes > largest)
+      return fail(error, "is too large", "");
+    return bytes;
+  }
+  for (const Unit& unit : size_units) {
+    if (equal_ignoring_case(unit.name, name)) {
+      return fail(error, "has an unknown unit '" + clip(name) + "'",
+                  "did you mean '" + std::string(unit.name) + "'?");
+    }
+  }
+  return fail(error, "has an unknown unit '" + clip(name) + "'",
+              "units are B, kB, KiB, MB, MiB, GB, GiB, TB, TiB");
+}
+
+std::string format_size(std::uint64_t bytes) {
+  if (bytes == 0) return "0B";
+  for (const Unit& unit : size_units) {
+    if (bytes % unit.factor == 0) return std::to_string(bytes / unit.factor) + std::string(unit.name);
+  }
+  return std::to_string(bytes) + "B";
+}
+
+std::optional<std::uint64_t> parse_byte_rate(std::string_view text, UnitError* error) {
+  if (text.size() < 2 || text.substr(text.size() - 2) != "/s") {
+    return fail(error, "is not a rate of bytes", "write it as \"240B/s\"");
+  }
+  return parse_size(text.substr(0, text.size() - 2), error);
+}
+
+std::string format_byte_rate(std::uint64_t bytes_per_second) { return format_size(bytes_per_second) + "/s"; }
+
+std::optional<double> parse_rate(std::string_view text, UnitError* error) {
+  std::string_view rest = text;
+  const auto number = take_decimal(rest);
+  if (!number) return fail_shape(text, {}, "rate", "\"50/s\"", error);
+  if (rest == "/s") return *number;
+  if (rest == "/m") return *number / 60;
+  if (rest == "/h") return *number / 3600;
+  if (rest.empty()) return fail(error, "needs a unit", "write \"" + clip(text) + "/s\"");
+  return fail(error, "is not a rate", "write it as \"50/s\", \"30/m\" or \"100/h\"");
+}
+
+std::string format_rate(double per_second) {
+  return shortest(per_second, per_second, "/s",
+                  [](std::string_view text) { return parse_rate(text, nullptr); });
+}
+
+std::optional<double> parse_share(std::string_view text, UnitError* error) {
+  std::string_view rest = text;
+  const auto number = take_decimal(rest);
+  if (!number) return fail_shape(text, {}, "share", "\"5%\"", error);
+  if (rest == "%") return *number / 100;
+  if (rest.empty()) return fail(error, "needs a unit", "write \"" + clip(text) + "%\"");
+  return fail(error, "is not a share", "write it as \"5%\"");
+}
+
+std::string format_share(double share) {
+  return shortest(share * 100, share, "%", [](std::string_view text) { return parse_share(text, nullptr); });
+}
+
+}  // namespace understudy::config
