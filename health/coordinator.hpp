@@ -25,6 +25,9 @@ namespace understudy::health {
 inline constexpr Duration proposal_timeout = std::chrono::seconds(5);
 // How long the core waits before it proposes again what was refused.
 inline constexpr Duration refusal_pause = std::chrono::seconds(1);
+// How long an operator's order is proposed again when it is refused or not answered; then it is dropped,
+// loudly: nobody wants it carried out by surprise an hour later.
+inline constexpr Duration order_patience = std::chrono::seconds(30);
 
 // Epochs. A pool that was never stored starts with first_epoch; a stored one goes on at
 // resumed_epoch(stored), a gap that no process can have used up between its last save and its death. Both are

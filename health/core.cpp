@@ -158,14 +158,10 @@ void Core::on_refused(const Proposal& proposal, const std::string& why, TimePoin
   State& state = *state_;
   now = state.advance(now);
   Pool* pool = state.find_pool(proposal.pool);
-  if (pool == nullptr || !pool->failover.refused(proposal, now)) return;
-  state.emit(
-      Event::Kind::proposal_refused, *pool, nullptr, nullptr,
-      "the coordinator refused to let tier " + std::to_string(proposal.tier) + " serve from epoch " +
-          std::to_string(proposal.from_epoch) + ": " + (why.empty() ? "it gave no reason" : why) +
-          (proposal.by_operator ? "; the operator's order is dropped, give it again if it is still wanted"
-                                : "; asked again in " + describe(refusal_pause) + " if still wanted"));
-  state.touch(*pool);
+  if (pool == nullptr) return;
+  const Failover::Outcome outcome = pool->failover.refused(proposal, now);
+  state.tell_unanswered(*pool, proposal, outcome,
+                        "the coordinator refused it: " + (why.empty() ? "without a reason" : why));
   state.settle(now);
 }
 
@@ -173,12 +169,9 @@ void Core::on_proposal_timeout(const Proposal& proposal, TimePoint now) {
   State& state = *state_;
   now = state.advance(now);
   Pool* pool = state.find_pool(proposal.pool);
-  if (pool == nullptr || !pool->failover.timed_out(proposal)) return;
-  state.emit(Event::Kind::proposal_refused, *pool, nullptr, nullptr,
-             "the coordinator did not answer in time whether tier " + std::to_string(proposal.tier) +
-                 " may serve from epoch " + std::to_string(proposal.from_epoch) +
-                 "; it is asked again if still wanted");
-  state.touch(*pool);
+  if (pool == nullptr) return;
+  const Failover::Outcome outcome = pool->failover.timed_out(proposal, now);
+  state.tell_unanswered(*pool, proposal, outcome, "the coordinator did not answer in time");
   state.settle(now);
 }
 

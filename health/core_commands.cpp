@@ -111,7 +111,7 @@ CommandResult Core::State::execute(const SetEndpointState& command, TimePoint no
   return result;
 }
 
-CommandResult Core::State::execute(const MoveTier& command, TimePoint) {
+CommandResult Core::State::execute(const MoveTier& command, TimePoint now) {
   CommandResult result;
   Pool* pool = named_pool(command.pool, result);
   if (pool == nullptr) return result;
@@ -145,15 +145,15 @@ CommandResult Core::State::execute(const MoveTier& command, TimePoint) {
   // Never to something worse: from a tier that serves to one that cannot is a mistake, whoever asks.
   if (!fit(*target) && pool->active().count.serviceable()) {
     return refuse("tier " + quoted(pool->tiers[*target].name) + " cannot serve: it has " +
-                  describe(pool->tiers[*target], *pool, last_now) + ", while " + quoted(pool->active().name) +
+                  describe(pool->tiers[*target], *pool, now) + ", while " + quoted(pool->active().name) +
                   " can; bring its endpoints up first, or disable those of " + quoted(pool->active().name));
   }
-  pool->failover.order(*target, false, command.reason);
+  pool->failover.order(*target, false, command.reason, now);
   touch(*pool);
   return result;
 }
 
-CommandResult Core::State::execute(const Failback& command, TimePoint) {
+CommandResult Core::State::execute(const Failback& command, TimePoint now) {
   CommandResult result;
   Pool* pool = named_pool(command.pool, result);
   if (pool == nullptr) return result;
@@ -164,7 +164,7 @@ CommandResult Core::State::execute(const Failback& command, TimePoint) {
   }
   for (std::uint32_t tier = 0; tier < active; ++tier) {
     if (!pool->tiers[tier].count.serviceable()) continue;
-    pool->failover.order(tier, true, "failback");
+    pool->failover.order(tier, true, "failback", now);
     touch(*pool);
     return result;
   }

@@ -11,6 +11,8 @@ namespace {
 
 // Workers work off in that time what piled up while the process was starved.
 constexpr Duration starved_backlog = std::chrono::milliseconds(250);
+// From this lag on a process counts as starved (law 12).
+constexpr Duration starved_lag = std::chrono::milliseconds(100);
 
 Axes axes_of(const Endpoint& endpoint, const Pool& pool, TimePoint now) {
   Axes axes;
@@ -98,7 +100,14 @@ void Core::State::begin_probing(Endpoint& endpoint, TimePoint first) {
 
 void Core::State::probed(Endpoint& endpoint, const ProbeResult& result, TimePoint now) {
   Pool& pool = *pools[endpoint.pool];
-  const bool counts = endpoint.probes.finish() && !(starved_until && now <= *starved_until);
+  // A failure that comes long after the prober should have given up tells of our own loop, not of the
+  // endpoint. Once: a prober that is always late must not leave us blind.
+  const std::optional<TimePoint> started = endpoint.probes.started();
+  const bool late = !result.ok() && started && now > *started + pool.config.check.timeout + starved_lag;
+  const bool late_once = late && !endpoint.late_before;
+  endpoint.late_before = late;
+  const bool starved = starved_until && now <= *starved_until;
+  const bool counts = endpoint.probes.finish() && !starved && !late_once;
   if (!endpoint.probes.running()) return arm(endpoint, now);
   if (!counts) {
     start_probe(endpoint, now);

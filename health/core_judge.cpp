@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "health/coordinator.hpp"
 #include "health/core_state.hpp"
 #include "health/explain.hpp"
 
@@ -231,12 +232,25 @@ void Core::State::pool_due(Pool& pool, TimePoint now) {
          "maintenance of pool " + quoted(pool.config.name) +
              " ended: the time that the operator gave is over");
   }
-  if (const auto given_up = pool.failover.expire(now)) {
-    emit(Event::Kind::proposal_refused, pool, nullptr, nullptr,
-         "the coordinator did not answer within 5 s whether tier " + std::to_string(given_up->tier) +
-             " may serve from epoch " + std::to_string(given_up->from_epoch) +
-             "; it is asked again if still wanted");
+  if (const auto late = pool.failover.overdue(now)) {
+    tell_unanswered(pool, *late, pool.failover.timed_out(*late, now),
+                    "the coordinator did not answer within " + describe(proposal_timeout));
   }
+}
+
+void Core::State::tell_unanswered(Pool& pool, const Proposal& proposal, Failover::Outcome outcome,
+                                  std::string what) {
+  if (outcome == Failover::Outcome::not_ours) return;
+  const std::string tier = proposal.tier < pool.tiers.size() ? pool.tiers[proposal.tier].name : "?";
+  what = "the move of pool " + quoted(pool.config.name) + " to tier " + quoted(tier) + " at epoch " +
+         std::to_string(proposal.from_epoch) + " did not take place: " + what;
+  if (outcome == Failover::Outcome::dropped) {
+    what += "; the operator's order was tried for " + describe(order_patience) + " and is dropped";
+  } else {
+    what += "; it is proposed again if still wanted";
+  }
+  emit(Event::Kind::proposal_refused, pool, nullptr, nullptr, std::move(what));
+  touch(pool);
 }
 
 void Core::State::arm(Pool& pool, TimePoint now) {

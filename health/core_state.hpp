@@ -59,6 +59,7 @@ struct Endpoint {
   std::optional<ProbeResult> last_probe;
   std::optional<TimePoint> last_probe_at;
   Cause last_failure = Cause::none;
+  bool late_before = false;  // the last failure came long after its deadline
   std::shared_ptr<SharedLoad> load = std::make_shared<SharedLoad>();
 
   // Derived by refresh().
@@ -185,6 +186,7 @@ struct Core::State {
   void tell_hold(Pool& pool, TimePoint now);
   void propose(Pool& pool, const Failover::Wish& wish, TimePoint now);
   void pool_due(Pool& pool, TimePoint now);
+  void tell_unanswered(Pool& pool, const Proposal& proposal, Failover::Outcome outcome, std::string what);
   void arm(Pool& pool, TimePoint now);
 
   // ---- configuration (core_configure.cpp)

@@ -20,7 +20,9 @@ std::string name_in_tier(const Endpoint& endpoint) {
   return endpoint.label + " (" + endpoint.address_text + ")";
 }
 
-std::string since(TimePoint then, TimePoint now) { return std::string(" since ").append(describe(now - then)); }
+std::string since(TimePoint then, TimePoint now) {
+  return std::string(" since ").append(describe(now - then));
+}
 
 }  // namespace
 

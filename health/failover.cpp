@@ -22,10 +22,10 @@ std::optional<Failover::Wish> Failover::decide(const config::FailoverConfig& pol
                                                TimePoint now) {
   if (order_ && order_->tier == active_) order_.reset();
   if (pending_) return std::nullopt;
-  if (order_)
-    return Wish{order_->tier, order_->failback ? Why::operator_failback : Why::operator_move, order_->note};
   if (retry_at_ && now < *retry_at_) return std::nullopt;
   retry_at_.reset();
+  if (order_)
+    return Wish{order_->tier, order_->failback ? Why::operator_failback : Why::operator_move, order_->note};
   if (held) return std::nullopt;
   const TierFacts& serving = facts_[active_];
   if (!serving.serviceable) {
@@ -82,8 +82,8 @@ void Failover::proposed(const Proposal& proposal, TimePoint now) {
   pending_ = Pending{proposal, proposal.tier, now + proposal_timeout};
 }
 
-void Failover::order(std::uint32_t tier, bool failback, std::string note) {
-  order_ = Order{tier, failback, std::move(note)};
+void Failover::order(std::uint32_t tier, bool failback, std::string note, TimePoint now) {
+  order_ = Order{tier, failback, std::move(note), now + order_patience};
   // An earlier order still under way is replaced; if it is committed after all, this one follows it.
   pending_.reset();
   retry_at_.reset();
@@ -125,26 +125,26 @@ bool Failover::waits_for(const Proposal& proposal) const {
          pending_->proposal.tier == proposal.tier && pending_->proposal.by_operator == proposal.by_operator;
 }
 
-bool Failover::refused(const Proposal& proposal, TimePoint now) {
-  if (!waits_for(proposal)) return false;
-  // The machine asks again after a pause; an operator sees the refusal and decides anew.
-  if (pending_->proposal.by_operator) order_.reset();
+Failover::Outcome Failover::give_up(TimePoint now) {
+  const bool drop = pending_->proposal.by_operator && (!order_ || order_->until <= now);
+  if (drop) order_.reset();
   pending_.reset();
+  return drop ? Outcome::dropped : Outcome::again;
+}
+
+Failover::Outcome Failover::refused(const Proposal& proposal, TimePoint now) {
+  if (!waits_for(proposal)) return Outcome::not_ours;
   retry_at_ = now + refusal_pause;
-  return true;
+  return give_up(now);
 }
 
-bool Failover::timed_out(const Proposal& proposal) {
-  if (!waits_for(proposal)) return false;
-  pending_.reset();
-  return true;
+Failover::Outcome Failover::timed_out(const Proposal& proposal, TimePoint now) {
+  return waits_for(proposal) ? give_up(now) : Outcome::not_ours;
 }
 
-std::optional<Proposal> Failover::expire(TimePoint now) {
+std::optional<Proposal> Failover::overdue(TimePoint now) const {
   if (!pending_ || pending_->deadline > now) return std::nullopt;
-  Proposal given_up = std::move(pending_->proposal);
-  pending_.reset();
-  return given_up;
+  return pending_->proposal;
 }
 
 std::optional<TimePoint> Failover::next_timeout(const config::FailoverConfig& policy, bool held,

@@ -63,16 +63,21 @@ public:
   std::optional<Wish> decide(const config::FailoverConfig& policy, bool held, TimePoint now);
   void proposed(const Proposal& proposal, TimePoint now);
   // The operator wants that tier; outranks what is pending.
-  void order(std::uint32_t tier, bool failback, std::string note);
+  void order(std::uint32_t tier, bool failback, std::string note, TimePoint now);
   // The operator's failback where nothing has to move: the machine may go back by itself again.
   void release() { moved_by_operator_ = false; }
 
   Committed commit(const Decision& decision);
-  // False when that proposal is not (or no longer) the one that waits.
-  bool refused(const Proposal& proposal, TimePoint now);
-  bool timed_out(const Proposal& proposal);
-  // The proposal that had no answer by now, if any; it is given up.
-  std::optional<Proposal> expire(TimePoint now);
+  // What becomes of a proposal that was refused or not answered.
+  enum class Outcome : std::uint8_t {
+    not_ours,  // it is not (or no longer) the one that waits
+    again,     // made again if still wanted
+    dropped    // the operator's order has been tried for long enough
+  };
+  Outcome refused(const Proposal& proposal, TimePoint now);
+  Outcome timed_out(const Proposal& proposal, TimePoint now);
+  // The proposal that should have been answered by now, if any.
+  std::optional<Proposal> overdue(TimePoint now) const;
 
   std::optional<TimePoint> next_timeout(const config::FailoverConfig& policy, bool held, TimePoint now) const;
   std::optional<Hold> hold(const config::FailoverConfig& policy) const;
@@ -100,7 +105,9 @@ private:
     std::uint32_t tier;
     bool failback;
     std::string note;
+    TimePoint until;
   };
+  Outcome give_up(TimePoint now);
   bool waits_for(const Proposal& proposal) const;
   std::optional<std::uint32_t> refuge() const;
   std::optional<std::uint32_t> return_target(const config::FailoverConfig& policy, TimePoint now) const;
