@@ -147,6 +147,8 @@ void on_message(int written, int, int type, const void* data, size_t size, SSL* 
   } catch (const std::bad_alloc&) {
     notes->key_update_flood = true;
   }
+  if (notes->key_update_flood && notes->pipe != nullptr)
+    notes->pipe->stop();  // leaves the rest of the flood unread
 }
 
 std::string openssl_words(std::string_view otherwise) {

@@ -18,6 +18,7 @@
 
 #include "proxy/net/tls.hpp"
 #include "proxy/net/tls_names.hpp"
+#include "proxy/net/tls_pipe.hpp"
 
 namespace understudy::net {
 
@@ -62,10 +63,11 @@ private:
 
 // What callbacks learn about one connection. Lives as long as its SSL.
 struct SessionNotes {
-  std::string server_name;  // server: SNI in lower case, "" when absent or not a host name
-  std::string wanted_name;  // client: the name or address that the certificate must carry
-  std::string session_key;  // client: under which sessions are kept for later
-  std::string refusal;      // why the peer's certificate was refused
+  std::string server_name;     // server: SNI in lower case, "" when absent or not a host name
+  std::string wanted_name;     // client: the name or address that the certificate must carry
+  std::string session_key;     // client: under which sessions are kept for later
+  std::string refusal;         // why the peer's certificate was refused
+  CipherPipe* pipe = nullptr;  // stopped when the peer floods us
   bool key_update_flood = false;
   std::unique_ptr<KeyUpdateWindow> key_updates;  // made by the first key update
 };

@@ -123,6 +123,7 @@ struct TlsSession::State {
 TlsSession::State::State(std::shared_ptr<const void> keep, SSL_CTX* context, BlockPool& pool)
     : owner(std::move(keep)), pipe(pool), ssl(SSL_new(context)) {
   if (!ssl) throw std::bad_alloc();
+  notes.pipe = &pipe;
   attach_notes(ssl.get(), &notes);
   BIO* bio = pipe.new_bio();
   if (bio == nullptr) throw std::bad_alloc();

@@ -496,6 +496,46 @@ TEST_F(TlsSessionTest, GarbageInsteadOfAHelloIsAnErrorInWords) {
   EXPECT_EQ(pool.outstanding(), 0u);
 }
 
+// A ClientHello as a real client sends it.
+std::string client_hello(int version) {
+  const PlainContext context = plain_client(version);
+  auto [a, b] = socket_pair();
+  PlainPeer peer(context.get(), std::move(a), false);
+  SSL_set_tlsext_host_name(peer.ssl(), "server.test");
+  EXPECT_FALSE(peer.shake());
+  std::string bytes(4096, '\0');
+  const ssize_t n = ::recv(b.get(), bytes.data(), bytes.size(), 0);
+  EXPECT_GT(n, 100);
+  bytes.resize(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+  return bytes;
+}
+
+TEST_F(TlsSessionTest, ADamagedOrCutHelloNeverHurts) {
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    const std::string hello = client_hello(version);
+    const auto offer = [&](const std::string& bytes) {
+      auto [a, b] = socket_pair();
+      const auto ours = our_server(std::move(b));
+      ASSERT_EQ(::send(a.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
+                static_cast<ssize_t>(bytes.size()));
+      const bool answered = !ours->shake();  // a hello with another random is as good as the first
+      ::shutdown(a.get(), SHUT_WR);
+      ASSERT_TRUE(run({[&] { return ours->shake(); }}));
+      EXPECT_EQ(ours->last.status, Io::error) << "answered: " << answered;
+      EXPECT_NE(ours->session.why(), "");
+      EXPECT_FALSE(ours->session.handshake_done());
+    };
+    for (std::size_t i = 0; i < hello.size(); ++i) {
+      std::string damaged = hello;
+      damaged[i] = static_cast<char>(damaged[i] ^ (i % 2 == 0 ? 0xff : 0x01));
+      offer(damaged);
+    }
+    for (std::size_t size = 1; size < hello.size(); size += 7) offer(hello.substr(0, size));
+    offer(hello + hello);
+  }
+  EXPECT_EQ(pool.outstanding(), 0u);
+}
+
 TEST_F(TlsSessionTest, AnUpstreamWithoutTlsIsNamed) {
   auto [a, b] = socket_pair();
   const auto ours = our_client(std::move(b));
@@ -540,6 +580,7 @@ TEST_F(TlsSessionTest, MoreThan32KeyUpdatesAMinuteEndTheSession) {
   EXPECT_EQ(ours->read().status, Io::error);
   EXPECT_TRUE(ours->session.key_update_flood());
   EXPECT_EQ(ours->session.why(), "more than 32 key updates from the peer within a minute");
+  EXPECT_EQ(ours->write("x").status, Io::error);
 }
 
 TEST(KeyUpdateWindow, CountsOverEveryMinute) {
