@@ -50,6 +50,7 @@ struct ServerState {
   Counters counters;
   std::list<std::weak_ptr<Connection>> connections;
   bool stopping = false;
+  bool needs_token = false;  // listens off loopback
 };
 
 struct Peer {

@@ -186,7 +186,8 @@ void Server::start(int listening_fd) {
   const auto address = address_of(name);
   state_->rules.unix_socket = name.ss_family == AF_UNIX;
   state_->rules.port = address ? address->port : 0;
-  if (!state_->rules.unix_socket && (!address || !address->is_loopback()) && !state_->rules.token) {
+  state_->needs_token = !state_->rules.unix_socket && (!address || !address->is_loopback());
+  if (state_->needs_token && !state_->rules.token) {
     state_->listener.close(error);
     throw std::runtime_error(
         "admin: " + (address ? address->to_string() : "the socket") +
@@ -207,7 +208,8 @@ void Server::stop() {
 
 void Server::update(const config::AdminConfig& config) {
   const Options fresh = Options::from(config);
-  state_->rules.token = state_->options.token = fresh.token;
+  // Off loopback the API never stands open, whatever the new file says.
+  if (fresh.token || !state_->needs_token) state_->rules.token = state_->options.token = fresh.token;
   state_->rules.hosts = state_->options.hosts = fresh.hosts;
   state_->options.max_connections = fresh.max_connections;
 }

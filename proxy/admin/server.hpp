@@ -54,7 +54,8 @@ public:
   // Accepts no more and closes what waits; an answer under way is still sent. May be called from within a
   // command.
   void stop();
-  // A reload changed token or hosts; holds from the next request on.
+  // A reload changed token or hosts; holds from the next request on. Off loopback a token can be changed, not
+  // taken away.
   void update(const config::AdminConfig& config);
   Counters counters() const;
 

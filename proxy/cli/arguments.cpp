@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <sstream>
 #include <string_view>
@@ -51,6 +52,11 @@ std::vector<std::string> split_commas(const std::vector<std::string>& lists) {
   return items;
 }
 
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
 bool has_control_bytes(const std::string& text) {
   return std::any_of(text.begin(), text.end(),
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
@@ -67,10 +73,9 @@ CLI::App* Grammar::verb(CLI::App& parent, const std::string& name, const std::st
 CLI::App* Grammar::daemon_verb(CLI::App& parent, const std::string& name, const std::string& what, Verb kind,
                                const std::string& examples) {
   CLI::App* sub = verb(parent, name, what, kind, examples);
-  sub->add_option("--admin", values_.admin, "Admin address of the running process: unix:PATH or HOST:PORT")
-      ->envname("UNDERSTUDY_ADMIN");
-  sub->add_option("--token", values_.token, "Bearer token; the environment is the safer place for it")
-      ->envname("UNDERSTUDY_TOKEN");
+  sub->add_option("--admin", values_.admin, "Admin address: unix:PATH or HOST:PORT (or $UNDERSTUDY_ADMIN)");
+  sub->add_option("--token", values_.token,
+                  "Bearer token; better given as $UNDERSTUDY_TOKEN, which ps does not show");
   sub->add_option("-c,--config", values_.config, "Take admin address and token from this configuration file");
   return sub;
 }
@@ -291,6 +296,12 @@ std::variant<Arguments, Finished> Grammar::parse(std::vector<std::string> words)
     return usage(error.what(), parent == &app_ ? nullptr : parent);
   }
   values_.on = on_off_ == "on";
+  if (asks_daemon(values_.verb)) {
+    // Not by CLI11's envname: every verb shares these two values, and one not called would overwrite what was
+    // given.
+    if (values_.admin.empty()) values_.admin = environment("UNDERSTUDY_ADMIN");
+    if (values_.token.empty()) values_.token = environment("UNDERSTUDY_TOKEN");
+  }
   values_.primary = split_commas(values_.primary);
   values_.standby = split_commas(values_.standby);
   if (values_.verb == Verb::quick && values_.primary.empty())

@@ -84,21 +84,29 @@ void print_problem(const admin::Answer& answer, std::ostream& err) {
   err << "\n" << lines_printable(detail);
 }
 
-// The reply of a process verb: {"message": …, "warnings": […]}; of a pool's verb: the pool.
+void print_list(const json::value& reply, std::string_view key, std::string_view before,
+                std::string_view after, std::ostream& out) {
+  const auto* object = reply.if_object();
+  const auto* list = object ? object->if_contains(key) : nullptr;
+  if (!list || !list->is_array()) return;
+  for (const json::value& item : list->get_array()) {
+    if (const auto* text = item.if_string())
+      out << before << admin::printable({text->data(), text->size()}) << after << "\n";
+  }
+}
+
+// The reply of a pool's verb is the pool; of a process verb {"result": …, "warnings": […], "needs_restart":
+// […]}.
 void print_reply(const json::value& reply, std::chrono::system_clock::time_point now, std::ostream& out) {
   const auto* object = reply.if_object();
   if (object && object->contains("tiers")) {
     out << admin::pool_text(reply, now);
     return;
   }
-  const std::string message = member(reply, "message");
-  out << lines_printable(message.empty() ? "done" : message);
-  const auto* warnings = object ? object->if_contains("warnings") : nullptr;
-  if (!warnings || !warnings->is_array()) return;
-  for (const json::value& warning : warnings->get_array()) {
-    if (const auto* text = warning.if_string())
-      out << "warning: " << lines_printable({text->data(), text->size()});
-  }
+  const std::string result = member(reply, "result");
+  out << lines_printable(result.empty() ? "done" : result);
+  print_list(reply, "warnings", "warning: ", "", out);
+  print_list(reply, "needs_restart", "note: ", " changes only with a restart", out);
 }
 
 int print_answer(const Arguments& arguments, const admin::Answer& answer,

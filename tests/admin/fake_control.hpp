@@ -60,7 +60,9 @@ struct FakeControl : ControlPlane {
     } else if (refusal) {
       done(*refusal);
     } else {
-      done(boost::json::value(boost::json::object{{"message", "reloaded"}}));
+      done(boost::json::value(boost::json::object{{"result", "reloaded"},
+                                                  {"warnings", boost::json::array{"f:3: careful"}},
+                                                  {"needs_restart", boost::json::array{"server.workers"}}}));
     }
   }
   Reply command(const health::Command& command, const std::string& pool, const std::string& who) override {
@@ -75,7 +77,7 @@ struct FakeControl : ControlPlane {
 
 private:
   static Reply done(const char* message) {
-    return boost::json::value(boost::json::object{{"message", message}});
+    return boost::json::value(boost::json::object{{"result", message}});
   }
 };
 

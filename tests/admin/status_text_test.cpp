@@ -1,0 +1,204 @@
+#include "proxy/admin/status_text.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/json/parse.hpp>
+#include <cstdlib>
+#include <ctime>
+
+#include "proxy/admin/describe.hpp"
+
+namespace understudy::admin {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+// 2026-03-01T02:30:00Z, and a steady time to go with it.
+const auto kWall = std::chrono::system_clock::from_time_t(1772332200);
+const auto kSteady = health::TimePoint{} + hours(1000);
+const Instant kNow{kSteady, kWall};
+
+class StatusText : public testing::Test {
+protected:
+  void SetUp() override {
+    ::setenv("TZ", "UTC", 1);
+    ::tzset();
+  }
+};
+
+health::EndpointStatus endpoint(std::string label, bool available) {
+  health::EndpointStatus status;
+  status.label = status.address = std::move(label);
+  status.available = available;
+  status.active = available ? health::ActiveState::healthy : health::ActiveState::unhealthy;
+  status.since = kSteady - minutes(16);
+  health::ProbeResult probe;
+  probe.elapsed = milliseconds(3);
+  probe.status = 200;
+  if (!available) {
+    probe.cause = health::Cause::tcp_refused;
+    probe.status = 0;
+    probe.detail = "connect to " + status.label + ": Connection refused";
+  }
+  status.last_probe = probe;
+  status.last_probe_at = kSteady - seconds(1);
+  status.load = std::make_shared<health::SharedLoad>();
+  return status;
+}
+
+health::PoolStatus pool_on_standby() {
+  health::PoolStatus pool;
+  pool.name = "app";
+  pool.active = 1;
+  pool.epoch = 7;
+  pool.active_since = kSteady - minutes(15) - seconds(55);
+  pool.active_reason = "primary has 0 of 1 endpoints available, 1 needed";
+  pool.failback_at = kSteady + minutes(2);
+  pool.tiers.resize(2);
+  pool.tiers[0].name = "primary";
+  pool.tiers[0].endpoints.push_back(endpoint("10.0.0.11:3000", false));
+  pool.tiers[1].name = "standby";
+  pool.tiers[1].serviceable = true;
+  auto standby = endpoint("spare", true);
+  standby.address = "10.0.1.11:3000";
+  standby.load->in_flight = 3;
+  standby.load->tunnels = 200;
+  pool.tiers[1].endpoints.push_back(standby);
+  auto drained = endpoint("10.0.1.12:3000", false);
+  drained.active = health::ActiveState::healthy;
+  drained.last_probe.reset();
+  drained.operator_state = health::OperatorState::draining;
+  drained.operator_until = kSteady + minutes(30);
+  pool.tiers[1].endpoints.push_back(drained);
+  return pool;
+}
+
+TEST_F(StatusText, ShowsWhatServesWhatIsDownAndSinceWhen) {
+  const std::vector<health::PoolStatus> pools = {pool_on_standby()};
+  boost::json::object status = describe_status(pools, kNow);
+  status["listeners"] = boost::json::parse(R"([{"name":"web","address":"0.0.0.0:443","tls":true}])");
+  status["process"] =
+      boost::json::parse(R"({"version":"0.1.0","pid":42,"started_at":"2026-02-27T01:30:00.000Z"})");
+  EXPECT_EQ(status_text(status, kWall),
+            "[degraded] pool app serves from standby (primary: 0/1 available)\n"
+            "\n"
+            "pool app (epoch 7)\n"
+            "  standby serves since 02:14:05 (15m 55s)\n"
+            "  because: primary has 0 of 1 endpoints available, 1 needed\n"
+            "  failback at 02:32:00 (in 2m)\n"
+            "    primary 0/1 available\n"
+            "    - 10.0.0.11:3000\n"
+            "      unhealthy since 02:14:00 (16m)\n"
+            "      check: tcp_refused in 3ms, 1s ago\n"
+            "        connect to 10.0.0.11:3000: Connection refused\n"
+            "  > standby 1/2 available, serving\n"
+            "    + spare (10.0.1.11:3000)\n"
+            "      healthy since 02:14:00 (16m)\n"
+            "      check: ok 200 in 3ms, 1s ago\n"
+            "      3 in flight, 200 tunnels\n"
+            "    - 10.0.1.12:3000\n"
+            "      draining since 02:14:00 (16m) until 03:00:00 (30m left)\n"
+            "\n"
+            "listen web 0.0.0.0:443 tls\n"
+            "understudy 0.1.0, pid 42, up 2d 1h\n");
+}
+
+TEST_F(StatusText, OneSentenceSaysWhatMatters) {
+  struct Case {
+    const char* name;
+    std::function<void(health::PoolStatus&)> change;
+    const char* state;
+    const char* sentence;
+  };
+  const std::vector<Case> cases = {
+      {"fine", [](auto& p) { p.active = 0, p.tiers[0].endpoints[0].available = true; }, "ok",
+       "pool app serves from primary (1/1 available)"},
+      {"on standby", [](auto&) {}, "degraded", "pool app serves from standby (primary: 0/1 available)"},
+      {"down", [](auto& p) { p.tiers[1].endpoints[0].available = false; }, "down",
+       "pool app is down: no endpoint of tier standby is available"},
+      {"panic", [](auto& p) { p.tiers[1].panic = true; }, "degraded",
+       "pool app serves from standby in panic mode (1/2 available, all are used)"},
+      {"maintenance", [](auto& p) { p.maintenance = true; }, "maintenance",
+       "pool app is in maintenance and answers 503"},
+      {"partly", [](auto& p) { p.active = 0, p.tiers[0] = p.tiers[1], p.tiers[0].name = "primary"; },
+       "degraded", "pool app serves from primary (1/2 available)"},
+      {"empty tier", [](auto& p) { p.tiers[1].endpoints.clear(); }, "down",
+       "pool app is down: tier standby has no endpoint"},
+  };
+  for (const Case& c : cases) {
+    std::vector<health::PoolStatus> pools = {pool_on_standby()};
+    c.change(pools[0]);
+    const auto status = describe_status(pools, kNow);
+    EXPECT_EQ(status.at("state").as_string(), c.state) << c.name;
+    EXPECT_EQ(status.at("sentence").as_string(), c.sentence) << c.name;
+  }
+}
+
+TEST_F(StatusText, TheWorstPoolSpeaksFirst) {
+  std::vector<health::PoolStatus> pools = {pool_on_standby(), pool_on_standby()};
+  pools[1].name = "devices";
+  pools[1].tiers[1].endpoints[0].available = false;
+  EXPECT_EQ(describe_status(pools, kNow).at("sentence").as_string(),
+            "pool devices is down: no endpoint of tier standby is available; 0 of 2 pools are fine");
+  for (auto& pool : pools) pool.active = 0, pool.tiers[0].endpoints[0].available = true;
+  EXPECT_EQ(describe_status(pools, kNow).at("sentence").as_string(),
+            "all 2 pools serve from their first tier");
+  EXPECT_EQ(describe_status({}, kNow).at("sentence").as_string(), "no pool is configured");
+}
+
+TEST_F(StatusText, StaysWithinAPhonesWidth) {
+  const std::vector<health::PoolStatus> pools = {pool_on_standby()};
+  const std::string text = pool_text(describe_pool(pools[0], kNow), kWall);
+  std::size_t widest = 0, begin = 0;
+  for (std::size_t end = text.find('\n'); end != std::string::npos;
+       begin = end + 1, end = text.find('\n', begin)) {
+    widest = std::max(widest, end - begin);
+  }
+  EXPECT_LE(widest, 62U) << text;
+}
+
+TEST_F(StatusText, CannotBeSteeredByATerminalEscape) {
+  health::PoolStatus pool = pool_on_standby();
+  pool.active_reason =
+      "x\x1b[2J\r\nall is fine\x7f \xc2\x9b"
+      "31m \xc3\xa4";
+  const std::string text = pool_text(describe_pool(pool, kNow), kWall);
+  EXPECT_NE(text.find("because: x?[2J??all is fine? ??31m \xc3\xa4\n"), std::string::npos) << text;
+  EXPECT_EQ(text.find('\x1b'), std::string::npos);
+}
+
+TEST_F(StatusText, SurvivesJsonOfAnotherShape) {
+  for (const char* strange :
+       {"null", "[]", "3", "{}", R"({"pools":3,"sentence":[]})",
+        R"({"pools":[null,[],{"tiers":{}},{"tiers":[{"endpoints":[1]}]}]})",
+        R"({"pools":[{"active_since":"yesterday","epoch":"x"}],"process":7,"listeners":[null]})"}) {
+    EXPECT_FALSE(status_text(boost::json::parse(strange), kWall).empty()) << strange;
+  }
+}
+
+TEST_F(StatusText, EventsAreOneLineEach) {
+  health::Event event;
+  event.kind = health::Event::Kind::failover;
+  event.at = kSteady - seconds(90);
+  event.pool = "app";
+  event.tier = "standby";
+  event.epoch = 7;
+  event.reason = "primary lost\nsecond line";
+  boost::json::array list;
+  list.push_back(describe_event(event, 12, kNow));
+  const boost::json::object events{{"events", list}, {"next", 13}};
+  EXPECT_EQ(events_text(events), "2026-03-01T02:28:30Z failover app/standby: primary lost?second line\n");
+  EXPECT_EQ(list[0].at("id").to_number<int>(), 12);
+  EXPECT_EQ(events_text(boost::json::parse("{}")), "");
+}
+
+TEST_F(StatusText, TimesAreRfc3339WithMilliseconds) {
+  EXPECT_EQ(rfc3339(kWall + milliseconds(7)), "2026-03-01T02:30:00.007Z");
+  EXPECT_EQ(rfc3339(std::chrono::system_clock::time_point{} - milliseconds(1)), "1969-12-31T23:59:59.999Z");
+}
+
+}  // namespace
+}  // namespace understudy::admin
