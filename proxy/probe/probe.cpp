@@ -151,8 +151,7 @@ asio::awaitable<bool> Probe::wait(IoStep::Kind kind) {
   co_return true;
 }
 
-asio::awaitable<bool> Probe::send(std::string bytes) {
-  link_.queue(bytes);
+asio::awaitable<bool> Probe::flush() {
   for (;;) {
     const IoStep step = link_.flush();
     if (step.kind == IoStep::Kind::ok) co_return true;
@@ -213,13 +212,18 @@ asio::awaitable<bool> Probe::read_head() {
 }
 
 asio::awaitable<bool> Probe::check_http() {
-  if (!co_await send(http_request())) co_return false;
-  if (!co_await read_head()) co_return false;
-  if (!judge_status()) co_return false;
-  if (request_.check->body.empty()) co_return succeed(target_ + " answered " + std::to_string(status_));
+  link_.queue(http_request());
+  const bool sent = co_await flush();
+  if (!sent) co_return false;
+  const bool answered = co_await read_head();
+  if (!answered || !judge_status()) co_return false;
+  if (request_.check->body.empty()) co_return answered_well();
   buffer_.erase(0, head_.head_bytes);
-  co_return co_await find_text();
+  const bool found = co_await find_text();
+  co_return found;
 }
+
+bool Probe::answered_well() { return succeed(target_ + " answered " + std::to_string(status_)); }
 
 bool Probe::judge_status() {
   const auto& expect = request_.check->expect;
@@ -272,7 +276,8 @@ Probe::Search Probe::search_body(std::string& text) {
 
 asio::awaitable<bool> Probe::check_websocket() {
   const std::string key = random_key();
-  if (!co_await send(websocket_request(key))) co_return false;
+  link_.queue(websocket_request(key));
+  if (!co_await flush()) co_return false;
   if (!co_await read_head()) co_return false;
   if (status_ != 101)
     co_return fail(Cause::ws_refused, target_ + " answered " + std::to_string(status_) +

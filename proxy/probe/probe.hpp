@@ -35,14 +35,16 @@ private:
   enum class Rung : std::uint8_t { queue, connect, tls, answer, body };
   using Clock = std::chrono::steady_clock;
 
+  // No temporary ever stands in a co_await expression: g++ 12 miscompiles some of them.
   static boost::asio::awaitable<void> run(std::shared_ptr<Probe> self);
   boost::asio::awaitable<bool> climb();  // false: finished already
   boost::asio::awaitable<bool> connect();
   boost::asio::awaitable<bool> shake_hands();
-  boost::asio::awaitable<bool> send(std::string bytes);
+  boost::asio::awaitable<bool> flush();  // what was queued on the link
   boost::asio::awaitable<bool> receive();  // appends to buffer_; sets eof_
   boost::asio::awaitable<bool> wait(IoStep::Kind kind);
   boost::asio::awaitable<bool> read_head();
+  bool answered_well();
   boost::asio::awaitable<bool> check_http();
   boost::asio::awaitable<bool> find_text();
   boost::asio::awaitable<bool> check_websocket();
