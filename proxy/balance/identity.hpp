@@ -9,7 +9,8 @@
 namespace understudy::balance {
 
 // Stable for the same label and address (and scope), in every process. Not secret and not seeded: never hash
-// what a client chooses with it.
-std::uint64_t identity_of(const health::EndpointView& endpoint, std::string_view scope = {});
+// with it what a client chooses. The scope, such as a pool's name, is hashed once for many endpoints.
+std::uint64_t scope_of(std::string_view scope);
+std::uint64_t identity_of(const health::EndpointView& endpoint, std::uint64_t scope = 0);
 
 }  // namespace understudy::balance

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <unordered_map>
 #include <utility>
 
@@ -14,7 +13,8 @@ namespace {
 constexpr double kLoadBound = 1.25;
 constexpr std::uint32_t kMostPointsPerWeight = 256;
 constexpr double kMostPoints = 65'536;
-constexpr std::size_t kSampledPerPick = 64;  // tiers up to this size are summed exactly at each pick
+constexpr std::size_t kSummedWhole = 64;     // tiers up to this size are summed exactly at each pick
+constexpr std::size_t kSampledPerPick = 16;  // of larger ones
 constexpr int kMostSteps = 256;              // along the ring, before the least loaded is taken
 
 // A power of two, so that it seldom changes and, when it does, each endpoint keeps half of its points.
@@ -74,7 +74,6 @@ void RingHash::rebuild(const health::TierView& tier) {
   double weight = 0;
   for (const std::uint32_t index : tier.usable) weight += weight_of(tier.endpoints[index]);
   const std::uint32_t density = choose_points_per_weight(weight);
-  if (density != points_per_weight_) points_per_weight_ = density;
 
   std::unordered_map<std::uint64_t, std::uint32_t> before;  // identity: old member
   for (std::size_t i = 0; i < members_.size(); ++i) {
@@ -101,25 +100,24 @@ void RingHash::rebuild(const health::TierView& tier) {
       made.push_back({point_of(member.identity, p), number, p});
     members.push_back(member);
   }
-  std::vector<Point> kept;
-  kept.reserve(ring_.size());
+  std::size_t kept = 0;
   for (Point point : ring_) {
-    const std::uint32_t member = now[point.member];
-    if (member == gone || point.number >= members[member].points) continue;
-    point.member = member;
-    kept.push_back(point);
+    point.member = now[point.member];
+    if (point.member == gone || point.number >= members[point.member].points) continue;
+    ring_[kept++] = point;
   }
-  std::sort(made.begin(), made.end());
-  ring_.clear();
-  ring_.reserve(kept.size() + made.size());
-  std::merge(kept.begin(), kept.end(), made.begin(), made.end(), std::back_inserter(ring_));
+  ring_.resize(kept);
+  if (!made.empty()) {
+    std::sort(made.begin(), made.end());
+    ring_.insert(ring_.end(), made.begin(), made.end());
+    std::inplace_merge(ring_.begin(), ring_.begin() + static_cast<std::ptrdiff_t>(kept), ring_.end());
+  }
   members_ = std::move(members);
 }
 
-// Brings the sum of what is in flight up to date: whole for small tiers, a slice of 64 a pick for larger
-// ones.
+// Brings the sum of what is in flight up to date: whole for small tiers, a slice a pick for larger ones.
 void RingHash::sample(const health::TierView& tier, const LoadSource& load) {
-  const std::size_t count = std::min(members_.size(), kSampledPerPick);
+  const std::size_t count = members_.size() <= kSummedWhole ? members_.size() : kSampledPerPick;
   for (std::size_t i = 0; i < count; ++i) {
     if (next_sample_ >= members_.size()) next_sample_ = 0;
     Member& member = members_[next_sample_++];

@@ -4,8 +4,7 @@
 //
 // Points depend on the endpoint's label and address and on nothing else, so every worker and every process
 // with the same configuration agrees, and a change of members or weights moves only the keys of what changed.
-// After a change only the points of changed endpoints are made and merged (64 K points at most: about 0.2 ms,
-// not a sort of all).
+// After a change only the points of changed endpoints are made and merged into at most 64 K points.
 #pragma once
 
 #include <cstddef>
@@ -51,7 +50,6 @@ private:
   std::optional<std::uint64_t> membership_;
   std::vector<Point> ring_;      // sorted
   std::vector<Member> members_;  // one per usable endpoint, in its order
-  std::uint32_t points_per_weight_ = 0;
   std::uint64_t total_ = 0;
   std::size_t next_sample_ = 0;
 };

@@ -14,7 +14,7 @@ bool may_take(const health::EndpointView& endpoint) {
 }  // namespace
 
 std::uint64_t sticky_token(std::string_view pool, const health::EndpointView& endpoint) {
-  return identity_of(endpoint, pool);
+  return identity_of(endpoint, scope_of(pool));
 }
 
 void write_sticky(char out[16], std::uint64_t token) {
@@ -34,9 +34,10 @@ std::optional<std::uint64_t> parse_sticky(std::string_view text) {
 
 std::optional<std::uint32_t> find_sticky(const health::TierView& tier, std::string_view pool,
                                          std::uint64_t token, std::span<const health::EndpointId> excluded) {
+  const std::uint64_t scope = scope_of(pool);
   for (std::size_t i = 0; i < tier.endpoints.size(); ++i) {
     const health::EndpointView& endpoint = tier.endpoints[i];
-    if (sticky_token(pool, endpoint) != token) continue;
+    if (identity_of(endpoint, scope) != token) continue;
     if (!may_take(endpoint)) return std::nullopt;
     if (std::find(excluded.begin(), excluded.end(), endpoint.id) != excluded.end()) return std::nullopt;
     return static_cast<std::uint32_t>(i);

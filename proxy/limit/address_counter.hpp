@@ -19,8 +19,7 @@ namespace understudy::limit {
 enum class Admission : std::uint8_t {
   admitted,    // counted; release() it once when the connection ends
   over_limit,  // refuse
-  table_full   // not counted: to be let in unless another limit (max_connections) says otherwise, never
-               // released
+  table_full   // not counted, never released; to be let in unless another limit (max_connections) says no
 };
 
 class AddressCounter {

@@ -24,15 +24,14 @@ public:
   RetryBudget(double ratio, double floor_per_second);
   void deposit(std::uint64_t first_attempts, TimePoint now);  // reported by the workers every 10 ms at most
   // Tokens handed to one of `workers` workers for its next slice: what is there, fairly split, less what it
-  // still has
-  // (`held`). A share below one token is of no use to anybody: then the first to ask gets what it lacks to a
-  // whole one.
+  // still has (`held`). A share below one token is of no use to anybody: then the first to ask gets what it
+  // lacks to a whole one.
   double lease(unsigned workers, TimePoint now, double held = 0);
   // What became of lent tokens; to be told after deposit() brought the budget to the present.
   void give_back(double tokens);  // lent and not used
   void spent(double tokens);      // lent and used: gone, no longer counts against the cap
-  double excess(
-      TimePoint now) const;  // how far what is lent is above the cap; the first to renew gives it back
+  // How far what is lent is above the cap; the first to renew gives it back.
+  double excess(TimePoint now) const;
   double balance(TimePoint now) const;
 
 private:

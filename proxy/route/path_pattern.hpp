@@ -3,10 +3,11 @@
 //   ""  "/*"  "/**"    every path, also "*" of OPTIONS
 //   /x                 exactly that
 //   /x/*               /x and everything below: /x, /x/, /x/y/z
-//   /x/*.js  /*/y      '*' is a part of one segment, possibly empty; alone between slashes it is one whole,
-//   non-empty segment /a/**/z            "**" is any number of segments, also none
-// Escapes in a rule are decoded as in a path (%2a is a plain star); %2f stays and meets an encoded slash
-// only.
+//   /x/*.js  /*/y      '*' is a part of one segment, possibly empty; alone it is one whole, non-empty segment
+//   /a/**/z            "**" is any number of segments, also none
+//
+// Escapes in a rule are decoded as in a path (%2a is a plain star); %2f stays and meets only an encoded
+// slash.
 #pragma once
 
 #include <cstdint>

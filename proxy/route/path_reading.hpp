@@ -3,10 +3,8 @@
 // must not thereby reach what another route guards (security rules §6.4). inspect() names what is doubtful
 // about a path:
 //
-//   refused        no two servers agree: %00, '\' and %5c, encoded dot segments, "//", "..;" and ";..", a '%'
-//   without two
-//                  hex digits, overlong UTF-8, and dot segments or empty ones that an encoded slash brings
-//                  forth
+//   refused        no two servers agree: %00, '\' and %5c, encoded dot segments, "//", "..;" and ";..", '%'
+//                  without two hex digits, overlong UTF-8, dots or empty segments made by an encoded slash
 //   encoded_slash  %2f: a slash to some, a byte of a name to others; only where the route allows it
 //   dots           "/a/../b": most servers resolve it, some do not
 //   params         "/a;v=1/b": part of the name to most, cut off by some

@@ -2,13 +2,11 @@
 // shared by all workers.
 //
 //   host      exact, "*.suffix" (any depth below, never the suffix itself), or none. Port, case and one
-//   trailing dot do not
-//             count; IPv6 literals are equal by value.
+//             trailing dot do not count; IPv6 literals are equal by value.
 //   path      see path_pattern.hpp
 //   method    as written, letter by letter (GET does not imply HEAD)
 //   headers   all must be there; the value of one field of that name equals, or the rule says "*". Fields
-//   that are not
-//             forwarded as look-alikes are not seen.
+//             that are not forwarded as look-alikes are not seen.
 #pragma once
 
 #include <cstdint>

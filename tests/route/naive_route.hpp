@@ -117,6 +117,7 @@ inline bool naive_refused(const std::string& path) {
     if (path.substr(i, 3) == "%00") return true;
   }
   const std::string whole = decoded_once(path, false);
+  if (path.find('\0') != std::string::npos) return true;
   if (holds(whole, "\\") || holds(whole, "//") || holds(whole, ";..")) return true;
   for (std::size_t i = 0; i + 1 < whole.size(); ++i) {
     const auto a = static_cast<unsigned char>(whole[i]), b = static_cast<unsigned char>(whole[i + 1]);

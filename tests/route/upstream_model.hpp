@@ -108,13 +108,16 @@ inline std::string served_as(std::string_view raw, const UpstreamHabits& habits)
   return path;
 }
 
-inline std::vector<UpstreamHabits> all_habits() {
-  std::vector<UpstreamHabits> out;
-  for (unsigned bits = 0; bits < 64; ++bits) {
-    out.push_back({(bits & 1U) != 0, (bits & 2U) != 0, (bits & 4U) != 0, (bits & 8U) != 0, (bits & 16U) != 0,
-                   (bits & 32U) != 0});
-  }
-  return out;
+inline const std::vector<UpstreamHabits>& all_habits() {
+  static const std::vector<UpstreamHabits> all = [] {
+    std::vector<UpstreamHabits> out;
+    for (unsigned bits = 0; bits < 64; ++bits) {
+      out.push_back({(bits & 1U) != 0, (bits & 2U) != 0, (bits & 4U) != 0, (bits & 8U) != 0,
+                     (bits & 16U) != 0, (bits & 32U) != 0});
+    }
+    return out;
+  }();
+  return all;
 }
 
 // The first path under which some server would serve `raw` inside `prefix` ("/admin"); empty when none would.
