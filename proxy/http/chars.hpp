@@ -106,6 +106,26 @@ inline bool list_has(std::string_view list, std::string_view wanted) {
   return found;
 }
 
+// First byte in [p, end) that is no letter, digit or '-'; end if there is none.
+inline const char* find_plain_end(const char* p, const char* end) {
+#if defined(__SSE2__)
+  const auto in_range = [](__m128i v, char first, char count) {
+    const __m128i shifted = _mm_sub_epi8(v, _mm_set1_epi8(first));
+    return _mm_cmpeq_epi8(_mm_min_epu8(shifted, _mm_set1_epi8(static_cast<char>(count - 1))), shifted);
+  };
+  while (end - p >= 16) {
+    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m128i letter = in_range(_mm_or_si128(v, _mm_set1_epi8(0x20)), 'a', 26);
+    const __m128i other = _mm_or_si128(in_range(v, '0', 10), _mm_cmpeq_epi8(v, _mm_set1_epi8('-')));
+    const int good = _mm_movemask_epi8(_mm_or_si128(letter, other));
+    if (good != 0xffff) return p + __builtin_ctz(~static_cast<unsigned>(good));
+    p += 16;
+  }
+#endif
+  while (p < end && is(*p, plain_name)) ++p;
+  return p;
+}
+
 // First byte in [p, end) that may not stand in a field value (a CR in a good head); end if there is none.
 inline const char* find_value_end(const char* p, const char* end) {
 #if defined(__SSE2__)

@@ -42,27 +42,30 @@ ParseStatus parse_fields(HeadScan& scan, Fields& fields, std::uint32_t max_field
   const char* const end = scan.end;
   Field* const list = fields.list.data();
   std::uint32_t count = 0;
+  KnownSet seen, repeated;
   for (;;) {
     if (p == end) return ParseStatus::need_more;
     if (*p == '\r') {
       if (p + 1 == end) return ParseStatus::need_more;
       if (p[1] != '\n') return scan.fail(ParseError::bad_line_end, p + 1);
       scan.at = p + 2;
+      scan.seen = seen;
+      scan.repeated = repeated;
       fields.count = static_cast<std::uint16_t>(count);
       return ParseStatus::done;
     }
     const char* const name = p;
-    unsigned classes = 0xff;
-    while (p != end) {
-      const unsigned c = chars::class_of(*p);
-      if ((c & chars::token) == 0) break;
-      classes &= c;
-      ++p;
+    p = chars::find_plain_end(p, end);
+    bool look_alike = false;
+    if (p != end && *p != ':') {
+      look_alike = true;
+      while (p != end && chars::is(*p, chars::token)) ++p;
     }
     if (p == end) return ParseStatus::need_more;
     if (*p != ':' || p == name) return scan.fail(name_error(name, p, count == 0), p);
     const auto name_length = static_cast<std::uint32_t>(p - name);
     ++p;
+    if (p != end && *p == ' ') ++p;
     while (p != end && chars::is_blank(*p)) ++p;
     const char* const value = p;
     p = chars::find_value_end(p, end);
@@ -81,12 +84,12 @@ ParseStatus parse_fields(HeadScan& scan, Fields& fields, std::uint32_t max_field
     field.value = scan.span(value, value_end);
     field.id = id;
     field.hop_by_hop = kHopByHop.has(id);
-    field.drop = request && ((classes & chars::plain_name) == 0 || kRewriteFields.has(id));
+    field.drop = request && (look_alike || kRewriteFields.has(id));
     if (id != Known::none) {
-      if (scan.seen.has(id)) {
-        scan.repeated.add(id);
+      if (seen.has(id)) {
+        repeated.add(id);
       } else {
-        scan.seen.add(id);
+        seen.add(id);
         fields.first.data()[static_cast<std::size_t>(id)] = static_cast<std::int16_t>(count);
       }
     }
@@ -96,7 +99,6 @@ ParseStatus parse_fields(HeadScan& scan, Fields& fields, std::uint32_t max_field
 
 ConnectionOptions read_connection(const HeadScan& scan, Fields& fields) {
   ConnectionOptions options;
-  if (!scan.seen.has(Known::connection)) return options;
   int nominations = 0;
   for (std::size_t i = 0; i < fields.count; ++i) {
     if (fields.list[i].id != Known::connection) continue;

@@ -1,4 +1,4 @@
-// Field names the proxy acts on, found by length and compare. Internal to proxy/http.
+// Field names the proxy acts on, found by one hash and one compare. Internal to proxy/http.
 #pragma once
 
 #include <array>
@@ -91,24 +91,35 @@ namespace detail {
 
 inline constexpr std::size_t kLongestKnown = 24;
 
+// A perfect hash over the length and two characters; the factors were searched for, and the assertion below
+// guards them.
+inline constexpr unsigned kSlots = 128;
+constexpr unsigned slot_of(const char* name, std::size_t length) {
+  const auto folded = [name](std::size_t at) { return static_cast<unsigned>(name[at] | 0x20); };
+  return (static_cast<unsigned>(length) + folded(0) * 10 + folded(length * 7 / 8) * 53) % kSlots;
+}
 struct KnownIndex {
-  std::array<std::uint8_t, kLongestKnown + 2> start{};  // by length
-  std::array<std::uint8_t, kKnownCount> ids{};
+  bool perfect = true;
+  std::array<std::uint8_t, kSlots> ids{};  // 0: none
 };
 constexpr KnownIndex make_known_index() {
   KnownIndex index;
-  std::uint8_t at = 0;
-  for (std::size_t length = 0; length <= kLongestKnown; ++length) {
-    index.start[length] = at;
-    for (std::size_t id = 1; id < kKnownCount; ++id) {
-      if (kKnownNames[id].size() == length) index.ids[at++] = static_cast<std::uint8_t>(id);
-    }
+  for (std::size_t id = 1; id < kKnownCount; ++id) {
+    std::uint8_t& slot = index.ids[slot_of(kKnownNames[id].data(), kKnownNames[id].size())];
+    if (slot != 0) index.perfect = false;
+    slot = static_cast<std::uint8_t>(id);
   }
-  index.start[kLongestKnown + 1] = at;
   return index;
 }
 inline constexpr KnownIndex kKnownIndex = make_known_index();
-static_assert(kKnownIndex.start[kLongestKnown + 1] == kKnownCount - 1, "every name is in the index");
+static_assert(kKnownIndex.perfect, "two known names share a slot: choose other factors in slot_of");
+constexpr bool none_longer() {
+  for (const std::string_view name : kKnownNames) {
+    if (name.size() > kLongestKnown) return false;
+  }
+  return true;
+}
+static_assert(none_longer());
 
 template <class Word>
 Word load_folded(const char* p) {
@@ -141,14 +152,10 @@ inline bool equals_known(const char* name, const char* known, std::size_t n) {
 // REQUIRES: name consists of token characters.
 inline Known known_id(const char* name, std::size_t length) {
   if (length > detail::kLongestKnown || length == 0) return Known::none;
-  const char first = static_cast<char>(name[0] | 0x20);
-  const unsigned last = detail::kKnownIndex.start.data()[length + 1];
-  for (unsigned i = detail::kKnownIndex.start.data()[length]; i < last; ++i) {
-    const std::uint8_t id = detail::kKnownIndex.ids.data()[i];
-    const char* known = kKnownNames.data()[id].data();
-    if (known[0] == first && detail::equals_known(name, known, length)) return static_cast<Known>(id);
-  }
-  return Known::none;
+  const std::uint8_t id = detail::kKnownIndex.ids.data()[detail::slot_of(name, length)];
+  const std::string_view known = kKnownNames.data()[id];
+  const bool same = known.size() == length && detail::equals_known(name, known.data(), length);
+  return same ? static_cast<Known>(id) : Known::none;
 }
 inline Known known_id(std::string_view name) { return known_id(name.data(), name.size()); }
 

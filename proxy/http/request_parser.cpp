@@ -209,7 +209,8 @@ private:
   ParseError judge() {
     ParseError error = judge_host();
     if (error != ParseError::none) return error;
-    const ConnectionOptions connection = read_connection(scan_, head_.fields);
+    ConnectionOptions connection;
+    if (scan_.seen.has(Known::connection)) connection = read_connection(scan_, head_.fields);
     if (connection.too_many) return ParseError::too_many_fields;
     head_.keep_alive = !connection.close && (head_.minor == 1 || connection.keep_alive);
     if (scan_.seen.has(Known::transfer_encoding) || scan_.seen.has(Known::content_length)) {

@@ -75,7 +75,8 @@ private:
 
   // RFC 9112 §6.3, with every doubt an error.
   ParseError judge(Method request_method) {
-    const ConnectionOptions connection = read_connection(scan_, head_.fields);
+    ConnectionOptions connection;
+    if (scan_.seen.has(Known::connection)) connection = read_connection(scan_, head_.fields);
     if (connection.too_many) return ParseError::too_many_fields;
     head_.keep_alive = !connection.close && (head_.minor == 1 || connection.keep_alive);
     const BodyFields body = read_body_fields(scan_, head_.fields, head_.minor);

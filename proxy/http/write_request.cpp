@@ -56,8 +56,8 @@ public:
       case Framing::until_close: break;  // a request is never framed by the end of its connection
     }
     write_forwarding();
-    own("X-Request-Id", rewrite_.request_id);
-    own("traceparent", rewrite_.traceparent);
+    own("X-Request-Id: ", rewrite_.request_id);
+    own("traceparent: ", rewrite_.traceparent);
     if (rewrite_.send_epoch) pen_ << kEpochName << ": " << rewrite_.epoch << "\r\n";
     if (!rules_.empty()) rules_.write(pen_, Known::host);
     if (websocket()) pen_ << "Connection: Upgrade\r\nUpgrade: websocket\r\n";
@@ -206,31 +206,34 @@ private:
            incoming.substr(3, 32) == rewrite_.traceparent.substr(3, 32);
   }
 
-  bool begin_own(std::string_view name) {
-    if (!rules_.empty() && rules_.replaces(name)) return false;
-    pen_ << name << ": ";
+  // `label` is the name with ": ".
+  template <std::size_t N>
+  bool begin_own(const char (&label)[N]) {
+    if (!rules_.empty() && rules_.replaces(std::string_view(label, N - 3))) return false;
+    pen_ << label;
     return true;
   }
-  void own(std::string_view name, std::string_view value) {
-    if (!value.empty() && begin_own(name)) pen_ << value << "\r\n";
+  template <std::size_t N>
+  void own(const char (&label)[N], std::string_view value) {
+    if (!value.empty() && begin_own(label)) pen_ << value << "\r\n";
   }
 
   void write_forwarding() {
-    if (begin_own("X-Forwarded-For")) {
+    if (begin_own("X-Forwarded-For: ")) {
       if (rewrite_.trusted) write_incoming(Known::x_forwarded_for);
       pen_ << rewrite_.peer_ip << "\r\n";
     }
-    own("X-Forwarded-Proto",
+    own("X-Forwarded-Proto: ",
         trusted_value(Known::x_forwarded_proto, is_scheme, rewrite_.tls ? "https" : "http"));
-    own("X-Forwarded-Host",
+    own("X-Forwarded-Host: ",
         trusted_value(Known::x_forwarded_host, valid_authority, head_.authority.in(base_)));
     char digits[8];
     const auto end = std::to_chars(digits, digits + sizeof digits, rewrite_.listener_port).ptr;
     const std::string_view port(digits,
                                 rewrite_.listener_port != 0 ? static_cast<std::size_t>(end - digits) : 0);
-    own("X-Forwarded-Port", trusted_value(Known::x_forwarded_port, is_port, port));
-    own("X-Real-IP", rewrite_.client_ip);
-    if (rewrite_.trusted && head_.fields.find(Known::forwarded) != nullptr && begin_own("Forwarded")) {
+    own("X-Forwarded-Port: ", trusted_value(Known::x_forwarded_port, is_port, port));
+    own("X-Real-IP: ", rewrite_.client_ip);
+    if (rewrite_.trusted && head_.fields.find(Known::forwarded) != nullptr && begin_own("Forwarded: ")) {
       write_incoming(Known::forwarded);
       write_forwarded_element();
       pen_ << "\r\n";

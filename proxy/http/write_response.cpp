@@ -9,8 +9,24 @@ namespace {
 constexpr KnownSet kWebSocketAnswer = {Known::sec_websocket_accept, Known::sec_websocket_protocol,
                                        Known::sec_websocket_extensions};
 
+char digit(unsigned n) { return static_cast<char>('0' + n % 10); }
+
 void write_status_line(Pen& pen, const ResponseHead& head, const char* base) {
-  pen << "HTTP/1.1 " << std::uint64_t{head.status} << " ";
+  const char code[] = {'H',
+                       'T',
+                       'T',
+                       'P',
+                       '/',
+                       '1',
+                       '.',
+                       '1',
+                       ' ',
+                       digit(head.status / 100),
+                       digit(head.status / 10),
+                       digit(head.status),
+                       ' ',
+                       '\0'};
+  pen << code;
   const std::string_view reason = head.reason.in(base);
   pen << (reason.empty() ? reason_phrase(head.status) : reason) << "\r\n";
 }
