@@ -77,6 +77,10 @@ void Probe::arm() {
 void Probe::begin() {
   if (finished_) return;
   began_ = Clock::now();
+  if (began_ >= request_.deadline) {  // the timer has not been run yet
+    on_deadline();
+    return;
+  }
   rung_ = Rung::connect;
   asio::co_spawn(io_, run(shared_from_this()), asio::detached);
 }

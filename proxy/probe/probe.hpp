@@ -40,7 +40,7 @@ private:
   boost::asio::awaitable<bool> climb();  // false: finished already
   boost::asio::awaitable<bool> connect();
   boost::asio::awaitable<bool> shake_hands();
-  boost::asio::awaitable<bool> flush();  // what was queued on the link
+  boost::asio::awaitable<bool> flush();    // what was queued on the link
   boost::asio::awaitable<bool> receive();  // appends to buffer_; sets eof_
   boost::asio::awaitable<bool> wait(IoStep::Kind kind);
   boost::asio::awaitable<bool> read_head();
