@@ -57,9 +57,8 @@ public:
   void begin() { out_ += '{'; }
   void end() { out_ += "}\n"; }
   void key(std::string_view name) {
-    if (!first_) out_ += ',';
+    out_ += first_ ? "\"" : ",\"";
     first_ = false;
-    out_ += '"';
     out_ += name;
     out_ += "\":";
   }

@@ -74,8 +74,7 @@ private:
   std::array<Counter, kSize> slots_{};
 };
 
-// ---- the words of the labels
-// -------------------------------------------------------------------------------------
+// ---- the words of the labels ----
 
 // Why a connection was refused before it could ask anything.
 enum class Rejection : std::uint8_t {
@@ -151,8 +150,7 @@ constexpr CodeClass code_class_of(unsigned status) {
   return status >= 100 && status < 600 ? static_cast<CodeClass>(status / 100 - 1) : CodeClass::other;
 }
 
-// ---- blocks
-// ------------------------------------------------------------------------------------------------------
+// ---- blocks ----
 
 struct alignas(64) ListenerCounters {
   Counter accepted;  // connections taken, rejected ones too

@@ -44,6 +44,10 @@ template <typename Special, typename WriteCode, typename WriteByte>
 void walk(std::string& out, std::string_view s, Special special, WriteCode write_code, WriteByte write_byte) {
   std::size_t plain = 0, at = 0;
   while (at < s.size()) {
+    if (byte_at(s, at) < 0x80 && !special(byte_at(s, at))) {  // nearly always
+      ++at;
+      continue;
+    }
     const Utf8 here = utf8_at(s, at);
     if (here.length != 0 && !special(here.code_point)) {
       at += here.length;

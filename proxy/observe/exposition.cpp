@@ -77,8 +77,7 @@ std::string_view unit_of(std::string_view family) {
   return {};
 }
 
-// ---- Accept
-// ------------------------------------------------------------------------------------------------------
+// ---- Accept ----
 
 std::string_view trim(std::string_view s) {
   while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);

@@ -402,8 +402,7 @@ bool FileThread::State::Core::finished() const {
   return given_up(*access_target) && (rings_empty || access_target->failed());
 }
 
-// ---- the owner's side
-// --------------------------------------------------------------------------------------------
+// ---- the owner's side ----
 
 FileThread::FileThread(Options options) : state_(std::make_unique<State>()) {
   state_->core = std::make_shared<State::Core>(std::move(options));
