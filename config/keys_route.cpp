@@ -439,6 +439,13 @@ const Section& route_section() {
         "retry_with_idempotency_key", &RouteConfig::retry_with_idempotency_key,
         {.help = "Whether requests with an `Idempotency-Key` field may be repeated like idempotent ones.",
          .example = "true"});
+    for (Key& key : made.keys) {
+      if (key.name != "websocket" && key.name != "retry_with_idempotency_key") continue;
+      show_only_if(key, made, [](const void* object) {
+        const auto& route = *static_cast<const RouteConfig*>(object);
+        return !route.redirect && !route.respond;
+      });
+    }
     return made;
   }();
   return section;

@@ -10,6 +10,7 @@ namespace understudy::config {
 namespace {
 
 constexpr std::size_t most_suggestions = 50;  // bounds the work on a file that is all mistakes
+constexpr std::size_t longest_message = 400;
 
 struct Synonym {
   std::string_view typed;
@@ -52,15 +53,19 @@ std::string Reader::place(const Span& span) const {
   return file_ + ":" + std::to_string(span.line) + ":" + std::to_string(span.column);
 }
 
-void Reader::error(const Span& span, std::string message, std::string hint) {
+void Reader::error(const Span& span, std::string_view message, std::string_view hint) {
   ++errors_;
-  diagnostics_.push_back(
-      {Severity::error, file_, span.line, span.column, std::move(message), std::move(hint), span.width});
+  add(Severity::error, span, message, hint);
 }
 
-void Reader::warning(const Span& span, std::string message, std::string hint) {
-  diagnostics_.push_back(
-      {Severity::warning, file_, span.line, span.column, std::move(message), std::move(hint), span.width});
+void Reader::warning(const Span& span, std::string_view message, std::string_view hint) {
+  add(Severity::warning, span, message, hint);
+}
+
+// Messages hold names from the file: nothing in them may steer a terminal or fill it.
+void Reader::add(Severity severity, const Span& span, std::string_view message, std::string_view hint) {
+  diagnostics_.push_back({severity, file_, span.line, span.column, printable(message, longest_message),
+                          printable(hint, longest_message), span.width});
 }
 
 void Reader::note(const std::string& path, const Member& member) {

@@ -46,8 +46,8 @@ public:
   void read_table(const Section& section, const Node& node, void* object, const std::string& path,
                   const std::string& where, const std::string& fallback = "");
 
-  void error(const Span& span, std::string message, std::string hint = "");
-  void warning(const Span& span, std::string message, std::string hint = "");
+  void error(const Span& span, std::string_view message, std::string_view hint = "");
+  void warning(const Span& span, std::string_view message, std::string_view hint = "");
 
   // Values. Each reports what is wrong and returns nullopt then; unread nodes give nullopt silently.
   std::optional<std::string> text(const Node& node, const Spot& spot, const Spec& spec);
@@ -93,6 +93,7 @@ public:
   std::map<std::string, std::string> take_origins() { return std::move(origins_); }
 
 private:
+  void add(Severity severity, const Span& span, std::string_view message, std::string_view hint);
   void unknown_key(const Section& section, const Member& member, const std::string& where);
   void expand_text(Node& node);
   void expand_file(Node& node, const std::string& path);

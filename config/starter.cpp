@@ -7,19 +7,9 @@
 namespace understudy::config {
 namespace {
 
-// A command-line argument as a TOML value that is not expanded.
-std::string literal(const std::string& argument) {
-  std::string escaped;
-  for (std::size_t i = 0; i < argument.size(); ++i) {
-    if (argument.compare(i, 2, "${") == 0) escaped += '$';
-    escaped += argument[i];
-  }
-  return toml_string(escaped);
-}
-
 std::string list(const std::vector<std::string>& items) {
   std::string out = "[";
-  for (const std::string& item : items) out += (out.size() > 1 ? ", " : "") + literal(item);
+  for (const std::string& item : items) out += (out.size() > 1 ? ", " : "") + toml_string(item);
   return out + "]";
 }
 
@@ -65,7 +55,8 @@ timeout = "1s"
 LoadResult quick(const std::string& listen, const std::vector<std::string>& primary,
                  const std::vector<std::string>& standby, const LoadContext& context) {
   std::string text = "[server]\nstate_dir = \"none\"\n[admin]\nlisten = \"127.0.0.1:9900\"\n";
-  text += "[listen.web]\naddress = " + literal(listen) + "\n[pool.app]\nprimary = " + list(primary) + "\n";
+  text +=
+      "[listen.web]\naddress = " + toml_string(listen) + "\n[pool.app]\nprimary = " + list(primary) + "\n";
   if (!standby.empty()) text += "standby = " + list(standby) + "\n";
   LoadResult result = load(text, "command line", context);
   // There is no file to point into.

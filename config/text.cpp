@@ -87,7 +87,14 @@ std::string printable(std::string_view text, std::size_t longest) {
   return out;
 }
 
-std::string toml_string(std::string_view text) { return escaped(text); }
+std::string toml_string(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text.substr(i, 2) == "${") out += '$';
+    out += text[i];
+  }
+  return escaped(out);
+}
 std::string json_string(std::string_view text) { return escaped(text); }
 
 bool is_token(std::string_view text) {

@@ -10,7 +10,7 @@ namespace understudy::config {
 // For messages: control bytes become '?', and what exceeds `longest` code points is cut with "...".
 std::string printable(std::string_view text, std::size_t longest = 60);
 
-// "text" as a TOML basic string, quotes included.
+// "text" as a TOML basic string, quotes included. "${" is written so that it is not expanded.
 std::string toml_string(std::string_view text);
 
 // "text" as a JSON string, quotes included. Bytes that are no UTF-8 become U+FFFD.

@@ -232,9 +232,13 @@ std::optional<double> parse_share(std::string_view text, UnitError* error) {
   std::string_view rest = text;
   const auto number = take_decimal(rest);
   if (!number) return fail_shape(text, {}, "share", "\"5%\"", error);
-  if (rest == "%") return *number / 100;
   if (rest.empty()) return fail(error, "needs a unit", "write \"" + clip(text) + "%\"");
-  return fail(error, "is not a share", "write it as \"5%\"");
+  if (rest != "%") return fail(error, "is not a share", "write it as \"5%\"");
+  // "99.9e-2" is rounded once; dividing 99.9 by 100 would round twice and not print as it was written.
+  const std::string scaled = std::string(text.substr(0, text.size() - 1)) + "e-2";
+  double share = 0;
+  std::from_chars(scaled.data(), scaled.data() + scaled.size(), share);
+  return share;
 }
 
 std::string format_share(double share) {

@@ -1,5 +1,5 @@
-// The exact words of every complaint: cases/NAME.toml is loaded, what is printed must be NAME.expected. After an intended
-// change run with UNDERSTUDY_REGENERATE=1 and read the diff.
+// The exact words of every complaint: cases/NAME.toml is loaded, what is printed must be NAME.expected. After
+// an intended change run with UNDERSTUDY_REGENERATE=1 and read the diff.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -55,13 +55,15 @@ TEST_P(Golden, PlacesEveryComplaintInsideTheFile) {
 TEST_P(Golden, NeverPrintsASecret) {
   const std::string text = read_all(folder + "/" + GetParam() + ".toml");
   const LoadResult result = load_text(text);
-  for (const std::string& output : {render(result.diagnostics, text), render_json(result.diagnostics), show(result, true)}) {
+  for (const std::string& output :
+       {render(result.diagnostics, text), render_json(result.diagnostics), show(result, true)}) {
     EXPECT_EQ(output.find("canary"), std::string::npos);
     EXPECT_EQ(output.find("hunter2"), std::string::npos);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, Golden, testing::ValuesIn(case_names()), [](const auto& one) { return one.param; });
+INSTANTIATE_TEST_SUITE_P(Cases, Golden, testing::ValuesIn(case_names()),
+                         [](const auto& one) { return one.param; });
 
 TEST(GoldenCases, AreManyAndNoneIsLeftOver) {
   const auto names = case_names();

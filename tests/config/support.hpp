@@ -15,7 +15,7 @@ inline LoadContext test_context() {
   LoadContext context;
   context.environment = [](const std::string& name) -> std::optional<std::string> {
     static const std::map<std::string, std::string> variables{
-        {"SECRET", "canary-5f3a"}, {"EMPTY", ""},         {"WORKERS", "4"},  {"WATCH", "true"},
+        {"SECRET", "canary-5f3a"},      {"EMPTY", ""},         {"WORKERS", "4"},     {"WATCH", "true"},
         {"UPSTREAM", "10.0.0.11:8080"}, {"TIMEOUT", "1500ms"}, {"BAD_UTF8", "a\xff"}};
     const auto found = variables.find(name);
     if (found == variables.end()) return std::nullopt;
@@ -23,14 +23,22 @@ inline LoadContext test_context() {
   };
   context.read_file = [](const std::string& path) -> std::optional<std::string> {
     const std::string name = path.substr(path.rfind('/') + 1);
-    static const std::map<std::string, std::string> files{
-        {"admin.token", "canary-9d41-of-the-file\n"}, {"site.pem", "PEM"}, {"site.key", "PEM"}, {"other.pem", "PEM"},
-        {"other.key", "PEM"}, {"open.key", "PEM"}, {"clients.pem", "PEM"}, {"ca.pem", "PEM"}, {"crlf.token", "with-crlf\r\n"}};
+    static const std::map<std::string, std::string> files{{"admin.token", "canary-9d41-of-the-file\n"},
+                                                          {"site.pem", "PEM"},
+                                                          {"site.key", "PEM"},
+                                                          {"other.pem", "PEM"},
+                                                          {"other.key", "PEM"},
+                                                          {"open.key", "PEM"},
+                                                          {"clients.pem", "PEM"},
+                                                          {"ca.pem", "PEM"},
+                                                          {"crlf.token", "with-crlf\r\n"}};
     const auto found = files.find(name);
     if (found == files.end()) return std::nullopt;
     return found->second;
   };
-  context.readable_by_others = [](const std::string& path) { return path.find("open.key") != std::string::npos; };
+  context.readable_by_others = [](const std::string& path) {
+    return path.find("open.key") != std::string::npos;
+  };
   return context;
 }
 
