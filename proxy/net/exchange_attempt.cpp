@@ -57,20 +57,28 @@ void Exchange::pick(bool needs_token, TimePoint now) {
   if (picked.endpoint == nullptr) {
     const auto actions = state_.on({EventKind::no_endpoint, Cause::none, 0, picked.may_wait, End::none}, now);
     if (state_.phase() == exchange::Phase::waiting) {
-      if (!AwaitHook::linked()) worker_.wait_for_endpoint(*this);
+      if (!waiting_) {
+        waiting_ = true;
+        worker_.wait_for_endpoint(*this);
+      }
     } else {
+      stop_waiting();
       counters.unavailable.add();
     }
     perform(actions, now);
     return;
   }
-  if (AwaitHook::linked() && state_.attempts() == 0) {
-    AwaitHook::unlink();
-    worker_.stopped_waiting();
-  }
+  stop_waiting();
   if (state_.attempts() > 0) counters.retries.add();
   if (picked.fallthrough) counters.fallthrough.add();
   start_attempt(std::move(picked), now);
+}
+
+void Exchange::stop_waiting() {
+  if (!waiting_) return;
+  waiting_ = false;
+  AwaitHook::unlink();
+  worker_.stopped_waiting();
 }
 
 void Exchange::start_attempt(Picked picked, TimePoint now) {
@@ -122,6 +130,7 @@ void Exchange::attempt_connected(bool reused, TimePoint now) {
 
 // Ends the attempt without a word to the endpoint's counters.
 void Exchange::drop_attempt() {
+  stop_waiting();
   if (attempt_.awaiting) {
     attempt_.awaiting = false;
     worker_.attempt_answered(*this, attempt_.slot);

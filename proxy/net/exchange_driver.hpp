@@ -88,6 +88,7 @@ private:
   void start_attempt(Picked picked, TimePoint now);
   void attempt_connected(bool reused, TimePoint now);
   void drop_attempt();
+  void stop_waiting();
   void report(health::Cause cause);
   void end_exchange(exchange::End end, bool recycle, TimePoint now);
 
@@ -151,6 +152,7 @@ private:
   bool upgraded_ = false;
   bool cut_ = false;
   bool logged_ = false;
+  bool waiting_ = false;            // for an endpoint, in the worker's list
   std::int64_t started_unix_us_ = 0;
   observe::Term term_ = observe::Term::ok;
   // The endpoint that answered (or was tried last), for the log; `last_snapshot_` keeps it alive.

@@ -81,8 +81,15 @@ public:
   List(const List&) = delete;
   List& operator=(const List&) = delete;
   bool empty() const { return head_.next == &head_; }
-  void push_back(T& item) { insert(*head_.prev, head_, hook(item)); }
-  void push_front(T& item) { insert(head_, *head_.next, hook(item)); }
+  // From wherever it stands, this list included.
+  void push_back(T& item) {
+    hook(item).unlink();   // first: it may be the neighbour
+    insert(*head_.prev, head_, hook(item));
+  }
+  void push_front(T& item) {
+    hook(item).unlink();
+    insert(head_, *head_.next, hook(item));
+  }
   T* front() const { return empty() ? nullptr : owner(head_.next); }
   T* back() const { return empty() ? nullptr : owner(head_.prev); }
   // Calls f for each; f may unlink the item it is given, nothing else.
@@ -99,7 +106,6 @@ private:
   static ListHook& hook(T& item) { return static_cast<Hook&>(item); }
   static T* owner(ListHook* h) { return static_cast<T*>(static_cast<Hook*>(h)); }
   static void insert(ListHook& before, ListHook& after, ListHook& item) {
-    item.unlink();
     item.prev = &before;
     item.next = &after;
     before.next = &item;

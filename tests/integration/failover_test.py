@@ -18,7 +18,7 @@ class FailoverTest(Story):
         self.p2 = self.origin("p2", "--record", self.record)
         self.s1 = self.origin("s1", "--record", self.record)
         self.understudy = self.proxy(self.config(
-            [self.p1.address, self.p2.address], [self.s1.address], check=CHECK,
+            [self.p1.address, self.p2.address], [self.s1.address], check=CHECK, server="max_connections_per_ip = 5000",
             pool='response_timeout = "5s"\n[pool.app.failover]\nfailback = "after 2s"'))
         self.await_healthy(self.understudy, self.p1.address, self.p2.address, self.s1.address)
 
@@ -57,7 +57,9 @@ class FailoverTest(Story):
 
     def test_both_primaries_frozen_lose_no_repeatable_request_and_get_no_late_post(self):
         load = Load(self.port, timeout=20).start()
-        time.sleep(2)
+        # Some 2.5 s of GETs will be sent a second time; the retry budget (a fifth of the first attempts of 10 s) has to
+        # hold that many by then.
+        time.sleep(9)
         self.p1.signal(signal.SIGSTOP)
         self.p2.signal(signal.SIGSTOP)
         frozen = time.monotonic()
@@ -85,7 +87,7 @@ class FailoverTest(Story):
         epoch = self.understudy.status()["pools"][0]["epoch"]
         time.sleep(0.5)     # the state file is written shortly after
         self.understudy.kill()   # as hard as it gets
-        again = self.proxy(self.config([self.p1.address, self.p2.address], [self.s1.address], check=CHECK,
+        again = self.proxy(self.config([self.p1.address, self.p2.address], [self.s1.address], check=CHECK, server="max_connections_per_ip = 5000",
                                        pool='[pool.app.failover]\nfailback = "after 2s"'))
         self.assertEqual(again.active(), "standby")
         self.assertGreaterEqual(again.status()["pools"][0]["epoch"], epoch + 1000)

@@ -87,11 +87,14 @@ class Origin(Process):
 
 
 class Proxy(Process):
+    count = 0
+
     def __init__(self, folder, config, args=(), env=None, pass_fds=(), preexec=None, wait=True):
         self.folder = folder
         self.path = os.path.join(folder, "understudy.toml")
         self.admin = "unix:" + os.path.join(folder, "admin.sock")
-        self.log_path = os.path.join(folder, "events.log")
+        Proxy.count += 1
+        self.log_path = os.path.join(folder, "events-%d.log" % Proxy.count)
         self.write(config)
         self.log = open(self.log_path, "ab")
         super().__init__([BINARY, "run", "-c", self.path, "--keep-root", *args], stderr=self.log, stdout=self.log,

@@ -1,0 +1,16 @@
+# One story a file, each a ctest of its own, run one at a time against the binary of this build.
+if(NOT TARGET understudy)
+  return()
+endif()
+if(UNDERSTUDY_SANITIZE)
+  set(UNDERSTUDY_STORY_SLOW 3)
+else()
+  set(UNDERSTUDY_STORY_SLOW 1)
+endif()
+file(GLOB stories CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*_test.py)
+foreach(story ${stories})
+  get_filename_component(name ${story} NAME_WE)
+  add_test(NAME integration.${name} COMMAND /usr/bin/python3 -W ignore ${story})
+  set_tests_properties(integration.${name} PROPERTIES LABELS "integration;thread" RUN_SERIAL ON TIMEOUT 420
+    ENVIRONMENT "UNDERSTUDY_BINARY=$<TARGET_FILE:understudy>;UNDERSTUDY_SLOW=${UNDERSTUDY_STORY_SLOW}")
+endforeach()
