@@ -23,9 +23,6 @@ TimePoint Process::note_time() {
     last_beat_ = now;
     prober_->cancel_all();
     core_.on_starved(from, now);
-    log(observe::Level::warn, "this process did not run for " +
-                                  std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(now - from).count()) +
-                                  " ms; what failed meanwhile counts against nobody");
   }
   return now;
 }
