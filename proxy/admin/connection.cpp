@@ -44,7 +44,7 @@ Connection::Connection(std::shared_ptr<ServerState> server, StreamSocket socket,
       socket_(std::move(socket)),
       deadline_(server_->executor),
       peer_(std::move(peer)),
-      waiting_since_(Clock::now()) {}
+      phase_since_(Clock::now()) {}
 
 void Connection::start() { asio::co_spawn(server_->executor, serve(shared_from_this()), asio::detached); }
 
@@ -66,13 +66,18 @@ void Connection::arm(milliseconds timeout) {
 void Connection::on_deadline() {
   if (!socket_.is_open()) return;
   ++server_->counters.timeouts;
-  if (waiting_ && !input_.empty()) {
+  if (phase_ == Phase::head && !input_.empty()) {
     const std::string late = serialize(
         problem_response({408, "request too slow", "the head did not arrive in time"}), false, true);
     [[maybe_unused]] const auto sent =
         ::send(socket_.native_handle(), late.data(), late.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
   close();
+}
+
+void Connection::enter(Phase phase) {
+  phase_ = phase;
+  phase_since_ = Clock::now();
 }
 
 std::string Connection::who() const { return logged_in_ ? "token holder, " + peer_.who : peer_.who; }
@@ -95,44 +100,43 @@ Awaitable<void> Connection::serve(std::shared_ptr<Connection> self) {
 }
 
 Awaitable<bool> Connection::exchange() {
-  waiting_ = true;
-  waiting_since_ = Clock::now();
+  enter(Phase::head);
   Request request;
   const bool got_head = co_await read_head(request);
   if (!got_head) co_return false;
-  waiting_ = false;
   ++server_->counters.requests;
   if (server_->stopping) keep_alive_ = false;
   if (auto refused = check_rules(request)) {
     ++server_->counters.refused;
-    const bool keep = co_await refuse(std::move(*refused), request.has_body);
+    const bool keep = co_await deliver(std::move(*refused), request.has_body);
     co_return keep;
   }
   std::string body;
   if (request.has_body) {
+    enter(Phase::body);
     arm(server_->options.header_timeout);
     const bool got_body = co_await read_body(body);
     if (!got_body) co_return false;
   }
   Response response = co_await answer(request, body);
-  const bool keep = co_await refuse(std::move(response), false);
+  const bool keep = co_await deliver(std::move(response), false);
   co_return keep;
 }
 
 Awaitable<bool> Connection::read_head(Request& request) {
   parser_.reset();
   bool begun = !input_.empty();
+  if (begun) arm(server_->options.header_timeout);
   for (;;) {
     const http::ParseStatus status = parser_.parse(input_, kHeadLimits, head_);
     if (status == http::ParseStatus::error) {
       ++server_->counters.malformed;
-      waiting_ = false;
       const http::ParseError error = parser_.error();
       Response response =
           problem_response({http::status_of(error), "", std::string(http::sentence_of(error))});
       keep_alive_ = false;
       head_only_ = false;
-      co_await refuse(std::move(response), true);
+      co_await deliver(std::move(response), true);
       co_return false;
     }
     if (status == http::ParseStatus::done) break;
@@ -184,8 +188,9 @@ std::optional<Response> Connection::check_login(const Request& request) {
   return response;
 }
 
-Awaitable<bool> Connection::refuse(Response response, bool body_unread) {
+Awaitable<bool> Connection::deliver(Response response, bool body_unread) {
   const bool keep = keep_alive_ && !body_unread && !server_->stopping;
+  enter(Phase::answer);
   arm(server_->options.write_timeout);
   std::string bytes = serialize(response, head_only_, !keep);
   const bool sent = co_await send(std::move(bytes));
@@ -203,7 +208,7 @@ Awaitable<void> Connection::linger() {
   ::shutdown(socket_.native_handle(), SHUT_WR);
   input_.clear();
   arm(kLingerTime);
-  waiting_ = true;  // nothing is owed any more: first to go when room is needed
+  enter(Phase::ending);
   for (std::size_t read = 0; read < kLingerBytes;) {
     const bool got = co_await fill();
     if (!got) break;
@@ -236,24 +241,25 @@ Awaitable<bool> Connection::read_body(std::string& body) {
                            ? too_large()
                            : Problem{http::status_of(error), "", std::string(http::sentence_of(error))});
   ++server_->counters.refused;
-  co_await refuse(std::move(response), true);
+  co_await deliver(std::move(response), true);
   co_return false;
 }
 
 Awaitable<Response> Connection::answer(const Request& request, const std::string& body) {
   if (!server_->control) co_return problem_response({503, "stopping", "the process is ending"});
+  enter(Phase::command);
   deadline_.cancel();
   const auto slot = std::make_shared<Slot>(server_->executor);
   const std::string caller = who();
-  Api(*server_->control).handle(request, body, caller, [slot](Response response) {
-    slot->put(std::move(response));
+  // Weak: who answers late may outlive this connection and its io_context.
+  Api(*server_->control).handle(request, body, caller, [weak = std::weak_ptr<Slot>(slot)](Response response) {
+    if (const auto alive = weak.lock()) alive->put(std::move(response));
   });
   if (!slot->response) {
     slot->wake.expires_after(server_->options.command_timeout);
     co_await slot->wake.async_wait(kUse);
   }
   if (slot->response) co_return std::move(*slot->response);
-  slot->response.emplace();  // an answer that comes now is nobody's
   co_return problem_response(
       {504, "no answer yet", "the command was taken but has not ended in time; see the event log"});
 }

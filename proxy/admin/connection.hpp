@@ -63,9 +63,12 @@ public:
   Connection(std::shared_ptr<ServerState> server, StreamSocket socket, Peer peer);
   void start();
   void close();  // at once; the coroutine ends by itself
-  // Waiting for a request (nothing is owed to the client): may be closed to make room.
-  bool waiting() const { return waiting_; }
-  Clock::time_point waiting_since() const { return waiting_since_; }
+  // What it waits for. Only a command under way can't be given up to make room for another connection.
+  enum class Phase : std::uint8_t { head, body, command, answer, ending };
+  Phase phase() const { return phase_; }
+  Clock::time_point phase_since() const { return phase_since_; }
+  // Nothing is owed to the client.
+  bool idle() const { return phase_ == Phase::head || phase_ == Phase::ending; }
 
 private:
   static Awaitable<void> serve(std::shared_ptr<Connection> self);
@@ -76,7 +79,8 @@ private:
   Awaitable<bool> fill();
   Awaitable<bool> send(std::string bytes);
   Awaitable<void> linger();
-  Awaitable<bool> refuse(Response response, bool body_unread);
+  Awaitable<bool> deliver(Response response, bool body_unread);
+  void enter(Phase phase);
   std::optional<Response> check_rules(const Request& request);
   std::optional<Response> check_login(const Request& request);
   void arm(std::chrono::milliseconds timeout);
@@ -95,9 +99,9 @@ private:
   bool keep_alive_ = true;
   bool expect_continue_ = false;
   bool head_only_ = false;
-  bool waiting_ = true;
   bool logged_in_ = false;  // a right token came on this connection: the brake on guessing no longer applies
-  Clock::time_point waiting_since_;
+  Phase phase_ = Phase::head;
+  Clock::time_point phase_since_;
 };
 
 }  // namespace understudy::admin

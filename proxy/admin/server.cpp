@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "config/address.hpp"
 #include "proxy/admin/connection.hpp"
@@ -77,15 +78,19 @@ Options Options::from(const config::AdminConfig& config) {
   return options;
 }
 
-// Makes room for one more: closes the connection that has waited longest for its client, if any waits.
+// Makes room for one more: closes the connection that has waited longest for its client. One that owes an
+// answer goes only when there is no other; one with a command under way never.
 static bool make_room(ServerState& state) {
   state.connections.remove_if([](const auto& weak) { return weak.expired(); });
   if (state.connections.size() < state.options.max_connections) return true;
   std::shared_ptr<Connection> oldest;
+  const auto rank = [](const Connection& connection) {
+    return std::pair(connection.phase() == Connection::Phase::answer, connection.phase_since());
+  };
   for (const auto& weak : state.connections) {
     const auto connection = weak.lock();
-    if (!connection->waiting()) continue;
-    if (!oldest || connection->waiting_since() < oldest->waiting_since()) oldest = connection;
+    if (connection->phase() == Connection::Phase::command) continue;
+    if (!oldest || rank(*connection) < rank(*oldest)) oldest = connection;
   }
   if (!oldest) return false;
   oldest->close();
@@ -202,7 +207,7 @@ void Server::stop() {
   state_->listener.close(ignored);
   for (const auto& weak : state_->connections) {
     const auto connection = weak.lock();
-    if (connection && connection->waiting()) connection->close();
+    if (connection && connection->idle()) connection->close();
   }
 }
 

@@ -350,6 +350,23 @@ TEST(AdminServer, AClientThatDoesNotReadIsGivenUpAndHoldsNobody) {
   EXPECT_LT(cut.size(), server.control.metrics_bytes);
 }
 
+TEST(AdminServer, SlowBodiesAndDeafReadersMakeRoomToo) {
+  Options options;
+  options.max_connections = 4;
+  RunningServer server(options);
+  server.control.metrics_bytes = 32 * 1024 * 1024;
+  std::vector<std::unique_ptr<RawClient>> greedy;
+  for (int i = 0; i < 4; ++i) {
+    greedy.push_back(std::make_unique<RawClient>(server.address()));
+    const std::string change = post(server, "/api/v1/check", "{}");
+    greedy.back()->send(i % 2 ? get(server, "/metrics") : change.substr(0, change.size() - 1));
+  }
+  while (server.counters().requests < 4) std::this_thread::yield();
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(status_of(ask_raw(server.address(), get(server, "/livez"))), 200);
+  EXPECT_EQ(server.counters().turned_away, 0U);
+  EXPECT_EQ(server.control.checks, 0);
+}
+
 TEST(AdminServer, WhenAllConnectionsAreBusyTheNextIsTurnedAway) {
   Options options;
   options.max_connections = 2;
@@ -390,7 +407,6 @@ TEST(AdminServer, AReloadThatDoesNotEndIsReported) {
 }
 
 TEST(AdminServer, DiesSafelyWithWorkUnderWay) {
-  std::function<void(Reply)> late;
   {
     RunningServer server;
     server.control.reload_later = true;
@@ -421,6 +437,7 @@ TEST(AdminServer, AReloadedTokenHoldsFromTheNextRequest) {
   RunningServer server;
   EXPECT_EQ(status_of(ask_raw(server.address(), get(server, "/livez"))), 200);
   config::AdminConfig config;
+  config.max_connections = 32;
   config.token = config::Secret{"new"};
   server.on_thread([&] { server.server().update(config); });
   EXPECT_EQ(status_of(ask_raw(server.address(), get(server, "/livez"))), 401);
