@@ -13,8 +13,7 @@ constexpr double hour = 60 * minute;
 constexpr double day = 24 * hour;
 constexpr double mib = 1024 * 1024;
 
-// --- tiers and endpoints
-// --------------------------------------------------------------------------------------------
+// --- tiers and endpoints ---
 
 void read_endpoints(Reader& reader, const Node& node, const Spot& spot,
                     std::vector<EndpointConfig>& endpoints) {
@@ -111,8 +110,7 @@ std::string tiers_text(const PoolConfig& pool) {
   return list_text(items);
 }
 
-// --- balancing and failover
-// -----------------------------------------------------------------------------------------
+// --- balancing and failover ---
 
 void read_hash_on(Reader& reader, const Node& node, const Spot& spot, PoolConfig& pool) {
   const auto text = reader.text(node, spot, {});

@@ -14,8 +14,7 @@ std::string lower(std::string text) {
   return text;
 }
 
-// --- match
-// ----------------------------------------------------------------------------------------------------------
+// --- match ---
 
 void read_host(Reader& reader, const Node& node, const Spot& spot, RouteMatch& match) {
   const auto text = reader.text(node, spot, {});
@@ -128,8 +127,7 @@ std::string map_text(const std::vector<NameValue>& map) {
   return out + " }";
 }
 
-// --- redirect
-// -------------------------------------------------------------------------------------------------------
+// --- redirect ---
 
 bool check_target(Reader& reader, const Node& node, const std::string& to) {
   const auto starts = [&](std::string_view prefix) { return to.substr(0, prefix.size()) == prefix; };
@@ -168,8 +166,7 @@ void read_redirect_status(Reader& reader, const Node& node, const Spot& spot, Re
   redirect.status = static_cast<std::uint16_t>(*status);
 }
 
-// --- header rules
-// ---------------------------------------------------------------------------------------------------
+// --- header rules ---
 
 using HeaderRules = std::vector<HeaderRule>;
 
@@ -204,8 +201,7 @@ void declare_value_rules(Declare<HeaderRules>& declare, const char* name, Header
       });
 }
 
-// --- the rest
-// -------------------------------------------------------------------------------------------------------
+// --- the rest ---
 
 void declare_prefix(Declare<RouteConfig>& declare, const char* name, std::string RouteConfig::*field,
                     std::string_view help) {

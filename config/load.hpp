@@ -38,8 +38,8 @@ struct LoadContext {
 struct LoadResult {
   std::optional<Config> config;         // set if and only if there is no error
   std::vector<Diagnostic> diagnostics;  // errors and warnings, sorted by position
-  // "pool.app.balance" -> "understudy.toml:12:1", "default", "environment NAME"; what `config show
-  // --defaults` prints.
+  // "pool.app.balance" -> "understudy.toml:12:1", "environment NAME" or "file PATH"; what `config show
+  // --defaults` prints. A key that is not in it has its default. Routes are "route[1]", …
   std::map<std::string, std::string> origins;
 };
 

@@ -125,8 +125,7 @@ bool Reader::is_word(const Node& node, std::string_view word) {
   return node.is(Node::Kind::text) && node.text == word;
 }
 
-// --- expansion
-// ------------------------------------------------------------------------------------------------------
+// --- expansion ---
 
 void Reader::expand(Node& node) {
   if (node.is(Node::Kind::text)) return expand_text(node);
@@ -194,8 +193,7 @@ void Reader::expand_file(Node& node, const std::string& path) {
   node.text = std::move(*content);
 }
 
-// --- tables
-// ---------------------------------------------------------------------------------------------------------
+// --- tables ---
 
 void Reader::read_table(const Section& section, const Node& node, void* object, const std::string& path,
                         const std::string& where, const std::string& fallback) {
@@ -203,11 +201,11 @@ void Reader::read_table(const Section& section, const Node& node, void* object, 
     if (section.find(member.name) == nullptr) unknown_key(section, member, where);
   }
   static const Node absent{};
+  const std::string prefix = path.empty() ? "" : path + ".";
   for (const Key& key : section.keys) {
     const Member* member = node.members.empty() ? nullptr : node.find(key.name);
-    const std::string child = path.empty() ? key.name : path + "." + key.name;
-    const std::string& parent = key.inherits;
     if (member != nullptr) {
+      const std::string child = prefix + key.name;
       note(child, *member);
       const Spot spot{child, where, key.name};
       if (!key.open) {
@@ -217,23 +215,21 @@ void Reader::read_table(const Section& section, const Node& node, void* object, 
         wrong_type(member->value, spot, "a table",
                    "write " + (example.empty() ? inside(where, key.name) : key.name + " = " + example));
       } else {
-        read_table(*key.section, member->value, key.open(object), child, inside(where, key.name), parent);
+        read_table(*key.section, member->value, key.open(object), child, inside(where, key.name),
+                   key.inherits);
       }
-      continue;
-    }
-    if (key.open) {
-      if (key.view(object) != nullptr)
-        read_table(*key.section, absent, key.open(object), child, inside(where, key.name), parent);
-      continue;
-    }
-    if (key.spec.required) {
+    } else if (key.open) {
+      // Absent, but what it inherits has an origin.
+      if (!key.inherits.empty())
+        read_table(*key.section, absent, key.open(object), prefix + key.name, "", key.inherits);
+    } else if (key.spec.required) {
+      const std::string example(key.spec.example);
       error(node.span, "'" + key.name + "' is missing in " + where,
-            std::string(key.spec.example.empty() ? "" : "write " + key.name + " = ") +
-                std::string(key.spec.example));
+            example.empty() ? "" : "write " + key.name + " = " + example);
+    } else if (!fallback.empty()) {
+      const auto inherited = origins_.find(fallback + "." + key.name);
+      if (inherited != origins_.end()) origins_.try_emplace(prefix + key.name, inherited->second);
     }
-    if (key.type == Type::named_tables || key.type == Type::table_list) continue;
-    const auto inherited = fallback.empty() ? origins_.end() : origins_.find(fallback + "." + key.name);
-    origins_.try_emplace(child, inherited == origins_.end() ? "default" : inherited->second);
   }
 }
 

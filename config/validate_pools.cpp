@@ -215,8 +215,8 @@ void validate_pool(const PoolConfig& pool, Reader& reader) {
                  "'max_ejection' is below 'base_ejection'");
   }
   for (const char* key : {"consecutive", "base_ejection", "max_ejection", "max_ejected"}) {
-    const Mark* mark = reader.mark(path + ".passive." + key);
-    if (!pool.passive.enabled && mark != nullptr)
+    const Mark* mark = pool.passive.enabled ? nullptr : reader.mark(path + ".passive." + key);
+    if (mark != nullptr)
       reader.error(mark->key, "'" + std::string(key) + "' does nothing with enabled = false");
   }
   if (pool.check.kind == CheckKind::none && !pool.passive.enabled && pool.tiers.size() > 1) {
@@ -230,6 +230,8 @@ void validate_pool(const PoolConfig& pool, Reader& reader) {
 
 void validate_check(const CheckConfig& check, const std::string& path, const std::string& where,
                     Reader& reader) {
+  // Nothing of its own: then what is wrong with it is said of [check].
+  if (reader.mark(path) == nullptr) return;
   const std::optional<CheckKind> chosen = validate_kind(path, where, reader);
   const bool inherits = !chosen && path != "check";
   const std::optional<CheckKind> wanted = inherits ? kind_written("check", reader) : chosen;

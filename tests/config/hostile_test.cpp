@@ -39,11 +39,12 @@ TEST(Hostile, DeepNestingIsRefusedBeforeItIsFollowed) {
 }
 
 TEST(Hostile, BracketsInStringsAndCommentsAreNoNesting) {
-  const std::string text = "# " + repeat("[{", 100) +
-                           "\n[listen.web]\naddress = \":80\"\n[pool.app]\nprimary = "
-                           "[\"h:1\"]\n[[route]]\nmatch = { headers = { A = \"" +
-                           repeat("[", 100) + "\", B = '" + repeat("{.", 100) +
-                           "' } }\npool = \"app\"\n[[route]]\nrespond = { body = \"\"\"x\"y\n]]\\\"\"\"\" }\n";
+  const std::string text =
+      "# " + repeat("[{", 100) +
+      "\n[listen.web]\naddress = \":80\"\n[pool.app]\nprimary = "
+      "[\"h:1\"]\n[[route]]\nmatch = { headers = { A = \"" +
+      repeat("[", 100) + "\", B = '" + repeat("{.", 100) +
+      "' } }\npool = \"app\"\n[[route]]\nrespond = { body = \"\"\"x\"y\n]]\\\"\"\"\" }\n";
   const LoadResult result = load_text(text);
   EXPECT_TRUE(result.config) << render(result.diagnostics, text);
 }
