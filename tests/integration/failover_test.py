@@ -70,9 +70,9 @@ class FailoverTest(Story):
         self.assertEqual(load.failed("GET"), [])
         for _, _, _, status, seconds, _ in load.failed("POST"):
             self.assertEqual(status, 504)      # was sent already; never repeated
-        self.assertLess(moved, 2 * 1.0 + 0.5 + 0.4 * SLOW)
+        self.assertLess(moved, 2 * 1.0 + 0.5 + 1.0 * SLOW)   # fall × interval + timeout, and what a busy machine adds
         # What the frozen ones had received they execute when they thaw: nothing sent to them after the move.
-        before = {r[2] for r in load.results if r[1] == "POST" and r[0] < frozen + 2.5 + 0.4 * SLOW}
+        before = {r[2] for r in load.results if r[1] == "POST" and r[0] < frozen + moved + 0.2}
         self.p1.signal(signal.SIGCONT)
         self.p2.signal(signal.SIGCONT)
         time.sleep(1)

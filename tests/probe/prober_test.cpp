@@ -52,7 +52,7 @@ TEST_F(ProberAsAWhole, SixHundredAtOnceAreAllAnsweredWithBoundedConcurrency) {
                  });
   EXPECT_EQ(prober.queued(), 600u);
   ASSERT_TRUE(run_until(
-      io, [&] { return answered == 600; }, milliseconds(15'000)));
+      io, [&] { return answered == 600 && served == 600; }, milliseconds(15'000)));
   EXPECT_EQ(good, 600u);
   EXPECT_LE(most_running, kLimit);
   EXPECT_GT(most_running, kLimit / 2);
