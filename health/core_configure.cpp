@@ -33,8 +33,8 @@ std::size_t configured_endpoints(const config::Config& config) {
 
 }  // namespace
 
-Pool::Pool(const config::PoolConfig& written)
-    : config(written), failover(written.tiers.size(), first_epoch) {}
+Pool::Pool(const config::PoolConfig& written, std::uint64_t epoch)
+    : config(written), failover(written.tiers.size(), epoch) {}
 
 // What the pool had before: endpoints that may be taken over, and addresses that names had.
 struct Core::State::Retired {
@@ -62,12 +62,15 @@ void Core::configure(const config::Config& config, TimePoint now) {
         state.remove_endpoint(*before[index], *endpoint, "its pool is no longer configured");
       }
     }
+    state.retired_epochs[name] = before[index]->failover.epoch();
     before[index].reset();
   }
   for (const config::PoolConfig& written : config.pools) {
     const auto old = index_before.find(written.name);
     const bool is_new = old == index_before.end() || !before[old->second];
-    auto pool = is_new ? std::make_unique<Pool>(written) : std::move(before[old->second]);
+    const auto retired = state.retired_epochs.find(written.name);
+    const std::uint64_t epoch = retired == state.retired_epochs.end() ? first_epoch : retired->second + 1;
+    auto pool = is_new ? std::make_unique<Pool>(written, epoch) : std::move(before[old->second]);
     pool->index = static_cast<std::uint32_t>(state.pools.size());
     state.pool_index[written.name] = pool->index;
     Pool& at_home = *state.pools.emplace_back(std::move(pool));

@@ -108,7 +108,7 @@ void Core::State::choose_usable(Pool& pool, std::uint32_t index, bool other_to_b
   // Before the first verdicts somebody has to serve; better one that nobody complained about than an error.
   const bool nobody_yet = serving && tier.count.available == 0 && tier.count.undecided > 0;
   tier.usable.clear();
-  std::vector<std::pair<EndpointId, double>> key;
+  std::vector<std::tuple<std::uint32_t, EndpointId, double>> key;
   key.reserve(tier.endpoints.size());
   for (std::uint32_t i = 0; i < tier.endpoints.size(); ++i) {
     const Endpoint& endpoint = *tier.endpoints[i];
@@ -117,7 +117,7 @@ void Core::State::choose_usable(Pool& pool, std::uint32_t index, bool other_to_b
     const bool untried = nobody_yet && endpoint.undecided;
     if (!endpoint.available && !untried && !(panic && enabled)) continue;
     tier.usable.push_back(i);
-    key.emplace_back(endpoint.id, endpoint.weight);
+    key.emplace_back(i, endpoint.id, endpoint.weight);
   }
   if (key != tier.usable_key || tier.membership == 0) {
     tier.usable_key = std::move(key);

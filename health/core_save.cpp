@@ -68,6 +68,13 @@ SavedState Core::save(TimePoint now) const {
       }
     }
   }
+  // Of pools that a reload removed only the epoch is kept, should they come back.
+  for (const auto& [name, epoch] : state.retired_epochs) {
+    if (state.find_pool(name) != nullptr) continue;
+    SavedPool& out = saved.pools.emplace_back();
+    out.name = name;
+    out.epoch = epoch;
+  }
   for (const auto& [key, endpoint] : state.unclaimed) saved.endpoints.push_back(endpoint);
   return saved;
 }
@@ -104,7 +111,10 @@ void Core::restore(const SavedState& saved, TimePoint now) {
 
 void Core::State::restore_pool(const SavedPool& saved, TimePoint now) {
   Pool* pool = find_pool(saved.name);
-  if (pool == nullptr) return;
+  if (pool == nullptr) {
+    retired_epochs[saved.name] = resumed_epoch(saved.epoch);
+    return;
+  }
   std::uint32_t active = pool->failover.active();
   bool known = false;
   for (std::uint32_t i = 0; i < pool->tiers.size(); ++i) {
@@ -114,9 +124,12 @@ void Core::State::restore_pool(const SavedPool& saved, TimePoint now) {
   }
   pool->failover.restore(active, resumed_epoch(saved.epoch), known && saved.moved_by_operator);
   pool->active_since = now;
-  pool->active_reason =
-      known ? "it served when the state was saved"
-            : "tier '" + saved.active_tier + "', which served when the state was saved, is not configured";
+  if (known) {
+    pool->active_reason = "it served when the state was saved";
+  } else if (!saved.active_tier.empty()) {  // a pool that was not configured then was saved without
+    pool->active_reason =
+        "tier '" + saved.active_tier + "', which served when the state was saved, is not configured";
+  }
   pool->held = saved.held && !over(saved.held_left);
   if (pool->held) pool->held_until = until(saved.held_left, now);
   pool->maintenance = saved.maintenance && !over(saved.maintenance_left);

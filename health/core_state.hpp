@@ -108,14 +108,15 @@ struct Tier {
   TierVerdict told = TierVerdict::none;  // last verdict that made an event, or was assumed at the start
   TimePoint told_at{};
   std::vector<std::uint32_t> usable;
-  std::vector<std::pair<EndpointId, double>> usable_key;
+  // What `usable` means, by which a change of membership is seen: index, endpoint, weight.
+  std::vector<std::tuple<std::uint32_t, EndpointId, double>> usable_key;
   std::uint64_t membership = 0;
 };
 
 // Timers of a pool: those of its Failover, hold's end, maintenance's end, refresh of maintenance_left, start
 // wait of names.
 struct Pool {
-  explicit Pool(const config::PoolConfig& written);
+  Pool(const config::PoolConfig& written, std::uint64_t epoch);
   std::uint32_t index = 0;
   config::PoolConfig config;
   std::vector<Tier> tiers;
@@ -144,6 +145,8 @@ struct Core::State {
   std::vector<std::unique_ptr<Endpoint>> endpoints;  // by slot
   std::vector<std::unique_ptr<Pool>> pools;          // order of the config
   std::map<std::string, std::uint32_t, std::less<>> pool_index;
+  std::map<std::string, std::uint64_t>
+      retired_epochs;          // of pools that a reload removed: they never start over
   TimerIndex endpoint_timers;  // by slot
   TimerIndex pool_timers;      // by pool index
   std::vector<Pool*> touched;
