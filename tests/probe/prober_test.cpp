@@ -56,7 +56,8 @@ TEST_F(ProberAsAWhole, SixHundredAtOnceAreAllAnsweredWithBoundedConcurrency) {
   EXPECT_EQ(good, 600u);
   EXPECT_LE(most_running, kLimit);
   EXPECT_GT(most_running, kLimit / 2);
-  EXPECT_EQ(served, 600u);
+  EXPECT_TRUE(
+      run_until(io, [&] { return served == 600; }));  // the origin sees the last ones close a little later
   EXPECT_EQ(prober.running(), 0u);
   EXPECT_EQ(prober.queued(), 0u);
 }
