@@ -188,7 +188,10 @@ bool Exchange::read_response_body(TimePoint now) {
     if (down_.unsent() >= limit || down_.full()) {
       const std::size_t before = down_.unsent();
       flush_down(now);
-      if (finished_ || down_.unsent() == before || down_.unsent() >= kReadSize || down_.full()) return true;
+      if (finished_) return true;
+      const bool moved = down_.unsent() != before;
+      // A client that takes nothing more: its next readiness brings us back here.
+      if (!moved || down_.unsent() >= kReadSize || down_.full()) return progress || moved;
       progress = true;
       continue;
     }

@@ -190,6 +190,25 @@ pool = "app"
         self.assertLess(best, 0.430)
 
 
+class StalledReaderTest(Story):
+    def test_clients_that_read_nothing_stop_nobody_and_cost_bounded_memory(self):
+        app = self.origin("app")
+        understudy = self.proxy(self.config([app.address], server="workers = 1"))
+        self.await_healthy(understudy, app.address)
+        stalled = [self.connect() for _ in range(30)]
+        for s in stalled:
+            s.sendall(b"GET /bytes?n=100000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(1)
+        cpu, rss = understudy.cpu(), understudy.rss()
+        for _ in range(20):
+            begin = time.monotonic()
+            self.assertEqual(self.request()[2], b"hello from app")
+            self.assertLess(time.monotonic() - begin, 2)
+        time.sleep(1)
+        self.assertLess(understudy.cpu() - cpu, 0.5)      # waiting costs nothing
+        self.assertLess(understudy.rss() - rss, 16 << 20)
+
+
 class TlsDepartureTest(Story):
     def test_a_clients_departure_is_noticed_over_tls(self):
         record = self.path("record")

@@ -104,7 +104,7 @@ async def echo(ws):
     async for m in ws: await ws.send(m)
 async def main():
     if sys.argv[1] == 'serve':
-        async with websockets.serve(echo, '127.0.0.1', 0) as s:
+        async with websockets.serve(echo, '127.0.0.1', 0, max_size=None) as s:
             print(s.sockets[0].getsockname()[1], flush=True); await asyncio.Future()
     async with websockets.connect('ws://127.0.0.1:%s/' % sys.argv[2], max_size=None) as ws:
         for n in (0, 1, 126, 70000, 3000000):
