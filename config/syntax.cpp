@@ -272,6 +272,15 @@ void translate_syntax_error(std::string_view description, std::string_view text,
       return say(failure, "control character in a string", "");
     return say(failure, "string not closed", "add the closing quote");
   }
+  const std::size_t at = byte_of_column(line, failure.column);
+  if (contains(description, "expected '='") && at < line.size() &&
+      static_cast<unsigned char>(line[at]) >= 0x80) {
+    return say(failure, "a key with other letters than a to z", "put it in quotes");
+  }
+  if (contains(description, "bare key starting character")) {
+    return say(failure, "a key or a name must stand here",
+               "it has letters, digits, '-' and '_'; others need quotes");
+  }
   if (by_table(description, failure)) return;
   for (const std::string_view part :
        {"parsing decimal integer", "could not determine value type", "parsing boolean",

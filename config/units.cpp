@@ -85,27 +85,32 @@ std::nullopt_t fail_shape(std::string_view text, std::string_view rest, std::str
   return fail(error, "is not a " + std::string(kind), "write it as " + std::string(example));
 }
 
-// A plain decimal number, optionally with a fraction, at the front of `text`.
+constexpr int most_decimals = 6;
+
+// A plain decimal number, optionally with a fraction of up to six digits, at the front of `text`.
 std::optional<double> take_decimal(std::string_view& text) {
   std::size_t length = 0;
-  bool dot = false;
-  while (length < text.size() && (is_digit(text[length]) || (text[length] == '.' && !dot && length > 0))) {
-    dot = dot || text[length] == '.';
+  std::size_t dot = std::string_view::npos;
+  while (length < text.size() &&
+         (is_digit(text[length]) || (text[length] == '.' && dot == std::string_view::npos))) {
+    if (text[length] == '.') dot = length;
     ++length;
   }
-  if (length == 0 || length > 24 || text[length - 1] == '.') return std::nullopt;
+  const std::size_t decimals = dot == std::string_view::npos ? 0 : length - dot - 1;
+  const bool bare_dot = dot == 0 || (dot != std::string_view::npos && decimals == 0);
+  if (length == 0 || length > 16 || bare_dot || decimals > most_decimals) return std::nullopt;
   double value = 0;
-  const auto result = std::from_chars(text.data(), text.data() + length, value);
-  if (result.ec != std::errc() || result.ptr != text.data() + length) return std::nullopt;
+  std::from_chars(text.data(), text.data() + length, value);
   text.remove_prefix(length);
   return value;
 }
 
-// The shortest decimal that the matching parser reads back as exactly `value`.
+// The shortest decimal with this suffix that reads back as exactly `value`; "" when none of six decimals
+// does.
 template <class Parse>
 std::string shortest(double shown, double value, std::string_view suffix, const Parse& parse) {
-  std::array<char, 64> buffer{};
-  for (int precision = 0; precision <= 17; ++precision) {
+  std::array<char, 400> buffer{};
+  for (int precision = 0; precision <= most_decimals; ++precision) {
     const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), shown,
                                       std::chars_format::fixed, precision);
     if (result.ec != std::errc()) break;
@@ -114,9 +119,7 @@ std::string shortest(double shown, double value, std::string_view suffix, const 
     const auto back = parse(text);
     if (back && *back == value) return text;
   }
-  const auto result =
-      std::to_chars(buffer.data(), buffer.data() + buffer.size(), shown, std::chars_format::fixed);
-  return std::string(buffer.data(), result.ptr).append(suffix);
+  return "";
 }
 
 }  // namespace
@@ -224,8 +227,14 @@ std::optional<double> parse_rate(std::string_view text, UnitError* error) {
 }
 
 std::string format_rate(double per_second) {
-  return shortest(per_second, per_second, "/s",
-                  [](std::string_view text) { return parse_rate(text, nullptr); });
+  const auto parse = [](std::string_view text) { return parse_rate(text, nullptr); };
+  // What was written per minute or hour is often no decimal per second.
+  for (const auto& [factor, suffix] :
+       {std::pair{1.0, "/s"}, std::pair{60.0, "/m"}, std::pair{3600.0, "/h"}}) {
+    const std::string text = shortest(per_second * factor, per_second, suffix, parse);
+    if (!text.empty()) return text;
+  }
+  return std::to_string(per_second) + "/s";
 }
 
 std::optional<double> parse_share(std::string_view text, UnitError* error) {
@@ -242,7 +251,9 @@ std::optional<double> parse_share(std::string_view text, UnitError* error) {
 }
 
 std::string format_share(double share) {
-  return shortest(share * 100, share, "%", [](std::string_view text) { return parse_share(text, nullptr); });
+  const std::string text = shortest(share * 100, share, "%",
+                                    [](std::string_view written) { return parse_share(written, nullptr); });
+  return text.empty() ? std::to_string(share * 100) + "%" : text;
 }
 
 }  // namespace understudy::config

@@ -160,13 +160,14 @@ TEST(Share, IsAPartOfOne) {
   EXPECT_EQ(parse_share("0%", nullptr), 0.0);
   EXPECT_EQ(parse_share("12.5%", nullptr), 0.125);
   EXPECT_EQ(parse_share("100%", nullptr), 1.0);
-  for (const char* text : {"", "5", "%", "0.05", "-5%", "5 %", "5%%", "1e1%"})
+  for (const char* text :
+       {"", "5", "%", "0.05", "-5%", "5 %", "5%%", "1e1%", "1.2.3%", "0.1234567%", "11111111111111111%"})
     EXPECT_FALSE(parse_share(text, nullptr)) << text;
 }
 
 // What is shown must load to the very same value, or a round trip would drift.
 TEST(Printed, ReadsBackExactly) {
-  for (const double value : {0.0, 0.05, 0.1, 0.2, 0.3, 1.0 / 3, 0.29, 0.07, 0.5, 0.999, 1.0}) {
+  for (const double value : {0.0, 0.05, 0.1, 0.2, 0.3, 0.29, 0.07, 0.333333, 0.5, 0.999, 1.0}) {
     EXPECT_EQ(parse_share(format_share(value), nullptr), value) << format_share(value);
     EXPECT_EQ(parse_rate(format_rate(value), nullptr), value) << format_rate(value);
   }
@@ -174,6 +175,16 @@ TEST(Printed, ReadsBackExactly) {
   EXPECT_EQ(format_share(0.07), "7%");
   EXPECT_EQ(format_rate(10), "10/s");
   EXPECT_EQ(format_rate(0.5), "0.5/s");
+  for (const char* text : {"20/m", "1/h", "0.000001/h", "999999.999999/m", "7/m"}) {
+    EXPECT_EQ(format_rate(*parse_rate(text, nullptr)), text);
+  }
+  for (int i = 0; i <= 10'000; ++i) {
+    const std::string text =
+        std::to_string(i / 100) + "." + (i % 100 < 10 ? "0" : "") + std::to_string(i % 100) + "%";
+    const double share = *parse_share(text, nullptr);
+    ASSERT_EQ(parse_share(format_share(share), nullptr), share) << text;
+    ASSERT_LE(format_share(share).size(), text.size()) << format_share(share);
+  }
 }
 
 }  // namespace
