@@ -74,8 +74,10 @@ Verdict judge(const health::PoolStatus& pool) {
   const std::size_t available = available_in(tier);
   const std::string share = std::to_string(available) + "/" + std::to_string(tier.endpoints.size());
   if (tier.endpoints.empty()) return {"down", name + " is down: tier " + tier.name + " has no endpoint"};
-  if (available == 0 && !tier.panic)
-    return {"down", name + " is down: no endpoint of tier " + tier.name + " is available"};
+  if (available == 0) {
+    return {"down", name + " is down: no endpoint of tier " + tier.name + " is available" +
+                        (tier.panic ? " (panic: all are tried)" : "")};
+  }
   if (tier.panic) {
     return {"degraded",
             name + " serves from " + tier.name + " in panic mode (" + share + " available, all are used)"};

@@ -22,6 +22,21 @@ std::string concat(Parts parts) {
 
 std::string whole(double value) { return std::to_string(static_cast<long long>(value + 0.5)); }
 
+// Breaks at blanks before column 62; following lines are indented.
+std::string wrapped(std::string_view line, std::string_view indent) {
+  constexpr std::size_t kWidth = 62;
+  std::string out;
+  while (line.size() + (out.empty() ? 0 : indent.size()) > kWidth) {
+    const std::size_t room = kWidth - (out.empty() ? 0 : indent.size());
+    const std::size_t at = line.rfind(' ', room);
+    // A word that does not fit alone stays whole.
+    if (at == std::string_view::npos || line.find_first_not_of(' ') > at) break;
+    out += concat({out.empty() ? "" : indent, line.substr(0, at), "\n"});
+    line.remove_prefix(at + 1);
+  }
+  return out + concat({out.empty() ? "" : indent, line, "\n"});
+}
+
 const json::value* get(const json::value& from, std::string_view key) {
   const auto* object = from.if_object();
   return object ? object->if_contains(key) : nullptr;
@@ -171,7 +186,7 @@ std::string pool_text(const json::value& pool, Wall now) {
   out += "\n";
   const std::string active = text(pool, "active"), reason = text(pool, "active_reason");
   if (!active.empty()) out += concat({"  ", active, " serves", since(pool, "active_since", now), "\n"});
-  if (!reason.empty()) out += concat({"  because: ", reason, "\n"});
+  if (!reason.empty()) out += wrapped(concat({"  because: ", reason}), "    ");
   if (flag(pool, "maintenance"))
     out += concat({"  MAINTENANCE", until(pool, "maintenance_until", now), "\n"});
   if (flag(pool, "held")) out += concat({"  held", until(pool, "held_until", now), "\n"});

@@ -95,14 +95,38 @@ void print_list(const json::value& reply, std::string_view key, std::string_view
   }
 }
 
-// The reply of a pool's verb is the pool; of a process verb {"result": …, "warnings": […], "needs_restart":
-// […]}.
-void print_reply(const json::value& reply, std::chrono::system_clock::time_point now, std::ostream& out) {
+// Shows the pools that have this endpoint; false when none has.
+bool print_pools_with(const json::value& pools, const std::string& endpoint,
+                      std::chrono::system_clock::time_point now, std::ostream& out) {
+  bool any = false;
+  const auto list = [](const json::value& from, const char* key) {
+    const auto* object = from.if_object();
+    const auto* found = object ? object->if_contains(key) : nullptr;
+    return found && found->is_array() ? found->get_array() : json::array{};
+  };
+  for (const json::value& pool : list(pools, "pools")) {
+    bool has = false;
+    for (const json::value& tier : list(pool, "tiers")) {
+      for (const json::value& one : list(tier, "endpoints")) {
+        has = has || member(one, "label") == endpoint || member(one, "address") == endpoint;
+      }
+    }
+    if (has) out << admin::pool_text(pool, now);
+    any = any || has;
+  }
+  return any;
+}
+
+// The reply of a pool's verb is the pool (all pools where an endpoint was named without its pool); of a
+// process verb {"result": …, "warnings": […], "needs_restart": […]}.
+void print_reply(const Arguments& arguments, const json::value& reply,
+                 std::chrono::system_clock::time_point now, std::ostream& out) {
   const auto* object = reply.if_object();
   if (object && object->contains("tiers")) {
     out << admin::pool_text(reply, now);
     return;
   }
+  if (print_pools_with(reply, arguments.endpoint, now, out)) return;
   const std::string result = member(reply, "result");
   out << lines_printable(result.empty() ? "done" : result);
   print_list(reply, "warnings", "warning: ", "", out);
@@ -127,7 +151,7 @@ int print_answer(const Arguments& arguments, const admin::Answer& answer,
     const std::string text = admin::events_text(value);
     out << (text.empty() ? "no events\n" : text);
   } else {
-    print_reply(value, now, out);
+    print_reply(arguments, value, now, out);
   }
   return 0;
 }

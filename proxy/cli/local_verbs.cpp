@@ -36,6 +36,8 @@ std::optional<std::string> read_text(const std::string& file) {
   return std::nullopt;
 }
 
+void print_text(const std::string& text) { std::cout << text << (text.ends_with('\n') ? "" : "\n"); }
+
 std::string plural(std::size_t count, const std::string& word) {
   return std::to_string(count).append(" ").append(word).append(count == 1 ? "" : "s");
 }
@@ -75,7 +77,7 @@ int check(const Arguments& arguments) {
   const std::size_t warnings = count(loaded.diagnostics, config::Severity::warning);
   const bool good = errors == 0 && loaded.config && !(arguments.strict && warnings > 0);
   if (arguments.json) {
-    std::cout << config::render_json(loaded.diagnostics) << "\n";
+    print_text(config::render_json(loaded.diagnostics));
     return good ? 0 : 1;
   }
   if (!loaded.diagnostics.empty()) std::cerr << config::render(loaded.diagnostics, *text);
@@ -96,7 +98,7 @@ int config_show(const Arguments& arguments) {
   const config::LoadResult loaded = config::load(*text, file, server::system_context());
   if (!loaded.diagnostics.empty()) std::cerr << config::render(loaded.diagnostics, *text);
   if (!loaded.config) return 1;
-  std::cout << config::show(loaded, arguments.defaults);
+  print_text(config::show(loaded, arguments.defaults));
   return 0;
 }
 
@@ -185,7 +187,7 @@ int run_local_verb(const Arguments& arguments) {
     case Verb::config_show: return config_show(arguments);
     case Verb::init: return init(arguments);
     case Verb::schema:
-      std::cout << (arguments.reference ? config::reference_page() : config::json_schema()) << "\n";
+      print_text(arguments.reference ? config::reference_page() : config::json_schema());
       return 0;
     case Verb::quick: return quick(arguments);
     case Verb::demo: return demo(arguments);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/json/parse.hpp>
 #include <sstream>
 
 #include "tests/admin/running_server.hpp"
@@ -55,7 +56,11 @@ TEST(CliVerbs, EndpointVerbsReachTheDaemon) {
   RunningServer server;
   EXPECT_EQ(run(server.address(), {"drain", "unix:/run/app 1.sock", "--pool", "a/b", "--for", "30m"}).code,
             0);
-  EXPECT_EQ(run(server.address(), {"enable", "p1"}).code, 0);
+  server.control.pools_answer = boost::json::parse(
+      R"({"pools":[{"name":"other","tiers":[]},{"name":"app","tiers":[{"name":"primary","endpoints":[{"label":"p1"}]}]}]})");
+  const Outcome enabled = run(server.address(), {"enable", "p1"});
+  EXPECT_EQ(enabled.code, 0);
+  EXPECT_EQ(enabled.out, "pool app\n    primary\n    - p1\n      healthy\n") << "only the pool that has it";
   ASSERT_EQ(server.control.commands.size(), 2U);
   const auto& drain = std::get<health::SetEndpointState>(server.control.commands[0].command);
   EXPECT_EQ(drain.pool, "a/b");

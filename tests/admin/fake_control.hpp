@@ -27,6 +27,7 @@ struct FakeControl : ControlPlane {
   std::function<void(Reply)> pending_reload;
   bool reload_later = false;
   std::optional<Problem> refusal;
+  boost::json::value pools_answer = boost::json::object{{"pools", boost::json::array{"app"}}};
 
   Readiness livez() override { return {alive, "control thread: ok\n"}; }
   Readiness readyz() override {
@@ -41,7 +42,7 @@ struct FakeControl : ControlPlane {
     return boost::json::object{
         {"sentence", "pool app serves from primary"}, {"state", "ok"}, {"pools", boost::json::array{}}};
   }
-  boost::json::value pools() override { return boost::json::object{{"pools", boost::json::array{"app"}}}; }
+  boost::json::value pools() override { return pools_answer; }
   Reply pool(const std::string& name) override {
     if (name == "app")
       return boost::json::value(boost::json::object{{"name", name}, {"tiers", boost::json::array{}}});
@@ -68,6 +69,7 @@ struct FakeControl : ControlPlane {
   Reply command(const health::Command& command, const std::string& pool, const std::string& who) override {
     commands.push_back({command, pool, who});
     if (refusal) return *refusal;
+    if (pool.empty()) return pools_answer;
     return boost::json::value(
         boost::json::object{{"name", pool}, {"active", "standby"}, {"tiers", boost::json::array{}}});
   }

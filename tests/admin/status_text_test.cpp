@@ -121,6 +121,12 @@ TEST_F(StatusText, OneSentenceSaysWhatMatters) {
        "pool app is down: no endpoint of tier standby is available"},
       {"panic", [](auto& p) { p.tiers[1].panic = true; }, "degraded",
        "pool app serves from standby in panic mode (1/2 available, all are used)"},
+      {"panic with nothing available",
+       [](auto& p) {
+         p.tiers[1].panic = true;
+         p.tiers[1].endpoints[0].available = false;
+       },
+       "down", "pool app is down: no endpoint of tier standby is available (panic: all are tried)"},
       {"maintenance", [](auto& p) { p.maintenance = true; }, "maintenance",
        "pool app is in maintenance and answers 503"},
       {"partly", [](auto& p) { p.active = 0, p.tiers[0] = p.tiers[1], p.tiers[0].name = "primary"; },
@@ -158,6 +164,19 @@ TEST_F(StatusText, StaysWithinAPhonesWidth) {
     widest = std::max(widest, end - begin);
   }
   EXPECT_LE(widest, 62U) << text;
+}
+
+TEST_F(StatusText, LongReasonsAreWrapped) {
+  health::PoolStatus pool = pool_on_standby();
+  pool.active_reason =
+      "the operator moved pool 'app' from 'primary' to 'standby': test; 'primary' has 0 of 1 available, " +
+      std::string(80, 'x') + " end";
+  const std::string text = pool_text(describe_pool(pool, kNow), kWall);
+  EXPECT_NE(text.find("  because: the operator moved pool 'app' from 'primary' to\n"
+                      "    'standby': test; 'primary' has 0 of 1 available,\n    " +
+                      std::string(80, 'x') + " end\n"),
+            std::string::npos)
+      << text;
 }
 
 TEST_F(StatusText, CannotBeSteeredByATerminalEscape) {
