@@ -1,11 +1,12 @@
 // The health core of the whole process: told what happened and when, answers what to do and when to be woken.
-// No socket, clock, thread or log. Owner: the control thread. The same object decides in production and in simulation.
+// No socket, clock, thread or log. Owner: the control thread. The same object decides in production and in
+// simulation.
 //
 //   configure ─┐
-//   probe ─────┤                      ┌─► StartProbe / Proposal / Event / ViewChanged   (poll_action, drained in order)
-//   traffic ───┼─► Core ──────────────┼─► view()                                        (immutable, shared)
-//   operator ──┤                      └─► save()                                        (what survives a restart)
-//   commit ────┘
+//   probe ─────┤                      ┌─► StartProbe / Proposal / Event / ViewChanged   (poll_action, drained
+//   in order) traffic ───┼─► Core ──────────────┼─► view()                                        (immutable,
+//   shared) operator ──┤                      └─► save()                                        (what
+//   survives a restart) commit ────┘
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,8 @@
 
 namespace understudy::health {
 
-// Changes of the designated tier go out as a proposal and take effect only when committed (design: the coordinator).
+// Changes of the designated tier go out as a proposal and take effect only when committed (design: the
+// coordinator).
 struct Proposal {
   std::string pool;
   std::uint64_t from_epoch = 0;
@@ -34,44 +36,59 @@ struct Proposal {
 };
 struct Decision {
   std::string pool;
-  std::uint64_t epoch = 0;    // strictly greater than from_epoch, issued by the coordinator
+  std::uint64_t epoch = 0;  // strictly greater than from_epoch, issued by the coordinator
   std::uint32_t tier = 0;
 };
 
 struct StartProbe {
   EndpointId endpoint;
-  std::uint32_t pool = 0, tier = 0;   // indices into Config::pools and its tiers
+  std::uint32_t pool = 0, tier = 0;  // indices into Config::pools and its tiers
   config::SocketAddress address;
-  std::string server_name;            // host as written
-  TimePoint deadline{};               // the prober gives up here and answers *_timeout
+  std::string server_name;  // host as written
+  TimePoint deadline{};     // the prober gives up here and answers *_timeout
 };
 struct ViewChanged {};
 using Action = std::variant<StartProbe, Proposal, Event, ViewChanged>;
 
 // What one configured endpoint resolved to. Numeric and Unix addresses are resolved by the core itself.
 struct Resolution {
-  std::uint32_t pool = 0, tier = 0, endpoint = 0;     // indices into the Config
-  std::vector<config::SocketAddress> addresses;       // empty: the name could not be resolved yet
+  std::uint32_t pool = 0, tier = 0, endpoint = 0;  // indices into the Config
+  std::vector<config::SocketAddress> addresses;    // empty: the name could not be resolved yet
 };
 
 // Operator commands. `expires` is when it undoes itself.
 struct SetEndpointState {
-  std::string pool, endpoint;         // endpoint: label, or resolved address; pool "" when the label is unique
+  std::string pool, endpoint;  // endpoint: label, or resolved address; pool "" when the label is unique
   OperatorState state{};
   std::optional<TimePoint> expires;
 };
-struct MoveTier { std::string pool; std::optional<std::string> to; std::string reason; };   // failover; `to` empty: next fit
-struct Failback { std::string pool; };
-struct HoldPool { std::string pool; bool on = true; std::optional<TimePoint> expires; };
-struct SetMaintenance { std::string pool; bool on = true; std::optional<TimePoint> expires; };
+struct MoveTier {
+  std::string pool;
+  std::optional<std::string> to;
+  std::string reason;
+};  // failover; `to` empty: next fit
+struct Failback {
+  std::string pool;
+};
+struct HoldPool {
+  std::string pool;
+  bool on = true;
+  std::optional<TimePoint> expires;
+};
+struct SetMaintenance {
+  std::string pool;
+  bool on = true;
+  std::optional<TimePoint> expires;
+};
 using Command = std::variant<SetEndpointState, MoveTier, Failback, HoldPool, SetMaintenance>;
 
 struct CommandResult {
   bool ok = true;
-  std::string error;                  // what is wrong and what would be right ("no pool 'ap'; pools: app, devices")
+  std::string error;  // what is wrong and what would be right ("no pool 'ap'; pools: app, devices")
 };
 
-// What is kept over restart and upgrade; the server writes it as JSON. Times are "time left" so that no clock is shared.
+// What is kept over restart and upgrade; the server writes it as JSON. Times are "time left" so that no clock
+// is shared.
 struct SavedEndpoint {
   std::string pool, label, address;
   OperatorState operator_state{};
@@ -103,14 +120,18 @@ struct EndpointStatus {
   ActiveState active{};
   PassiveState passive{};
   bool available = false;
-  std::uint32_t streak = 0;              // equal results in a row
+  std::uint32_t streak = 0;  // equal results in a row
   std::optional<ProbeResult> last_probe;
   std::optional<TimePoint> last_probe_at, next_probe_at, since, ejected_until, operator_until;
   std::uint32_t ejections = 0;
   double weight = 1;
   std::shared_ptr<SharedLoad> load;
 };
-struct TierStatus { std::string name; bool serviceable = false, panic = false; std::vector<EndpointStatus> endpoints; };
+struct TierStatus {
+  std::string name;
+  bool serviceable = false, panic = false;
+  std::vector<EndpointStatus> endpoints;
+};
 struct PoolStatus {
   std::string name;
   std::uint32_t active = 0;
@@ -131,7 +152,8 @@ public:
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
-  // First call starts, later calls reload: endpoints with the same identity keep all their state, epochs and tiers stay.
+  // First call starts, later calls reload: endpoints with the same identity keep all their state, epochs and
+  // tiers stay.
   void configure(const config::Config& config, TimePoint now);
   // Name resolution answered. An empty list keeps the last addresses.
   void on_resolved(const Resolution& resolution, TimePoint now);
@@ -141,8 +163,8 @@ public:
 
   void on_probe_result(EndpointId endpoint, const ProbeResult& result, TimePoint now);
   void on_traffic(std::span<const TrafficSample> samples, TimePoint now);
-  // This process was starved (stopped, loop lag above 100 ms) in [from, to]: no failure observed then is evidence,
-  // probes under way are void and started again. Law 12.
+  // This process was starved (stopped, loop lag above 100 ms) in [from, to]: no failure observed then is
+  // evidence, probes under way are void and started again. Law 12.
   void on_starved(TimePoint from, TimePoint to);
   CommandResult on_command(const Command& command, TimePoint now);
 
@@ -150,11 +172,11 @@ public:
   void on_refused(const Proposal& proposal, const std::string& why, TimePoint now);
   void on_proposal_timeout(const Proposal& proposal, TimePoint now);
 
-  void on_time(TimePoint now);                     // harmless when early
+  void on_time(TimePoint now);  // harmless when early
   std::optional<TimePoint> next_timeout() const;
 
   std::optional<Action> poll_action();
-  std::shared_ptr<const View> view() const;        // newest; a new object only after ViewChanged
+  std::shared_ptr<const View> view() const;  // newest; a new object only after ViewChanged
   // Every worker has taken a view of at least this version: slots unused since may be given out again.
   void on_view_acknowledged(std::uint64_t version);
 

@@ -258,7 +258,7 @@ void Core::State::forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint 
   const Tier& tier = pool.tiers[endpoint.tier];
   const std::string who = endpoint.label + " (" + endpoint.address_text + ")";
   const std::string why = "what spoke against it was seen while this process was starved";
-  endpoint.probes.void_current(pool.config.check, to);
+  endpoint.probes.void_current(to);
   const bool probed_then = endpoint.last_probe_at && *endpoint.last_probe_at >= from;
   if (probed_then && !endpoint.last_probe->ok()) {
     if (endpoint.threshold.state() == ActiveState::unhealthy && endpoint.verdict_since >= from) {

@@ -1,14 +1,16 @@
 // Passive ejection of one endpoint: failures in a row, told by real traffic, take it out for a time that
 // grows with repetition (base × 2^n, at most max) and shrinks again with good time.
 //
-//            consecutive ≥ N, and the tier can spare it
-//   in ────────────────────────────────────────────────► ejected until T ──► in
-//    └─ consecutive ≥ N by refused or unreachable connections, but the tier cannot spare it ──► suspect until
-//    T or success
+//        N failures in a row, and the tier can spare it
+//   in ────────────────────────────────────────────────► ejected ──── until T ────► in
+//    │   N of them connections refused or unreachable,
+//    └── but the tier cannot spare it ─────────────────► suspect ── until T, or success ──► in
 //
 // A suspect stays in the balance, but does not count for its tier: the cap on ejections limits the balance
 // inside a tier, never the move to another one. Answers of failure class make no suspect, so that one client
-// that knows a failing URL cannot move a whole pool. Timers: `until` (ejected or suspect).
+// that knows a failing URL cannot move a whole pool.
+//
+// Timers: `until` (ejected or suspect).
 #pragma once
 
 #include <cstdint>

@@ -1,18 +1,22 @@
 // Which tier of one pool serves, as a state machine over facts; no endpoint, no text, no clock.
 //
-//             active tier lost, another serviceable            committed (epoch grows)
-//   Serving ────────────────────────────────────────► Pending ────────────────────────► Serving(other tier)
-//     ▲ ▲   operator's order                            │ │                                │
-//     │ │                                               │ └ no answer for 5 s: as before,  │ a tier above
-//     serviceable: │ └────── refused: pause 1 s ─────────────────────┘   proposed again if still wanted │
-//     hold (auto: none, after D) └──────── relapse: the hold begins anew ◄──── ReturnHold
-//     ◄───────────────────────────┘
-//                                                       └ D without interruption ──► Pending(back)
+//              active tier lost and another serviceable,
+//              or the operator's order                        committed: epoch grows
+//   Serving ──────────────────────────────────────► Pending ──────────────────────► Serving (other tier)
+//     ▲  ▲                                            │  │                               │
+//     │  └──── refused: pause 1 s ────────────────────┘  │              a tier above can │
+//     │        no answer for 5 s: none                   │              serve again      ▼
+//     │        (proposed again if still wanted)          │◄─────────────────────── ReturnHold
+//     │                                                  │   auto: at once          │    ▲
+//     └───────── committed: epoch grows ─────────────────┘   after D without        └────┘
+//                                                            interruption         relapse: begins anew
 //
 // Rules: a lost active tier goes first to the next serviceable tier below, else to one above; to none that is
 // not serviceable. Going back picks the topmost tier whose hold is over. An operator's move forbids going
-// back until the operator's failback (a tier that is lost is still left at once); a hold forbids everything
-// but operator's orders. Timers: `answer` (pending), `retry` (after a refusal), `return` (the hold is over).
+// back until the operator's failback (a tier that is lost is left at once all the same); a hold forbids
+// everything but the operator's orders.
+//
+// Timers: `answer` (pending), `retry` (after a refusal), `return` (the hold is over).
 #pragma once
 
 #include <cstdint>

@@ -34,10 +34,10 @@ void ProbeSchedule::plan(const config::CheckConfig& check, bool changing, Random
   next_ = std::max(now, started_ + jittered_interval(check, changing, random));
 }
 
-void ProbeSchedule::void_current(const config::CheckConfig& check, TimePoint now) {
+void ProbeSchedule::void_current(TimePoint now) {
   if (!under_way_) return;
   void_ = true;
-  given_up_ = std::max(given_up_, now + check.timeout + answer_slack);
+  given_up_ = now + void_slack;
 }
 
 void ProbeSchedule::hurry(TimePoint now) { next_ = std::min(next_, now); }

@@ -1,8 +1,7 @@
 // When one endpoint is probed next. At most one probe is under way at a time.
 //
 //   idle ──stop/resume──► waiting ──due──► under way ──result──► waiting
-//                                             └─ void_current ─► the result is thrown away and asked for
-//                                             again
+//                                             └─ void ──► the result is thrown away and asked for again
 //
 // Timers: `next` (waiting), `given up` (under way: the prober answers by its deadline; if it never does, the
 // probe counts as lost, which is no evidence, and a new one starts).
@@ -20,6 +19,7 @@ class ProbeSchedule {
 public:
   // A lost answer is waited for this long after the prober's deadline.
   static constexpr Duration answer_slack = std::chrono::seconds(1);
+  static constexpr Duration void_slack = std::chrono::milliseconds(100);
 
   // Begins anew at `first`, forgetting nothing of a probe under way except that its result is void.
   void resume(TimePoint first);
@@ -31,9 +31,9 @@ public:
   bool finish();
   // After a result: the next probe, an interval ±10 % after the start of the last, never before now.
   void plan(const config::CheckConfig& check, bool changing, Random& random, TimePoint now);
-  // The probe under way is no evidence; its answer is awaited anew from `now`, so that it is not taken for
-  // another's.
-  void void_current(const config::CheckConfig& check, TimePoint now);
+  // The probe under way is no evidence. The owner cancels it, or its answer, overdue as it is, comes right
+  // away: that is waited for a moment, so that it is not taken for the answer to the next one.
+  void void_current(TimePoint now);
   // Something suspicious was seen: not later than now.
   void hurry(TimePoint now);
 

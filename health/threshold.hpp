@@ -1,8 +1,9 @@
 // Rise and fall: how many equal probe results in a row make a verdict. Pure counting, no time.
 //
-//              fall failures in a row                     rise successes in a row
-//   unknown ──────────────────────────► unhealthy ◄──────────────────────────────► healthy
-//      └── one success (or rise, where the policy assumes the worst) ────────────────►┘
+//   unknown ── one success (`rise` where the policy assumes the worst) ──► healthy
+//   unknown ── `fall` failures in a row ─────────────────────────────────► unhealthy
+//   healthy ── `fall` failures in a row ─────────────────────────────────► unhealthy
+//   unhealthy ── `rise` successes in a row ──────────────────────────────► healthy
 #pragma once
 
 #include <cstdint>

@@ -6,14 +6,14 @@
 //   ------------+----------------------+---------+----------------------------------------
 //   enabled     | healthy              | in      | yes
 //   enabled     | healthy              | ejected | no
-//   enabled     | unknown              | in      | by the start policy (wait D: no until D has passed, then yes)
-//   enabled     | unhealthy            | any     | no
-//   draining    | any                  | any     | no for new clients; sticky and existing work continues
-//   disabled    | any                  | any     | no; its tunnels and idle connections are closed
-//   held        | any                  | any     | as observed when the hold began (a held endpoint is not judged)
+//   enabled     | unknown              | in      | by the start policy (wait D: no until D has passed, then
+//   yes) enabled     | unhealthy            | any     | no draining    | any                  | any     | no
+//   for new clients; sticky and existing work continues disabled    | any                  | any     | no;
+//   its tunnels and idle connections are closed held        | any                  | any     | as observed
+//   when the hold began (a held endpoint is not judged)
 //
-// Panic mode: when fewer than the threshold of a tier are available, and none better is to be had in a lower tier, every
-// enabled endpoint of the tier is used.
+// Panic mode: when fewer than the threshold of a tier are available, and none better is to be had in a lower
+// tier, every enabled endpoint of the tier is used.
 #pragma once
 
 #include <array>
@@ -33,8 +33,8 @@ namespace understudy::health {
 using TimePoint = std::chrono::steady_clock::time_point;  // a value; nothing here asks for the time
 using Duration = std::chrono::nanoseconds;
 
-// A slot in per-worker tables, and how often it was given out. A slot is reused only after every worker acknowledged a
-// view without it; the generation catches what is late all the same.
+// A slot in per-worker tables, and how often it was given out. A slot is reused only after every worker
+// acknowledged a view without it; the generation catches what is late all the same.
 struct EndpointId {
   std::uint32_t slot = 0;
   std::uint32_t generation = 0;
@@ -43,30 +43,30 @@ struct EndpointId {
 
 // How far a probe or a request got and what stopped it. The rung names the layer.
 enum class Cause : std::uint8_t {
-  none,           // success
+  none,  // success
   dns_failed,
   tcp_refused,
   tcp_unreachable,
   tcp_timeout,
-  tcp_reset,      // after connecting, before any answer byte
+  tcp_reset,  // after connecting, before any answer byte
   tls_failed,
   tls_timeout,
-  http_timeout,   // connected, no complete head in time
-  http_status,    // an answer, but of failure class (traffic: 5xx; probe: not expected)
+  http_timeout,  // connected, no complete head in time
+  http_status,   // an answer, but of failure class (traffic: 5xx; probe: not expected)
   http_malformed,
-  http_body,      // probe: expected text missing
-  body_cut,       // answer ended early
+  http_body,  // probe: expected text missing
+  body_cut,   // answer ended early
   body_timeout,
   ws_refused,
   ws_timeout,
   ws_malformed,
-  own_error,      // our side could not try (descriptors, memory): never evidence
+  own_error,  // our side could not try (descriptors, memory): never evidence
   count
 };
 enum class CauseClass : std::uint8_t { none, refused, unreachable, stalled, overloaded, erroring, slow, own };
 CauseClass class_of(Cause cause);
-std::string_view name_of(Cause cause);        // "tcp_refused"
-std::string_view name_of(CauseClass cls);     // "refused"
+std::string_view name_of(Cause cause);     // "tcp_refused"
+std::string_view name_of(CauseClass cls);  // "refused"
 
 enum class OperatorState : std::uint8_t { enabled, draining, disabled, held };
 enum class ActiveState : std::uint8_t { unknown, healthy, unhealthy };
@@ -77,9 +77,9 @@ std::string_view name_of(PassiveState state);
 
 struct ProbeResult {
   Cause cause = Cause::none;
-  std::uint16_t status = 0;     // HTTP status if one came
+  std::uint16_t status = 0;  // HTTP status if one came
   Duration elapsed{};
-  std::string detail;           // one line for a person, at most 200 bytes
+  std::string detail;  // one line for a person, at most 200 bytes
   bool ok() const { return cause == Cause::none; }
 };
 
@@ -92,47 +92,48 @@ struct alignas(64) SharedLoad {
   std::atomic<std::uint32_t> tunnels{0};
 };
 
-// What traffic told about one endpoint since the last sample, summed over workers. Posted every 100 ms for touched
-// endpoints, and at once (coalesced to one per 5 ms) when something urgent happened.
+// What traffic told about one endpoint since the last sample, summed over workers. Posted every 100 ms for
+// touched endpoints, and at once (coalesced to one per 5 ms) when something urgent happened.
 struct TrafficSample {
   EndpointId endpoint;
   std::uint64_t successes = 0;
   std::array<std::uint64_t, static_cast<std::size_t>(Cause::count)> failures{};  // by Cause
-  std::uint32_t consecutive_failures = 0;  // now
-  std::uint32_t pending = 0;               // sent, no first byte yet, now
+  std::uint32_t consecutive_failures = 0;                                        // now
+  std::uint32_t pending = 0;  // sent, no first byte yet, now
   std::optional<TimePoint> oldest_pending;
   bool urgent = false;
 };
 
-// ---- what workers read -------------------------------------------------------------------------------------------
+// ---- what workers read
+// -------------------------------------------------------------------------------------------
 
 struct EndpointView {
   EndpointId id;
   config::SocketAddress address;
-  std::string label;                 // name or address as written
-  std::string server_name;           // for TLS and Host of probes: host as written
-  bool available = false;            // derived; new work may go here
-  bool draining = false;             // sticky and existing work only
-  bool disabled = false;             // close tunnels and idle connections
-  bool unhealthy = false;            // marked by checks or ejected: a waiting repeatable request may leave it
-  bool dead = false;                 // marked unhealthy by its checks: its tunnels are ended
-  double weight = 1;                 // configured × slow start; > 0
+  std::string label;        // name or address as written
+  std::string server_name;  // for TLS and Host of probes: host as written
+  bool available = false;   // derived; new work may go here
+  bool draining = false;    // sticky and existing work only
+  bool disabled = false;    // close tunnels and idle connections
+  bool unhealthy = false;   // marked by checks or ejected: a waiting repeatable request may leave it
+  bool dead = false;        // marked unhealthy by its checks: its tunnels are ended
+  double weight = 1;        // configured × slow start; > 0
   std::shared_ptr<SharedLoad> load;
 };
 
 struct TierView {
   std::string name;
-  std::vector<EndpointView> endpoints;   // all, config order
-  std::vector<std::uint32_t> usable;     // indices to balance over (all enabled ones in panic mode)
-  bool serviceable = false;              // meets min_available
+  std::vector<EndpointView> endpoints;  // all, config order
+  std::vector<std::uint32_t> usable;    // indices to balance over (all enabled ones in panic mode)
+  bool serviceable = false;             // meets min_available
   bool panic = false;
-  std::uint64_t membership = 0;          // changes exactly when `usable` or a weight does; cache key for tables
+  std::uint64_t membership = 0;  // changes exactly when `usable` or a weight does; cache key for tables
 };
 
 struct PoolView {
   std::string name;
   std::vector<TierView> tiers;
-  std::uint32_t active = 0;              // designated tier
+  std::uint32_t active = 0;  // designated tier
   std::uint64_t epoch = 0;
   bool settling = false;                 // some endpoint still waits for its first verdict (start policy)
   bool maintenance = false;              // answer 503 with a page
@@ -141,23 +142,41 @@ struct PoolView {
 
 struct View {
   std::uint64_t version = 0;
-  std::vector<PoolView> pools;           // same order as Config::pools
+  std::vector<PoolView> pools;  // same order as Config::pools
 };
 
-// ---- events ------------------------------------------------------------------------------------------------------
+// ---- events
+// ------------------------------------------------------------------------------------------------------
 
-// One line of the event log: every decision explains itself (signal, value, threshold, since when, alternatives).
+// One line of the event log: every decision explains itself (signal, value, threshold, since when,
+// alternatives).
 struct Event {
   enum class Kind : std::uint8_t {
-    endpoint_healthy, endpoint_unhealthy, endpoint_ejected, endpoint_unejected, endpoint_operator,
-    endpoint_added, endpoint_removed, tier_lost, tier_restored, panic_entered, panic_left,
-    failover, failback, failback_pending, held, maintenance, all_down, proposal_refused, starved
+    endpoint_healthy,
+    endpoint_unhealthy,
+    endpoint_ejected,
+    endpoint_unejected,
+    endpoint_operator,
+    endpoint_added,
+    endpoint_removed,
+    tier_lost,
+    tier_restored,
+    panic_entered,
+    panic_left,
+    failover,
+    failback,
+    failback_pending,
+    held,
+    maintenance,
+    all_down,
+    proposal_refused,
+    starved
   };
   Kind kind{};
   TimePoint at{};
-  std::string pool, tier, endpoint;      // names; empty where not meant
+  std::string pool, tier, endpoint;  // names; empty where not meant
   std::uint64_t epoch = 0;
-  std::string reason;                    // full sentence, names the signal, the value, the threshold and since when
+  std::string reason;  // full sentence, names the signal, the value, the threshold and since when
   Cause cause = Cause::none;
 };
 std::string_view name_of(Event::Kind kind);

@@ -367,6 +367,22 @@ TEST(Starved, ARealOutageBehindItIsFoundByThoseWhoLookAgain) {
   EXPECT_LE(*took, 2500ms);
 }
 
+TEST(Starved, ProbesThatTheOwnerCancelledAreStartedAgainSoon) {
+  health::Core core(1);
+  TimePoint now{1h};
+  core.configure(config_of({two_and_one()}), now);
+  core.on_time(now += 50ms);  // all three under way
+  now += 300ms;
+  core.on_starved(now - 200ms, now);  // and cancelled: nobody will answer
+  while (core.poll_action()) {
+  }
+  core.on_time(now += 100ms);
+  int started = 0;
+  while (auto action = core.poll_action())
+    started += std::holds_alternative<health::StartProbe>(*action) ? 1 : 0;
+  EXPECT_EQ(started, 3);
+}
+
 TEST(Starved, TheHoldDoesNotElapseWhileNobodyLooked) {
   World world(config_of({two_and_one()}));
   world.run(5s);
