@@ -24,7 +24,7 @@ inline std::string write_frame(std::uint8_t opcode, std::string_view payload, bo
     out += static_cast<char>(payload.size() >> 8);
     out += static_cast<char>(payload.size() & 0xFF);
   }
-  if (masked) out.append(4, '\0');   // a zero mask is a mask
+  if (masked) out.append(4, '\0');  // a zero mask is a mask
   out += payload;
   return out;
 }
@@ -46,7 +46,8 @@ inline std::optional<Frame> take_frame(std::string& buffer) {
   if (buffer.size() < at + length) return std::nullopt;
   Frame frame{static_cast<std::uint8_t>(byte(0) & 0x0F), buffer.substr(at, length)};
   if (masked)
-    for (std::size_t i = 0; i < length; ++i) frame.payload[i] = static_cast<char>(frame.payload[i] ^ buffer[mask + i % 4]);
+    for (std::size_t i = 0; i < length; ++i)
+      frame.payload[i] = static_cast<char>(frame.payload[i] ^ buffer[mask + i % 4]);
   buffer.erase(0, at + length);
   return frame;
 }

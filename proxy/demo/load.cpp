@@ -33,7 +33,8 @@ Seen Load::take() { return std::exchange(seen_, Seen{}); }
 
 // One GET. The body of a 200; empty with a reason otherwise.
 asio::awaitable<std::string> Load::request(tcp::socket& connection, std::string& failure) {
-  static const std::string kRequest = "GET / HTTP/1.1\r\nHost: demo.example\r\nUser-Agent: understudy-demo\r\n\r\n";
+  static const std::string kRequest =
+      "GET / HTTP/1.1\r\nHost: demo.example\r\nUser-Agent: understudy-demo\r\n\r\n";
   error_code error;
   if (!connection.is_open()) {
     co_await connection.async_connect(proxy_, asio::redirect_error(asio::use_awaitable, error));
@@ -42,13 +43,15 @@ asio::awaitable<std::string> Load::request(tcp::socket& connection, std::string&
       co_return std::string{};
     }
   }
-  co_await asio::async_write(connection, asio::buffer(kRequest), asio::redirect_error(asio::use_awaitable, error));
+  co_await asio::async_write(connection, asio::buffer(kRequest),
+                             asio::redirect_error(asio::use_awaitable, error));
   auto head = std::make_unique<http::ResponseHead>();
   http::ResponseParser parser;
   std::string buffer;
   char chunk[4096];
   for (;;) {
-    const std::size_t n = co_await connection.async_read_some(asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
+    const std::size_t n = co_await connection.async_read_some(
+        asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
     if (error) {
       failure = "closed: " + error.message();
       co_return std::string{};
@@ -71,7 +74,8 @@ asio::awaitable<std::string> Load::request(tcp::socket& connection, std::string&
     text.append(buffer, 0, part.payload);
     buffer.erase(0, part.consumed);
     if (body.done() || part.error != http::ParseError::none) break;
-    const std::size_t n = co_await connection.async_read_some(asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
+    const std::size_t n = co_await connection.async_read_some(
+        asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
     if (error) break;
     buffer.append(chunk, n);
   }
@@ -99,7 +103,8 @@ asio::awaitable<void> Load::client(unsigned index) {
       ++seen_.ok;
       seen_.latency_us.push_back(static_cast<std::uint32_t>(took));
       constexpr std::string_view kHello = "hello from ";
-      if (body.starts_with(kHello)) ++seen_.by_origin[body.substr(kHello.size(), body.find('\n') - kHello.size())];
+      if (body.starts_with(kHello))
+        ++seen_.by_origin[body.substr(kHello.size(), body.find('\n') - kHello.size())];
     } else {
       ++seen_.failed;
       seen_.last_failure = failure;
@@ -112,7 +117,8 @@ asio::awaitable<void> Load::client(unsigned index) {
 
 asio::awaitable<void> Load::socket(unsigned index) {
   static const std::string kUpgrade =
-      "GET /ws HTTP/1.1\r\nHost: demo.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+      "GET /ws HTTP/1.1\r\nHost: demo.example\r\nConnection: Upgrade\r\nUpgrade: "
+      "websocket\r\nSec-WebSocket-Version: 13\r\n"
       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
   asio::steady_timer timer(io_);
   error_code error;
@@ -124,9 +130,12 @@ asio::awaitable<void> Load::socket(unsigned index) {
     char chunk[4096];
     error = {};
     co_await connection.async_connect(proxy_, asio::redirect_error(asio::use_awaitable, error));
-    if (!error) co_await asio::async_write(connection, asio::buffer(kUpgrade), asio::redirect_error(asio::use_awaitable, error));
+    if (!error)
+      co_await asio::async_write(connection, asio::buffer(kUpgrade),
+                                 asio::redirect_error(asio::use_awaitable, error));
     while (!error && buffer.find("\r\n\r\n") == std::string::npos) {
-      const std::size_t n = co_await connection.async_read_some(asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
+      const std::size_t n = co_await connection.async_read_some(
+          asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
       buffer.append(chunk, n);
     }
     const bool open = !error && buffer.starts_with("HTTP/1.1 101");
@@ -136,10 +145,12 @@ asio::awaitable<void> Load::socket(unsigned index) {
       ++seen_.sockets_opened;
       while (!error && !stopped_) {
         const std::string frame = write_frame(1, "are you there?", true);
-        co_await asio::async_write(connection, asio::buffer(frame), asio::redirect_error(asio::use_awaitable, error));
+        co_await asio::async_write(connection, asio::buffer(frame),
+                                   asio::redirect_error(asio::use_awaitable, error));
         std::optional<Frame> reply;
         while (!error && !(reply = take_frame(buffer))) {
-          const std::size_t n = co_await connection.async_read_some(asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
+          const std::size_t n = co_await connection.async_read_some(
+              asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
           buffer.append(chunk, n);
         }
         if (error || reply->opcode == 8) break;

@@ -1,4 +1,5 @@
-// A little load, seen with a client's eyes: requests over keep-alive connections, and WebSockets that ask for an echo.
+// A little load, seen with a client's eyes: requests over keep-alive connections, and WebSockets that ask for
+// an echo.
 #pragma once
 
 #include <chrono>

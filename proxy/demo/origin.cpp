@@ -35,7 +35,8 @@ Origin::Origin(asio::io_context& io, std::string name) : io_(io), name_(std::mov
 Origin::~Origin() = default;
 
 void Origin::listen() {
-  acceptor_ = std::make_shared<tcp::acceptor>(io_, tcp::endpoint(asio::ip::address_v4::loopback(), port_), true);
+  acceptor_ =
+      std::make_shared<tcp::acceptor>(io_, tcp::endpoint(asio::ip::address_v4::loopback(), port_), true);
   port_ = acceptor_->local_endpoint().port();
   asio::co_spawn(io_, accept(acceptor_), asio::detached);
 }
@@ -56,7 +57,7 @@ void Origin::freeze() { frozen_ = true; }
 
 void Origin::revive() {
   frozen_ = false;
-  thaw_.expires_at(asio::steady_timer::time_point::max());   // wakes all that wait
+  thaw_.expires_at(asio::steady_timer::time_point::max());  // wakes all that wait
   if (!acceptor_) listen();
 }
 
@@ -69,7 +70,7 @@ asio::awaitable<void> Origin::wait_while_frozen() {
 
 asio::awaitable<void> Origin::accept(std::shared_ptr<tcp::acceptor> acceptor) {
   for (;;) {
-    co_await wait_while_frozen();   // meanwhile the kernel completes handshakes: TCP answers, nobody is home
+    co_await wait_while_frozen();  // meanwhile the kernel completes handshakes: TCP answers, nobody is home
     error_code error;
     tcp::socket socket = co_await acceptor->async_accept(asio::redirect_error(asio::use_awaitable, error));
     if (!acceptor->is_open()) co_return;
@@ -90,7 +91,8 @@ asio::awaitable<void> Origin::serve(std::shared_ptr<Session> session) {
     const auto status = buffer.empty() ? http::ParseStatus::need_more : parser.parse(buffer, {}, *head);
     if (status == http::ParseStatus::error) break;
     if (status == http::ParseStatus::need_more) {
-      const std::size_t n = co_await session->socket.async_read_some(asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
+      const std::size_t n = co_await session->socket.async_read_some(
+          asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
       if (error) break;
       co_await wait_while_frozen();
       buffer.append(chunk, n);
@@ -101,10 +103,13 @@ asio::awaitable<void> Origin::serve(std::shared_ptr<Session> session) {
     if (head->upgrade == http::UpgradeKind::websocket) {
       char accept_key[28];
       http::websocket_accept(accept_key, head->fields.value(http::Known::sec_websocket_key, buffer.data()));
-      reply = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-              std::string(accept_key, 28) + "\r\n\r\n";
+      reply =
+          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
+          "Upgrade\r\nSec-WebSocket-Accept: " +
+          std::string(accept_key, 28) + "\r\n\r\n";
       buffer.erase(0, head->head_bytes);
-      co_await asio::async_write(session->socket, asio::buffer(reply), asio::redirect_error(asio::use_awaitable, error));
+      co_await asio::async_write(session->socket, asio::buffer(reply),
+                                 asio::redirect_error(asio::use_awaitable, error));
       if (!error) co_await echo(session, std::move(buffer));
       break;
     }
@@ -115,12 +120,14 @@ asio::awaitable<void> Origin::serve(std::shared_ptr<Session> session) {
       if (part.error != http::ParseError::none) co_return;
       buffer.erase(0, part.consumed);
       if (body.done()) break;
-      const std::size_t n = co_await session->socket.async_read_some(asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
+      const std::size_t n = co_await session->socket.async_read_some(
+          asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
       if (error) co_return;
       buffer.append(chunk, n);
     }
     reply = answer("hello from " + name_ + "\n", keep);
-    co_await asio::async_write(session->socket, asio::buffer(reply), asio::redirect_error(asio::use_awaitable, error));
+    co_await asio::async_write(session->socket, asio::buffer(reply),
+                               asio::redirect_error(asio::use_awaitable, error));
     if (error || !keep) break;
   }
   sessions_.erase(session);
@@ -133,10 +140,12 @@ asio::awaitable<void> Origin::echo(std::shared_ptr<Session> session, std::string
     while (auto frame = take_frame(buffer)) {
       co_await wait_while_frozen();
       const std::string out = write_frame(frame->opcode, frame->payload, false);
-      co_await asio::async_write(session->socket, asio::buffer(out), asio::redirect_error(asio::use_awaitable, error));
+      co_await asio::async_write(session->socket, asio::buffer(out),
+                                 asio::redirect_error(asio::use_awaitable, error));
       if (error || frame->opcode == 8) co_return;
     }
-    const std::size_t n = co_await session->socket.async_read_some(asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
+    const std::size_t n = co_await session->socket.async_read_some(
+        asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
     if (error) co_return;
     buffer.append(chunk, n);
   }

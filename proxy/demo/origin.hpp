@@ -25,9 +25,9 @@ public:
 
   const std::string& name() const { return name_; }
   std::uint16_t port() const { return port_; }
-  void kill();      // closes everything at once: connections are refused
-  void freeze();    // accepts connections, answers nothing (a machine at 100 % CPU)
-  void revive();    // back to normal after either
+  void kill();    // closes everything at once: connections are refused
+  void freeze();  // accepts connections, answers nothing (a machine at 100 % CPU)
+  void revive();  // back to normal after either
 
 private:
   struct Session;

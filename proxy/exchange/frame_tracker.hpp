@@ -1,5 +1,5 @@
-// Follows WebSocket frames (RFC 6455 §5.2) without touching them, only to know where one ends: a Close frame may be placed
-// nowhere else. Pure; a few instructions per frame, none per payload byte.
+// Follows WebSocket frames (RFC 6455 §5.2) without touching them, only to know where one ends: a Close frame
+// may be placed nowhere else. Pure; a few instructions per frame, none per payload byte.
 #pragma once
 
 #include <algorithm>
@@ -51,7 +51,7 @@ private:
 
   std::uint64_t payload_left_ = 0;
   std::uint64_t length_ = 0;
-  std::uint8_t have_ = 0;           // header bytes seen
+  std::uint8_t have_ = 0;  // header bytes seen
   std::uint8_t length_bytes_ = 0;
   std::uint8_t mask_bytes_ = 0;
   bool close_seen_ = false;

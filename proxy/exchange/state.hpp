@@ -1,10 +1,11 @@
-// One request's life as a pure state machine: phase, attempts, deadlines, retries, causes. It holds no bytes, asks no clock
-// and touches no socket: the driver tells it what happened and does what it answers.
+// One request's life as a pure state machine: phase, attempts, deadlines, retries, causes. It holds no bytes,
+// asks no clock and touches no socket: the driver tells it what happened and does what it answers.
 //
 //             head                     connected                sent               response_head
-//   (start) ───────► picking ─► dialing ───────► uploading ───────────► awaiting ─────────────────► streaming ─► finished
-//                      ▲  │ no endpoint            │ failed, lost, late     │ (also from uploading)      │ cut, late
-//                      │  └► waiting (a decision may come) ──► answer 503   │                            └► finish(close)
+//   (start) ───────► picking ─► dialing ───────► uploading ───────────► awaiting ─────────────────► streaming
+//   ─► finished
+//                      ▲  │ no endpoint            │ failed, lost, late     │ (also from uploading)      │
+//                      cut, late │  └► waiting (a decision may come) ──► answer 503   │ └► finish(close)
 //                      └───────────── retry, if law 2 and the budget allow ◄┘
 //
 // Law 2 in one place: `may_repeat()`.
@@ -26,9 +27,23 @@ using health::Cause;
 
 // How an exchange ended, from which status, log term and metric follow.
 enum class End : std::uint8_t {
-  none, ok, client_gone, client_timeout, upstream_refused, upstream_connect_timeout, upstream_header_timeout,
-  upstream_body_timeout, upstream_reset, upstream_bad_response, upstream_cut, upstream_own_error, request_timeout,
-  no_endpoint, maintenance, limit_body, client_error
+  none,
+  ok,
+  client_gone,
+  client_timeout,
+  upstream_refused,
+  upstream_connect_timeout,
+  upstream_header_timeout,
+  upstream_body_timeout,
+  upstream_reset,
+  upstream_bad_response,
+  upstream_cut,
+  upstream_own_error,
+  request_timeout,
+  no_endpoint,
+  maintenance,
+  limit_body,
+  client_error
 };
 // Status of our own answer for this end (499 for a client that left: logged, never sent).
 std::uint16_t status_of(End end);
@@ -38,11 +53,11 @@ struct Policy {
   Duration connect_timeout{1'000};
   Duration response_timeout{30'000};
   Duration idle_body_timeout{60'000};
-  std::optional<Duration> try_timeout;        // repeatable requests only
+  std::optional<Duration> try_timeout;  // repeatable requests only
   std::optional<Duration> request_timeout;
   std::uint32_t max_retries = 3;
-  bool retry_on_5xx = false;                  // 502, 503, 504 of repeatable requests
-  Duration wait_for_endpoint{1'000};          // how long a request may wait for a tier that can take it
+  bool retry_on_5xx = false;          // 502, 503, 504 of repeatable requests
+  Duration wait_for_endpoint{1'000};  // how long a request may wait for a tier that can take it
 };
 
 enum class EventKind : std::uint8_t {
@@ -77,7 +92,8 @@ struct Event {
 };
 
 enum class ActionKind : std::uint8_t {
-  pick,     // choose an endpoint not tried yet and start an attempt; `token`: only if the retry budget grants one
+  pick,     // choose an endpoint not tried yet and start an attempt; `token`: only if the retry budget grants
+            // one
   drop,     // give up the current attempt: close its connection
   report,   // tell the endpoint's counters how the current attempt ended (cause; none: success)
   forward,  // pass the answer on
@@ -105,7 +121,16 @@ private:
   std::uint8_t size_ = 0;
 };
 
-enum class Phase : std::uint8_t { start, picking, waiting, dialing, uploading, awaiting, streaming, finished };
+enum class Phase : std::uint8_t {
+  start,
+  picking,
+  waiting,
+  dialing,
+  uploading,
+  awaiting,
+  streaming,
+  finished
+};
 
 class State {
 public:
@@ -139,15 +164,15 @@ private:
   TimePoint started_;
   Phase phase_ = Phase::start;
   End end_ = End::none;
-  End last_failure_ = End::none;        // what the previous attempts died of; answered when nothing is left to try
+  End last_failure_ = End::none;  // what the previous attempts died of; answered when nothing is left to try
   std::uint32_t attempts_ = 0;
   bool idempotent_ = false;
   bool replayable_ = true;
-  bool byte_sent_ = false;              // in the current attempt
+  bool byte_sent_ = false;  // in the current attempt
   bool started_downstream_ = false;
   bool reused_ = false;
   std::optional<TimePoint> waiting_since_;
-  std::uint32_t asked_ = 0;             // times it asked again while waiting
+  std::uint32_t asked_ = 0;  // times it asked again while waiting
   TimePoint attempt_began_{};
   std::optional<TimePoint> connected_, sent_, first_byte_;
   TimePoint progress_{};

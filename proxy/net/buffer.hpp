@@ -1,4 +1,5 @@
-// Pooled blocks for bytes in motion. One pool per worker, LIFO, not thread-safe. A connection that waits holds none.
+// Pooled blocks for bytes in motion. One pool per worker, LIFO, not thread-safe. A connection that waits
+// holds none.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +13,7 @@ class BlockPool;
 // A block of kBlockSize bytes, counted by hand inside one worker.
 struct Block {
   BlockPool* pool = nullptr;
-  Block* next = nullptr;          // free list
+  Block* next = nullptr;  // free list
   std::uint32_t refs = 0;
   char* data() { return reinterpret_cast<char*>(this + 1); }
   const char* data() const { return reinterpret_cast<const char*>(this + 1); }
@@ -25,10 +26,15 @@ inline constexpr std::size_t kReadSize = 64 * 1024;
 class BlockRef {
 public:
   BlockRef() = default;
-  explicit BlockRef(Block* adopted) : block_(adopted) {}   // takes over one count
-  BlockRef(const BlockRef& o) : block_(o.block_) { if (block_) ++block_->refs; }
+  explicit BlockRef(Block* adopted) : block_(adopted) {}  // takes over one count
+  BlockRef(const BlockRef& o) : block_(o.block_) {
+    if (block_) ++block_->refs;
+  }
   BlockRef(BlockRef&& o) noexcept : block_(std::exchange(o.block_, nullptr)) {}
-  BlockRef& operator=(BlockRef o) noexcept { std::swap(block_, o.block_); return *this; }
+  BlockRef& operator=(BlockRef o) noexcept {
+    std::swap(block_, o.block_);
+    return *this;
+  }
   ~BlockRef() { reset(); }
   inline void reset();
   Block* get() const { return block_; }
@@ -46,11 +52,11 @@ public:
   BlockPool(const BlockPool&) = delete;
   BlockPool& operator=(const BlockPool&) = delete;
 
-  BlockRef take();                                  // std::bad_alloc only when the machine has no memory
-  void give(Block* block);                          // refs reached 0
+  BlockRef take();          // std::bad_alloc only when the machine has no memory
+  void give(Block* block);  // refs reached 0
   std::size_t outstanding() const { return outstanding_; }
   std::size_t free_blocks() const { return free_count_; }
-  void trim(std::size_t keep);                      // gives memory back to the system
+  void trim(std::size_t keep);  // gives memory back to the system
 
 private:
   Block* free_ = nullptr;

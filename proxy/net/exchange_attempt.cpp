@@ -108,7 +108,8 @@ void Exchange::start_attempt(Picked picked, TimePoint now) {
   perform(state_.on({EventKind::dialing, Cause::none, 0, false, End::none}, now), now);
   attempt_.connection = make_ref<UpstreamConnection>(worker_, attempt_.endpoint->id);
   const PoolPlan& pool = plan_->plan().pools[pool_index_];
-  const Cause failed = attempt_.connection->dial(attempt_.endpoint->address, pool.tls, attempt_.endpoint->server_name, this);
+  const Cause failed =
+      attempt_.connection->dial(attempt_.endpoint->address, pool.tls, attempt_.endpoint->server_name, this);
   if (failed != Cause::none) {
     perform(state_.on({EventKind::dial_failed, failed, 0, false, End::none}, now), now);
     return;
@@ -230,7 +231,8 @@ void Exchange::on_deadline(TimePoint now) {
   if (!body_done_ && up_.unsent() < kReadSize && state_.phase() != exchange::Phase::finished) {
     const bool stalled = now >= upload_progress_ + limits_->body_timeout;
     const bool slow = limits_->min_rate > 0 &&
-                      now >= state_.started_at() + std::chrono::milliseconds(5'000 + body_in_ * 1000 / limits_->min_rate) +
+                      now >= state_.started_at() +
+                                 std::chrono::milliseconds(5'000 + body_in_ * 1000 / limits_->min_rate) +
                                  upload_paused_;
     if (stalled || slow) {
       listener.limit_hits.add(stalled ? observe::Limit::body_timeout : observe::Limit::min_rate);

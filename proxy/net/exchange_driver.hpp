@@ -1,5 +1,6 @@
-// Drives one exchange: owns its pipes, head copy and attempt, and does what exchange::State says. It keeps no phase of its
-// own. Lives inside its requester, which calls step() once per turn; it never calls up but by wake().
+// Drives one exchange: owns its pipes, head copy and attempt, and does what exchange::State says. It keeps no
+// phase of its own. Lives inside its requester, which calls step() once per turn; it never calls up but by
+// wake().
 #pragma once
 
 #include <array>
@@ -54,7 +55,7 @@ public:
 private:
   struct Attempt {
     Ref<UpstreamConnection> connection;
-    SnapshotRef snapshot;                         // keeps `endpoint` alive
+    SnapshotRef snapshot;  // keeps `endpoint` alive
     const health::EndpointView* endpoint = nullptr;
     std::uint32_t slot = 0;
     std::uint32_t tier = 0;
@@ -112,7 +113,7 @@ private:
 
   Worker& worker_;
   Requester& requester_;
-  SnapshotRef plan_;                              // the exchange's own: route and policy stay
+  SnapshotRef plan_;  // the exchange's own: route and policy stay
   const config::Limits* limits_;
   const config::RouteConfig* route_ = nullptr;
   const config::PoolConfig* pool_ = nullptr;
@@ -122,7 +123,7 @@ private:
   Attempt attempt_;
   Pipe up_, down_;
   HeadOut down_head_;
-  std::array<char, 1024> small_head_;             // copy of the request head's bytes: no block is held while waiting
+  std::array<char, 1024> small_head_;  // copy of the request head's bytes: no block is held while waiting
   std::unique_ptr<char[]> large_head_;
   std::uint32_t head_size_ = 0;
   http::Method method_ = http::Method::other;
@@ -140,19 +141,19 @@ private:
   std::uint8_t minor_ = 1;
   http::Framing down_framing_ = http::Framing::none;
   std::uint32_t retry_after_ = 0;
-  bool body_done_ = false;          // request body read whole
+  bool body_done_ = false;  // request body read whole
   bool chunked_up_ = false;
-  bool expect_continue_ = false;    // the client waits for our 100
+  bool expect_continue_ = false;  // the client waits for our 100
   bool websocket_ = false;
   bool keep_alive_ = true;
-  bool close_after_ = false;        // answer says Connection: close
+  bool close_after_ = false;  // answer says Connection: close
   bool first_chunk_down_ = true;
-  bool response_done_ = false;      // nothing more will be put into down_
+  bool response_done_ = false;  // nothing more will be put into down_
   bool finished_ = false;
   bool upgraded_ = false;
   bool cut_ = false;
   bool logged_ = false;
-  bool waiting_ = false;            // for an endpoint, in the worker's list
+  bool waiting_ = false;  // for an endpoint, in the worker's list
   std::int64_t started_unix_us_ = 0;
   observe::Term term_ = observe::Term::ok;
   // The endpoint that answered (or was tried last), for the log; `last_snapshot_` keeps it alive.

@@ -1,4 +1,5 @@
-// One downstream connection speaking HTTP/1.1: handshake, heads one after the other, one exchange at a time, and a proper end.
+// One downstream connection speaking HTTP/1.1: handshake, heads one after the other, one exchange at a time,
+// and a proper end.
 //
 //   handshake ─► idle ─► exchange ─► idle …
 //                 │          ├─► discard (rest of a body after our own answer) ─► idle
@@ -21,10 +22,16 @@ namespace understudy::net {
 
 struct ConnectionHook : ListHook {};
 
-class H1Connection final : public Object, public StreamOwner, public Requester, public Timer, public ConnectionHook, public Ready {
+class H1Connection final : public Object,
+                           public StreamOwner,
+                           public Requester,
+                           public Timer,
+                           public ConnectionHook,
+                           public Ready {
 public:
-  H1Connection(Worker& worker, Ref<Stream> stream, const config::SocketAddress& peer, const std::string& listener,
-               std::shared_ptr<const TlsServer> tls, SnapshotRef snapshot, std::uint32_t listener_index);
+  H1Connection(Worker& worker, Ref<Stream> stream, const config::SocketAddress& peer,
+               const std::string& listener, std::shared_ptr<const TlsServer> tls, SnapshotRef snapshot,
+               std::uint32_t listener_index);
   ~H1Connection() override;
 
   void start();
@@ -69,8 +76,8 @@ private:
   void begin_exchange(TimePoint now);
   void refuse(http::ParseError error, TimePoint now);
   void refuse_busy();
-  void send_refusal(std::uint16_t status, std::string_view kind, std::string_view sentence, std::uint32_t retry_after,
-                    observe::Term term, TimePoint now);
+  void send_refusal(std::uint16_t status, std::string_view kind, std::string_view sentence,
+                    std::uint32_t retry_after, observe::Term term, TimePoint now);
   void after_exchange(TimePoint now);
   void linger(TimePoint now);
   void arm();
@@ -90,13 +97,13 @@ private:
   http::BodyDecoder body_;
   bool first_chunk_up_ = true;
   std::unique_ptr<Exchange> exchange_;
-  std::uint64_t facts_generation_ = 0;        // generation for which facts_.listener was found
+  std::uint64_t facts_generation_ = 0;  // generation for which facts_.listener was found
   std::shared_ptr<const config::Limits> limits_;
   config::Duration handshake_timeout_{5'000};
-  std::uint64_t approved_host_ = 0;           // hash of the last host the certificate was found to cover
+  std::uint64_t approved_host_ = 0;  // hash of the last host the certificate was found to cover
   Mode mode_ = Mode::idle;
   std::uint64_t requests_ = 0;
-  TimePoint since_{};                         // of the mode, or of the head's first byte
+  TimePoint since_{};  // of the mode, or of the head's first byte
   bool head_begun_ = false;
   bool draining_ = false;
   bool in_turn_ = false;
@@ -104,7 +111,7 @@ private:
   bool counted_handshake_ = false;
   TimePoint drain_until_{};
   std::uint64_t discard_left_ = 0;
-  HeadOut refusal_;                           // a refused head's answer still on its way
+  HeadOut refusal_;  // a refused head's answer still on its way
 };
 
 }  // namespace understudy::net

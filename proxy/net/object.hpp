@@ -1,4 +1,5 @@
-// Reference counting inside one worker: plain integers, no atomics. Owners of sockets are never moved or copied.
+// Reference counting inside one worker: plain integers, no atomics. Owners of sockets are never moved or
+// copied.
 #pragma once
 
 #include <cstdint>
@@ -83,7 +84,7 @@ public:
   bool empty() const { return head_.next == &head_; }
   // From wherever it stands, this list included.
   void push_back(T& item) {
-    hook(item).unlink();   // first: it may be the neighbour
+    hook(item).unlink();  // first: it may be the neighbour
     insert(*head_.prev, head_, hook(item));
   }
   void push_front(T& item) {

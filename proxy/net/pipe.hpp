@@ -20,8 +20,8 @@ struct Inbox {
   std::uint32_t size() const { return end - begin; }
   char* data() const { return block.data() + begin; }
   std::string_view view() const { return block ? std::string_view(data(), size()) : std::string_view{}; }
-  // Makes room for another read of at least `least` bytes behind what is there, moving it to a fresh block when it must.
-  // Consumed bytes may still be referenced by pieces, so they are never overwritten.
+  // Makes room for another read of at least `least` bytes behind what is there, moving it to a fresh block
+  // when it must. Consumed bytes may still be referenced by pieces, so they are never overwritten.
   void make_room(BlockPool& pool, std::size_t least);
   std::size_t room() const { return block ? kBlockSize - end : 0; }
   void consume(std::uint32_t n) { begin += n; }
@@ -39,10 +39,10 @@ public:
   Pipe(const Pipe&) = delete;
   Pipe& operator=(const Pipe&) = delete;
 
-  bool full() const { return count_ > kPieces - 3; }   // a chunk may need prefix and payload
+  bool full() const { return count_ > kPieces - 3; }  // a chunk may need prefix and payload
   bool drained() const { return unsent_ == 0; }
   std::size_t unsent() const { return unsent_; }
-  std::size_t held() const { return held_; }           // bytes kept in blocks, sent or not
+  std::size_t held() const { return held_; }  // bytes kept in blocks, sent or not
 
   // A view into `block`, which is kept until the piece is released.
   void push(const BlockRef& block, const char* data, std::uint32_t size);
@@ -55,9 +55,9 @@ public:
   int gather(iovec* out, int max) const;
   void sent(std::size_t bytes);
 
-  void retain(bool on);          // switching off releases what was sent
+  void retain(bool on);  // switching off releases what was sent
   bool retains() const { return retain_; }
-  void rewind();                 // everything retained is unsent again
+  void rewind();  // everything retained is unsent again
   void clear();
 
 private:

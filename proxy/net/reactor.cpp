@@ -12,8 +12,8 @@ namespace understudy::net {
 
 namespace {
 constexpr int kBatch = 256;
-constexpr std::chrono::milliseconds kStarved{100};   // law 12
-}
+constexpr std::chrono::milliseconds kStarved{100};  // law 12
+}  // namespace
 
 Reactor::Reactor() : wheel_(std::chrono::steady_clock::now()), now_(std::chrono::steady_clock::now()) {
   epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
@@ -69,8 +69,8 @@ void Reactor::post(std::function<void()> work) {
   }
 }
 
-// What throws is unwound to here; the worker then closes the connection that was being served. The rest of the batch goes
-// on: with edge-triggered events a skipped one would never come again.
+// What throws is unwound to here; the worker then closes the connection that was being served. The rest of
+// the batch goes on: with edge-triggered events a skipped one would never come again.
 template <typename F>
 void Reactor::guarded(F&& f) {
   try {
@@ -105,7 +105,8 @@ void Reactor::turn() {
   int timeout = -1;
   const auto next = wheel_.next();
   if (next) {
-    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(*next - std::chrono::steady_clock::now()).count();
+    const auto wait =
+        std::chrono::ceil<std::chrono::milliseconds>(*next - std::chrono::steady_clock::now()).count();
     timeout = static_cast<int>(std::clamp<long long>(wait, 0, 60'000));
   }
   const int n = ::epoll_wait(epoll_, events.data(), kBatch, timeout);

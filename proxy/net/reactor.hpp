@@ -1,8 +1,9 @@
-// A worker's event loop: one edge-triggered epoll set, one wheel, one mailbox. Nothing else runs on the thread.
+// A worker's event loop: one edge-triggered epoll set, one wheel, one mailbox. Nothing else runs on the
+// thread.
 //
-// The request path registers with epoll directly rather than through an Asio context: one epoll_wait per batch, no handler
-// objects, and FIN is seen while waiting (RDHUP) for free. Everything off the request path (probes, admin, timers of the control
-// thread) lives on the control thread's io_context.
+// The request path registers with epoll directly rather than through an Asio context: one epoll_wait per
+// batch, no handler objects, and FIN is seen while waiting (RDHUP) for free. Everything off the request path
+// (probes, admin, timers of the control thread) lives on the control thread's io_context.
 #pragma once
 
 #include <sys/epoll.h>
@@ -19,8 +20,8 @@
 
 namespace understudy::net {
 
-// Something with a descriptor in the epoll set. Kept alive until the batch that closed it has ended, so that a stale event
-// can never reach freed memory.
+// Something with a descriptor in the epoll set. Kept alive until the batch that closed it has ended, so that
+// a stale event can never reach freed memory.
 class Pollable : public Object {
 public:
   virtual void on_events(std::uint32_t events) = 0;
@@ -36,7 +37,7 @@ public:
 
 class Reactor {
 public:
-  Reactor();            // throws std::system_error
+  Reactor();  // throws std::system_error
   ~Reactor();
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
@@ -44,12 +45,13 @@ public:
   // Registers and keeps a reference until remove(). Returns 0 or errno.
   int add(int fd, Pollable& object, std::uint32_t events);
   int modify(int fd, Pollable& object, std::uint32_t events);
-  void remove(int fd, Pollable& object);   // before closing fd
+  void remove(int fd, Pollable& object);  // before closing fd
 
   void mark_ready(Ready& item) {
     if (!item.linked()) ready_.push_back(item);
   }
-  // Any thread. Runs on the worker's thread, in order. Unbounded in principle: only the control thread posts, once per event.
+  // Any thread. Runs on the worker's thread, in order. Unbounded in principle: only the control thread posts,
+  // once per event.
   void post(std::function<void()> work);
   // Own thread. Returns after stop().
   void run();
@@ -60,8 +62,8 @@ public:
   TimePoint now() const { return now_; }
   // Reads the clock (heads parsed, requests sent, first bytes: four times per request).
   TimePoint fresh() { return now_ = std::chrono::steady_clock::now(); }
-  // This turn began more than 100 ms late: the process was stopped or starved, and what times out now is no evidence
-  // against anybody else.
+  // This turn began more than 100 ms late: the process was stopped or starved, and what times out now is no
+  // evidence against anybody else.
   bool starved() const { return starved_; }
   // When the loop last came round, for the watchdog; any thread.
   TimePoint last_turn() const {
@@ -84,7 +86,7 @@ private:
   bool stopped_ = false;
   bool starved_ = false;
   List<Ready, ReadyHook> ready_;
-  std::vector<Pollable*> graveyard_;   // released at the end of the batch
+  std::vector<Pollable*> graveyard_;  // released at the end of the batch
   std::atomic<TimePoint::rep> last_turn_{0};
   std::atomic<std::uint64_t> exceptions_{0};
   std::mutex mail_mutex_;

@@ -1,5 +1,5 @@
-// The client's side of an exchange, as the exchange sees it: an HTTP/1.1 connection now, an HTTP/2 stream later.
-// Calls go down and return results; a requester never calls its exchange from inside one of these.
+// The client's side of an exchange, as the exchange sees it: an HTTP/1.1 connection now, an HTTP/2 stream
+// later. Calls go down and return results; a requester never calls its exchange from inside one of these.
 #pragma once
 
 #include <cstdint>
@@ -14,36 +14,36 @@
 namespace understudy::net {
 
 enum class BodyStatus : std::uint8_t {
-  more,   // not complete; nothing more to read now
-  done,   // complete
-  bad,    // malformed or too large: `error`
-  gone    // the client closed or reset before the end
+  more,  // not complete; nothing more to read now
+  done,  // complete
+  bad,   // malformed or too large: `error`
+  gone   // the client closed or reset before the end
 };
 struct BodyResult {
   BodyStatus status = BodyStatus::more;
   http::ParseError error = http::ParseError::none;
-  std::uint64_t bytes = 0;     // payload put into the pipe
-  std::uint64_t wire = 0;      // bytes read from the client
+  std::uint64_t bytes = 0;  // payload put into the pipe
+  std::uint64_t wire = 0;   // bytes read from the client
 };
 
 // Facts of the downstream connection that requests are rewritten and logged with.
 struct ClientFacts {
   config::SocketAddress peer;
-  config::SocketAddress client;       // after trusted_proxies
+  config::SocketAddress client;  // after trusted_proxies
   std::string_view peer_ip, client_ip;
   bool trusted = false;
   bool tls = false;
-  std::string_view server_name;       // SNI
+  std::string_view server_name;  // SNI
   std::uint16_t listener_port = 0;
-  std::uint32_t listener = 0;         // index in the exchange's plan
+  std::uint32_t listener = 0;  // index in the exchange's plan
 };
 
 class Requester {
 public:
   // The head is understood; its body may be at most `max_bytes` long (UINT64_MAX: any).
   virtual void begin_body(http::Framing framing, std::uint64_t length, std::uint64_t max_bytes) = 0;
-  // Moves request payload into `up` (with chunk framing when `chunked`), reading from the client while `up` holds less than
-  // `limit` unsent bytes. With only_buffered nothing is read from the socket.
+  // Moves request payload into `up` (with chunk framing when `chunked`), reading from the client while `up`
+  // holds less than `limit` unsent bytes. With only_buffered nothing is read from the socket.
   virtual BodyResult read_body(Pipe& up, bool chunked, std::size_t limit, bool only_buffered) = 0;
   virtual void send_continue() = 0;
   // The request is complete and nothing is expected from the client: has it left? Consumes nothing.

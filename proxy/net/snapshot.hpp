@@ -1,6 +1,6 @@
-// What a worker serves by: one immutable snapshot of configuration (Plan) and health (View). The control thread builds it and
-// posts it to every worker; a worker holds ONE shared_ptr in a locally counted handle, and exchanges count locally.
-// Tunnels and idle connections hold none.
+// What a worker serves by: one immutable snapshot of configuration (Plan) and health (View). The control
+// thread builds it and posts it to every worker; a worker holds ONE shared_ptr in a locally counted handle,
+// and exchanges count locally. Tunnels and idle connections hold none.
 #pragma once
 
 #include <atomic>
@@ -21,8 +21,8 @@
 
 namespace understudy::net {
 
-// A pool's retry budget, shared by the workers. Taken only when something is retried and when deposits are handed in
-// (every 64 requests), never per request.
+// A pool's retry budget, shared by the workers. Taken only when something is retried and when deposits are
+// handed in (every 64 requests), never per request.
 class SharedBudget {
 public:
   SharedBudget(double ratio, double floor) : budget_(ratio, floor) {}
@@ -47,8 +47,8 @@ private:
 };
 
 struct ListenerPlan {
-  const config::ListenerConfig* config = nullptr;   // points into Plan::config
-  std::shared_ptr<const config::Limits> limits;     // idle connections hold this and not the plan
+  const config::ListenerConfig* config = nullptr;  // points into Plan::config
+  std::shared_ptr<const config::Limits> limits;    // idle connections hold this and not the plan
   std::shared_ptr<const TlsServer> tls;
   http::HeadLimits head;
 };
@@ -56,7 +56,7 @@ struct ListenerPlan {
 struct PoolPlan {
   const config::PoolConfig* config = nullptr;
   std::shared_ptr<const TlsClient> tls;
-  std::shared_ptr<SharedBudget> budget;             // the same object over reloads
+  std::shared_ptr<SharedBudget> budget;  // the same object over reloads
   exchange::Policy policy;
 };
 
@@ -65,10 +65,10 @@ struct Plan {
   std::uint64_t generation = 0;
   config::Config config;
   route::RouteTable routes;
-  std::vector<ListenerPlan> listeners;              // same order as config.listeners
-  std::vector<PoolPlan> pools;                      // same order as config.pools
-  std::vector<int> route_pool;                      // per route: index of its pool, or -1
-  std::uint64_t hash_seed = 0;                      // process-wide, for keys that clients choose
+  std::vector<ListenerPlan> listeners;  // same order as config.listeners
+  std::vector<PoolPlan> pools;          // same order as config.pools
+  std::vector<int> route_pool;          // per route: index of its pool, or -1
+  std::uint64_t hash_seed = 0;          // process-wide, for keys that clients choose
 };
 
 struct Snapshot {
@@ -83,7 +83,7 @@ struct Snapshot {
   std::uint64_t version = 0;
   std::shared_ptr<const Plan> plan;
   std::shared_ptr<const health::View> view;
-  std::vector<std::shared_ptr<const observe::PlanCounters>> counters;   // per worker
+  std::vector<std::shared_ptr<const observe::PlanCounters>> counters;  // per worker
 };
 
 // A worker's own handle of a snapshot, counted without atomics.

@@ -17,7 +17,9 @@ using Family = config::SocketAddress::Family;
 namespace {
 constexpr int kBacklog = 4096;
 
-void set_option(int fd, int level, int name, int value) { ::setsockopt(fd, level, name, &value, sizeof value); }
+void set_option(int fd, int level, int name, int value) {
+  ::setsockopt(fd, level, name, &value, sizeof value);
+}
 
 int family_of(Family family) {
   switch (family) {
@@ -30,8 +32,9 @@ int family_of(Family family) {
 }
 
 // A Unix socket file that nobody listens on any more may be replaced; one in use may not.
-bool remove_stale_socket(const sockaddr_storage& address, socklen_t length, const std::string& path, std::string& why) {
-  struct stat info{};
+bool remove_stale_socket(const sockaddr_storage& address, socklen_t length, const std::string& path,
+                         std::string& why) {
+  struct stat info {};
   if (path.empty() || path[0] == '@' || ::lstat(path.c_str(), &info) != 0) return true;
   if (!S_ISSOCK(info.st_mode)) {
     why = path + " exists and is not a socket; remove it or choose another path";
@@ -73,7 +76,8 @@ socklen_t to_sockaddr(const config::SocketAddress& address, sockaddr_storage& ou
       std::memcpy(un->sun_path, address.path.data(), address.path.size());
       const bool abstract = address.path[0] == '@';
       if (abstract) un->sun_path[0] = '\0';
-      return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address.path.size() + (abstract ? 0 : 1));
+      return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address.path.size() +
+                                    (abstract ? 0 : 1));
     }
     case Family::none: break;
   }
@@ -133,8 +137,8 @@ health::Cause cause_of_connect_error(int error) {
   switch (error) {
     case 0: return Cause::none;
     case ECONNREFUSED:
-    case ENOENT:            // Unix socket file gone
-    case EAGAIN:            // Unix socket with a full backlog
+    case ENOENT:  // Unix socket file gone
+    case EAGAIN:  // Unix socket with a full backlog
       return Cause::tcp_refused;
     case ETIMEDOUT: return Cause::tcp_timeout;
     case ECONNRESET:
@@ -146,7 +150,7 @@ health::Cause cause_of_connect_error(int error) {
     case EHOSTDOWN:
     case EACCES:
     case EPERM: return Cause::tcp_unreachable;
-    default: return Cause::own_error;   // descriptors, memory, local ports
+    default: return Cause::own_error;  // descriptors, memory, local ports
   }
 }
 
@@ -169,12 +173,13 @@ int listen_socket(const config::SocketAddress& address, bool reuse_port, std::st
     if (reuse_port) set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     // "[::]:80" serves IPv4 as well, as people expect of ":80".
     if (address.family == Family::v6) set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);   // inherited by accepted connections
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);  // inherited by accepted connections
   }
   if (::bind(fd, reinterpret_cast<const sockaddr*>(&storage), length) != 0 || ::listen(fd, kBacklog) != 0) {
     const int error = errno;
     why = std::strerror(error);
-    if (error == EACCES && !unix_socket) why += "; ports below 1024 need CAP_NET_BIND_SERVICE or a passed socket";
+    if (error == EACCES && !unix_socket)
+      why += "; ports below 1024 need CAP_NET_BIND_SERVICE or a passed socket";
     if (error == EADDRINUSE) why += "; another process listens there";
     ::close(fd);
     return -1;

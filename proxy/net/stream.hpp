@@ -1,5 +1,6 @@
-// The only type that does socket I/O on the request path: a descriptor, its readiness flags, and TLS when there is any.
-// Registered with the reactor by address, so it is never moved; who owns it may change (an exchange's connection becomes a tunnel's).
+// The only type that does socket I/O on the request path: a descriptor, its readiness flags, and TLS when
+// there is any. Registered with the reactor by address, so it is never moved; who owns it may change (an
+// exchange's connection becomes a tunnel's).
 #pragma once
 
 #include <memory>
@@ -38,18 +39,24 @@ public:
   // FIN or an error was seen, though data may still be waiting in front of it.
   bool hangup() const { return transport_.hangup; }
 
-  IoResult read(void* data, std::size_t size) { return tls_ ? tls_->read(transport_, data, size) : transport_.recv(data, size); }
+  IoResult read(void* data, std::size_t size) {
+    return tls_ ? tls_->read(transport_, data, size) : transport_.recv(data, size);
+  }
   // Takes as much as goes; for TLS what is taken may still wait in pending_output().
-  IoResult write(const iovec* parts, int count) { return tls_ ? tls_->write(transport_, parts, count) : transport_.send(parts, count); }
+  IoResult write(const iovec* parts, int count) {
+    return tls_ ? tls_->write(transport_, parts, count) : transport_.send(parts, count);
+  }
   bool pending_output() const { return tls_ && tls_->pending_output(); }
   IoResult flush() { return tls_ ? tls_->flush(transport_) : IoResult{Io::ok, 0, 0}; }
-  // Is the peer still there? Consumes nothing. eof or error: gone; ok: it sent something; again: silent and there.
+  // Is the peer still there? Consumes nothing. eof or error: gone; ok: it sent something; again: silent and
+  // there.
   IoResult peek();
   Transport& transport() { return transport_; }
 
   // FIN (and close_notify) to the peer; reading goes on.
   void shutdown_write();
-  // Closes at once; the object lives on until nobody refers to it. With `reset` the peer gets RST instead of FIN.
+  // Closes at once; the object lives on until nobody refers to it. With `reset` the peer gets RST instead of
+  // FIN.
   void close(bool reset = false);
 
 private:

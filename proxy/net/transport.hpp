@@ -1,4 +1,5 @@
-// A non-blocking socket with remembered readiness (edge-triggered epoll sets the flags, a short or refused call clears them).
+// A non-blocking socket with remembered readiness (edge-triggered epoll sets the flags, a short or refused
+// call clears them).
 #pragma once
 
 #include <sys/socket.h>
@@ -11,10 +12,10 @@
 namespace understudy::net {
 
 enum class Io : std::uint8_t {
-  ok,      // bytes > 0
-  again,   // nothing now; wait for readiness
-  eof,     // orderly end from the peer (FIN; TLS: close_notify or FIN)
-  error    // errno in `error`; TLS failures are EPROTO
+  ok,     // bytes > 0
+  again,  // nothing now; wait for readiness
+  eof,    // orderly end from the peer (FIN; TLS: close_notify or FIN)
+  error   // errno in `error`; TLS failures are EPROTO
 };
 struct IoResult {
   Io status = Io::again;
@@ -24,9 +25,9 @@ struct IoResult {
 
 struct Transport {
   int fd = -1;
-  bool readable = false;   // may hold data
+  bool readable = false;  // may hold data
   bool writable = false;
-  bool hangup = false;     // FIN or error seen by epoll: a short read does not mean "no more"
+  bool hangup = false;  // FIN or error seen by epoll: a short read does not mean "no more"
 
   IoResult recv(void* data, std::size_t size) {
     for (;;) {
@@ -37,7 +38,10 @@ struct Transport {
       }
       if (n == 0) return {Io::eof, 0, 0};
       if (errno == EINTR) continue;
-      if (errno == EAGAIN || errno == EWOULDBLOCK) { readable = false; return {Io::again, 0, 0}; }
+      if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        readable = false;
+        return {Io::again, 0, 0};
+      }
       return {Io::error, 0, errno};
     }
   }
@@ -54,7 +58,10 @@ struct Transport {
         return {n > 0 ? Io::ok : Io::again, static_cast<std::size_t>(n), 0};
       }
       if (errno == EINTR) continue;
-      if (errno == EAGAIN || errno == EWOULDBLOCK) { writable = false; return {Io::again, 0, 0}; }
+      if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        writable = false;
+        return {Io::again, 0, 0};
+      }
       return {Io::error, 0, errno};
     }
   }

@@ -6,8 +6,8 @@
 namespace understudy::net {
 
 namespace {
-constexpr std::chrono::seconds kCloseGrace{2};     // between our Close frame and the cut
-constexpr std::size_t kBudget = 256 * 1024;        // bytes per direction and turn
+constexpr std::chrono::seconds kCloseGrace{2};  // between our Close frame and the cut
+constexpr std::size_t kBudget = 256 * 1024;     // bytes per direction and turn
 
 // A WebSocket Close frame with a code; towards the endpoint it must be masked, and a zero mask is a mask.
 std::size_t close_frame(char* out, std::uint16_t code, bool masked) {
@@ -74,7 +74,8 @@ bool Tunnel::flush_head() {
 bool Tunnel::pump(Stream& from, Stream& to, Direction& direction, bool from_client, bool& progress) {
   Inbox& inbox = direction.inbox;
   std::size_t budget = kBudget;
-  const auto write_error = from_client ? observe::TunnelEnd::upstream_reset : observe::TunnelEnd::client_reset;
+  const auto write_error =
+      from_client ? observe::TunnelEnd::upstream_reset : observe::TunnelEnd::client_reset;
   const auto read_error = from_client ? observe::TunnelEnd::client_reset : observe::TunnelEnd::upstream_reset;
   for (;;) {
     if (to.pending_output()) {
@@ -116,7 +117,8 @@ bool Tunnel::pump(Stream& from, Stream& to, Direction& direction, bool from_clie
     if (budget == 0 || !from.readable()) break;
     if (inbox.empty() && inbox.block) inbox.begin = inbox.end = 0;
     inbox.make_room(worker_.blocks(), 1);
-    const IoResult result = from.read(inbox.block.data() + inbox.end, std::min({inbox.room(), kReadSize, budget}));
+    const IoResult result =
+        from.read(inbox.block.data() + inbox.end, std::min({inbox.room(), kReadSize, budget}));
     if (result.status == Io::again) break;
     if (result.status == Io::error) {
       close(read_error);
@@ -175,7 +177,7 @@ void Tunnel::turn() {
   }
   if (up_.fin_sent && down_.fin_sent) {
     close(down_.frames.close_seen() || !up_.frames.close_seen() ? observe::TunnelEnd::upstream_closed
-                                                               : observe::TunnelEnd::client_closed);
+                                                                : observe::TunnelEnd::client_closed);
     return;
   }
   // Nobody hears a side any more whose peer hung up both ways.
@@ -235,7 +237,8 @@ void Tunnel::close(observe::TunnelEnd why) {
     if (observe::AccessRecord* out = worker_.access()->begin_write()) {
       *out = *record_;
       out->duration_us = static_cast<std::uint32_t>(std::min<std::int64_t>(
-          std::chrono::duration_cast<std::chrono::microseconds>(worker_.reactor().now() - opened_).count() + record_->duration_us,
+          std::chrono::duration_cast<std::chrono::microseconds>(worker_.reactor().now() - opened_).count() +
+              record_->duration_us,
           UINT32_MAX));
       out->bytes_in += up_.bytes;
       out->bytes_out += down_.bytes;

@@ -1,5 +1,6 @@
-// Opaque bytes both ways after an upgrade. Holds two streams, no driver, no snapshot, and no buffer while nothing moves.
-// Honours half-close: FIN from one side is passed on after its last byte, and the other direction goes on.
+// Opaque bytes both ways after an upgrade. Holds two streams, no driver, no snapshot, and no buffer while
+// nothing moves. Honours half-close: FIN from one side is passed on after its last byte, and the other
+// direction goes on.
 #pragma once
 
 #include <chrono>
@@ -15,8 +16,8 @@ namespace understudy::net {
 
 struct TunnelStart {
   Ref<Stream> client, upstream;
-  Inbox from_client, from_upstream;    // bytes that came before the tunnel was open
-  HeadOut head;                        // the 101, to be sent to the client first
+  Inbox from_client, from_upstream;  // bytes that came before the tunnel was open
+  HeadOut head;                      // the 101, to be sent to the client first
   config::SocketAddress peer;
   health::EndpointId endpoint;
   std::shared_ptr<health::SharedLoad> load;
@@ -25,7 +26,7 @@ struct TunnelStart {
   std::string pool;
   std::shared_ptr<observe::PoolCounters> counters;
   std::shared_ptr<observe::ListenerCounters> listener;
-  std::unique_ptr<observe::AccessRecord> record;   // null when the access log is off
+  std::unique_ptr<observe::AccessRecord> record;  // null when the access log is off
 };
 
 struct TunnelHook : ListHook {};
@@ -42,9 +43,9 @@ public:
 
 private:
   struct Direction {
-    Inbox inbox;                         // read from one side, not yet written to the other
+    Inbox inbox;  // read from one side, not yet written to the other
     exchange::FrameTracker frames;
-    bool eof = false;                    // the reading side is done
+    bool eof = false;  // the reading side is done
     bool fin_sent = false;
     std::uint64_t bytes = 0;
   };

@@ -17,7 +17,8 @@ namespace understudy::net {
 
 class Worker;
 
-// Head bytes that go in front of a pipe: in the worker's scratch buffer at first, copied only if the socket does not take all.
+// Head bytes that go in front of a pipe: in the worker's scratch buffer at first, copied only if the socket
+// does not take all.
 struct HeadOut {
   std::string_view pending;
   BlockRef block;
@@ -67,7 +68,7 @@ public:
   bool has_stream() const { return static_cast<bool>(stream_); }
   Inbox& inbox() { return inbox_; }
   http::ResponseParser& parser() { return parser_; }
-  std::uint64_t requests = 0;          // sent on this connection
+  std::uint64_t requests = 0;  // sent on this connection
   TimePoint idle_since{};
 
 private:
@@ -80,7 +81,7 @@ private:
   State state_ = State::connecting;
   UpstreamUser* user_ = nullptr;
   Ref<Stream> stream_;
-  std::shared_ptr<const TlsClient> tls_;   // keeps the context alive
+  std::shared_ptr<const TlsClient> tls_;  // keeps the context alive
   Inbox inbox_;
   http::ResponseParser parser_;
 };
@@ -91,12 +92,12 @@ public:
   ~UpstreamPool() { close_all(); }
   // A usable one or null. Checked by a peek when idle for more than a second, or always when `careful`.
   Ref<UpstreamConnection> borrow(TimePoint now, bool careful);
-  void put(UpstreamConnection& connection, TimePoint now);   // takes a reference
-  void remove(UpstreamConnection& connection);               // gives it back
-  void trim(std::size_t keep);                               // closes the oldest
+  void put(UpstreamConnection& connection, TimePoint now);  // takes a reference
+  void remove(UpstreamConnection& connection);              // gives it back
+  void trim(std::size_t keep);                              // closes the oldest
   void close_all();
   std::size_t size() const { return size_; }
-  health::EndpointId owner{};                                // whose connections these are
+  health::EndpointId owner{};  // whose connections these are
 
 private:
   List<UpstreamConnection, IdleHook> idle_;

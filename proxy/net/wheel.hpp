@@ -1,6 +1,6 @@
 // Deadlines of one worker: 256 slots of 8 ms for what is near, 512 of 1 s for the rest, re-slotted lazily.
-// A node never stands in a slot later than its deadline, so it is late by at most one fine tick (8 ms), far ones too: they
-// come down into the fine slots first. Setting a later deadline only stores it.
+// A node never stands in a slot later than its deadline, so it is late by at most one fine tick (8 ms), far
+// ones too: they come down into the fine slots first. Setting a later deadline only stores it.
 #pragma once
 
 #include <array>
@@ -32,7 +32,7 @@ protected:
 private:
   friend class Wheel;
   TimePoint deadline_{};
-  TimePoint slot_time_{};   // when its slot is due
+  TimePoint slot_time_{};  // when its slot is due
   bool armed_ = false;
 };
 
@@ -57,11 +57,11 @@ private:
   TimePoint time_of(std::uint64_t tick) const { return start_ + kTick * tick; }
 
   TimePoint start_;
-  std::uint64_t tick_ = 0;     // fine ticks fully run
-  std::uint64_t second_ = 0;   // coarse slots fully brought down
+  std::uint64_t tick_ = 0;    // fine ticks fully run
+  std::uint64_t second_ = 0;  // coarse slots fully brought down
   std::array<Slot, kFine> fine_;
   std::array<Slot, kCoarse> coarse_;
-  std::array<std::uint64_t, kFine / 64> fine_used_{};     // may say yes for a slot emptied since
+  std::array<std::uint64_t, kFine / 64> fine_used_{};  // may say yes for a slot emptied since
   std::array<std::uint64_t, kCoarse / 64> coarse_used_{};
 };
 

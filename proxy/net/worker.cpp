@@ -14,13 +14,13 @@
 namespace understudy::net {
 
 namespace {
-constexpr std::chrono::seconds kDrainIdle{1};       // idle connections may ask once more for this long
+constexpr std::chrono::seconds kDrainIdle{1};  // idle connections may ask once more for this long
 constexpr std::size_t kGather = 512 * 1024;
-constexpr std::size_t kGatherBlocks = 512;          // 32 MiB out: gather no more than a block
+constexpr std::size_t kGatherBlocks = 512;  // 32 MiB out: gather no more than a block
 }  // namespace
 
 struct Worker::ConnectionList {
-  List<H1Connection, ConnectionHook> connections;   // oldest activity first is not kept: in order of arrival
+  List<H1Connection, ConnectionHook> connections;  // oldest activity first is not kept: in order of arrival
   List<Tunnel, TunnelHook> tunnels;
 };
 
@@ -48,13 +48,15 @@ Worker::~Worker() = default;
 
 void Worker::run() {
   reactor_.run();
-  // The order of ends: acceptors, connections and tunnels (finish() closed them), upstream pools, snapshot, buffers.
+  // The order of ends: acceptors, connections and tunnels (finish() closed them), upstream pools, snapshot,
+  // buffers.
   acceptors_.clear();
   slots_.clear();
   snapshot_.reset();
 }
 
-// ---- snapshots -----------------------------------------------------------------------------------------------------
+// ---- snapshots
+// -----------------------------------------------------------------------------------------------------
 
 void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
   const std::uint64_t version = snapshot->version;
@@ -68,7 +70,8 @@ void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
       auto& tiers = balancers_.emplace_back();
       const config::PoolConfig* config = plan.config.pool(pool.name);
       for (std::size_t t = 0; t < pool.tiers.size(); ++t)
-        tiers.push_back(balance::make_balancer(config ? config->balance : config::BalanceKind::least_request));
+        tiers.push_back(
+            balance::make_balancer(config ? config->balance : config::BalanceKind::least_request));
     }
     first_attempts_.assign(plan.pools.size(), 0);
   }
@@ -79,7 +82,7 @@ void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
 // Endpoints that came, went or fell ill since the last view.
 void Worker::apply_view_changes(const health::View& view) {
   std::vector<bool> present(slots_.size(), false);
-  std::vector<health::EndpointId> cut;   // tunnels to be closed
+  std::vector<health::EndpointId> cut;  // tunnels to be closed
   for (const health::PoolView& pool : view.pools) {
     for (const health::TierView& tier : pool.tiers) {
       for (const health::EndpointView& endpoint : tier.endpoints) {
@@ -117,7 +120,8 @@ void Worker::apply_view_changes(const health::View& view) {
   for (Exchange* exchange : waiting) exchange->on_snapshot(reactor_.now());
 }
 
-// ---- listening -----------------------------------------------------------------------------------------------------
+// ---- listening
+// -----------------------------------------------------------------------------------------------------
 
 void Worker::listen(const std::string& name, int fd, bool tcp, bool shared) {
   auto acceptor = make_ref<Acceptor>(*this, name, fd, tcp, shared);
@@ -137,7 +141,8 @@ void Worker::unlisten(int fd) {
 
 void Worker::adopt(int fd, const config::SocketAddress& peer, const std::string& listener, bool tcp) {
   const auto& listeners = snapshot_->plan().config.listeners;
-  const auto found = std::find_if(listeners.begin(), listeners.end(), [&](const auto& l) { return l.name == listener; });
+  const auto found =
+      std::find_if(listeners.begin(), listeners.end(), [&](const auto& l) { return l.name == listener; });
   if (found == listeners.end()) {
     ::close(fd);
     return;
@@ -154,7 +159,7 @@ void Worker::adopt(int fd, const config::SocketAddress& peer, const std::string&
   const std::uint64_t most = shared_.max_connections.load(std::memory_order_relaxed);
   if (open > most) {
     shared_.connections.fetch_sub(1, std::memory_order_relaxed);
-    reclaim_idle(4);   // the next one finds room
+    reclaim_idle(4);  // the next one finds room
     refuse(observe::Rejection::max_connections);
     return;
   }
@@ -171,7 +176,8 @@ void Worker::adopt(int fd, const config::SocketAddress& peer, const std::string&
     return;
   }
   tune_accepted(fd, tcp);
-  auto connection = make_ref<H1Connection>(*this, make_ref<Stream>(reactor_, fd), peer, listener, plan.tls, snapshot_, index);
+  auto connection = make_ref<H1Connection>(*this, make_ref<Stream>(reactor_, fd), peer, listener, plan.tls,
+                                           snapshot_, index);
   connection_opened(*connection);
   connection->start();
 }
@@ -218,12 +224,14 @@ void Worker::tunnel_closed(Tunnel& tunnel) {
 void Worker::reclaim_idle(std::size_t count) {
   std::vector<Ref<H1Connection>> oldest;
   lists_->connections.for_each([&](H1Connection& connection) {
-    if (oldest.size() < count && connection.idle() && connection.requests() > 0) oldest.emplace_back(&connection);
+    if (oldest.size() < count && connection.idle() && connection.requests() > 0)
+      oldest.emplace_back(&connection);
   });
   for (const auto& connection : oldest) connection->close();
 }
 
-// ---- stopping ------------------------------------------------------------------------------------------------------
+// ---- stopping
+// ------------------------------------------------------------------------------------------------------
 
 void Worker::drain() {
   if (draining_) return;
@@ -253,14 +261,20 @@ void Worker::finish() {
 }
 
 void Worker::finish_if_empty() {
-  if (draining_ && lists_->connections.empty() && lists_->tunnels.empty()) drained_.store(true, std::memory_order_release);
+  if (draining_ && lists_->connections.empty() && lists_->tunnels.empty())
+    drained_.store(true, std::memory_order_release);
 }
 
-bool Worker::drained() const { return drained_.load(std::memory_order_acquire) || (open_connections() == 0 && open_tunnels() == 0); }
+bool Worker::drained() const {
+  return drained_.load(std::memory_order_acquire) || (open_connections() == 0 && open_tunnels() == 0);
+}
 
-// ---- memory --------------------------------------------------------------------------------------------------------
+// ---- memory
+// --------------------------------------------------------------------------------------------------------
 
-std::size_t Worker::gather_limit() const { return blocks_.outstanding() < kGatherBlocks ? kGather : kReadSize; }
+std::size_t Worker::gather_limit() const {
+  return blocks_.outstanding() < kGatherBlocks ? kGather : kReadSize;
+}
 
 bool Worker::memory_short() {
   const auto mine = static_cast<std::uint64_t>(blocks_.outstanding());

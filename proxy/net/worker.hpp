@@ -1,9 +1,12 @@
-// One worker: a thread with its own reactor, buffers, listening sockets, upstream pools, balancers and counters.
-// Nothing on the request path is shared with other workers but the in-flight counts of the endpoints.
+// One worker: a thread with its own reactor, buffers, listening sockets, upstream pools, balancers and
+// counters. Nothing on the request path is shared with other workers but the in-flight counts of the
+// endpoints.
 //
-//   accept ► TLS ► H1Connection ► Exchange ► pick(snapshot) ► borrow/dial ► pump both ways ► recycle ► access log
+//   accept ► TLS ► H1Connection ► Exchange ► pick(snapshot) ► borrow/dial ► pump both ways ► recycle ► access
+//   log
 //
-// The control thread talks to it by post(); everything else here belongs to the worker's thread, except what says "any thread".
+// The control thread talks to it by post(); everything else here belongs to the worker's thread, except what
+// says "any thread".
 #pragma once
 
 #include <array>
@@ -41,28 +44,28 @@ inline constexpr std::size_t kMaxSlots = observe::EndpointTable::kPageSlots * ob
 struct WorkerShared {
   std::atomic<std::uint64_t> connections{0};
   std::atomic<std::uint64_t> max_connections{10'000};
-  std::atomic<std::uint64_t> buffer_blocks{0};            // taken, all workers
+  std::atomic<std::uint64_t> buffer_blocks{0};  // taken, all workers
   std::atomic<std::uint64_t> max_buffer_blocks{UINT64_MAX};
-  limit::AddressCounter addresses;                        // locks at accept and close only, never per request
-  std::function<void(health::EndpointId)> urgent;         // any thread; must not block
-  std::atomic<bool> draining{false};                      // answers say Connection: close
+  limit::AddressCounter addresses;                 // locks at accept and close only, never per request
+  std::function<void(health::EndpointId)> urgent;  // any thread; must not block
+  std::atomic<bool> draining{false};               // answers say Connection: close
 
   explicit WorkerShared(std::uint64_t hash_seed);
 };
 
 // Where a request may go now.
 struct Picked {
-  const health::EndpointView* endpoint = nullptr;   // inside `snapshot`
+  const health::EndpointView* endpoint = nullptr;  // inside `snapshot`
   SnapshotRef snapshot;
   std::uint32_t tier = 0;
   std::uint64_t epoch = 0;
   bool fallthrough = false;
   bool maintenance = false;
-  bool may_wait = false;                            // none now, but a move of tiers is possible
-  std::uint32_t retry_after = 0;                    // maintenance: seconds left
+  bool may_wait = false;          // none now, but a move of tiers is possible
+  std::uint32_t retry_after = 0;  // maintenance: seconds left
 };
 struct PickRequest {
-  std::uint32_t pool = 0;                           // index in the exchange's own plan
+  std::uint32_t pool = 0;  // index in the exchange's own plan
   const Plan* plan = nullptr;
   bool safe = false;
   std::uint64_t hash = 0;
@@ -111,7 +114,7 @@ public:
   void apply(std::shared_ptr<const Snapshot> snapshot);
   // Serves a listening socket that belongs to the server; `name` finds its configuration in each snapshot.
   void listen(const std::string& name, int fd, bool tcp, bool shared);
-  void unlisten(int fd);   // takes what is queued first
+  void unlisten(int fd);  // takes what is queued first
   // Stop: accept what is queued, answer `Connection: close`, let idle connections ask once more for a second.
   void drain();
   // After drain(): nothing is open any more. Any thread.
@@ -151,8 +154,8 @@ public:
   void note_first_attempt(const Plan& plan, std::uint32_t pool);
 
   // Bookkeeping of attempts (urgent evidence, passive signals, latency).
-  void attempt_sent(Exchange& exchange, std::uint32_t slot);        // begins to wait for its first byte
-  void attempt_answered(Exchange& exchange, std::uint32_t slot);    // or is over: waits no more
+  void attempt_sent(Exchange& exchange, std::uint32_t slot);      // begins to wait for its first byte
+  void attempt_answered(Exchange& exchange, std::uint32_t slot);  // or is over: waits no more
   void outcome(const health::EndpointView& endpoint, health::Cause cause);
   void latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value);
 
@@ -162,10 +165,10 @@ public:
   void connection_closed(H1Connection& connection);
   void tunnel_opened(Tunnel& tunnel);
   void tunnel_closed(Tunnel& tunnel);
-  void wait_for_endpoint(Exchange& exchange);   // woken by the next snapshot
+  void wait_for_endpoint(Exchange& exchange);  // woken by the next snapshot
   std::uint32_t waiting() const { return waiting_count_; }
   void stopped_waiting() { --waiting_count_; }
-  void reclaim_idle(std::size_t count);         // closes the oldest idle connections
+  void reclaim_idle(std::size_t count);  // closes the oldest idle connections
   // The connection being served, closed when something throws.
   H1Connection* serving = nullptr;
   std::uint32_t handshakes = 0;
@@ -177,8 +180,9 @@ private:
   double latency(const health::EndpointView& endpoint) const override;
 
   Slot& slot(health::EndpointId id);
-  std::optional<std::uint32_t> pick_in_tier(const health::PoolView& pool, std::uint32_t pool_index, std::uint32_t tier,
-                                            const PickRequest& request, std::uint32_t max_in_flight);
+  std::optional<std::uint32_t> pick_in_tier(const health::PoolView& pool, std::uint32_t pool_index,
+                                            std::uint32_t tier, const PickRequest& request,
+                                            std::uint32_t max_in_flight);
   void touch(std::uint32_t slot_index);
   void publish_pending(std::uint32_t slot_index, Slot& s);
   void apply_view_changes(const health::View& view);
@@ -204,13 +208,13 @@ private:
   };
   std::unique_ptr<PendingCell[]> pending_;
   std::vector<std::unique_ptr<Slot>> slots_;
-  std::vector<std::vector<std::unique_ptr<balance::Balancer>>> balancers_;   // [pool][tier] of the newest plan
+  std::vector<std::vector<std::unique_ptr<balance::Balancer>>> balancers_;  // [pool][tier] of the newest plan
   std::uint64_t balancer_generation_ = 0;
-  std::vector<std::uint32_t> first_attempts_;                                // by pool of the newest plan, not yet deposited
+  std::vector<std::uint32_t> first_attempts_;  // by pool of the newest plan, not yet deposited
   std::vector<Ref<Acceptor>> acceptors_;
   struct ConnectionList;
   std::unique_ptr<ConnectionList> lists_;
-  List<Exchange, AwaitHook> waiting_;        // for an endpoint
+  List<Exchange, AwaitHook> waiting_;  // for an endpoint
   std::uint32_t waiting_count_ = 0;
   bool draining_ = false, finishing_ = false;
   std::atomic<bool> drained_{false};

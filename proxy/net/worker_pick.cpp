@@ -10,9 +10,9 @@ namespace understudy::net {
 using health::Cause;
 
 namespace {
-constexpr std::uint32_t kDepositEvery = 64;                    // first attempts per hand-in to the shared budget
-constexpr std::chrono::milliseconds kUrgentEvery{5};           // messages per endpoint to the control thread
-constexpr std::uint32_t kMaxWaiting = 1024;                    // requests of a worker that wait for a tier
+constexpr std::uint32_t kDepositEvery = 64;           // first attempts per hand-in to the shared budget
+constexpr std::chrono::milliseconds kUrgentEvery{5};  // messages per endpoint to the control thread
+constexpr std::uint32_t kMaxWaiting = 1024;           // requests of a worker that wait for a tier
 
 // Worth telling the control thread now: the endpoint failed before it said anything useful.
 bool is_urgent(Cause cause) {
@@ -59,14 +59,16 @@ Picked Worker::pick(const PickRequest& request) {
   std::uint32_t index = request.pool;
   if (request.plan->generation != plan.generation) {
     const std::string& name = request.plan->pools[request.pool].config->name;
-    const auto found = std::find_if(view.pools.begin(), view.pools.end(), [&](const auto& p) { return p.name == name; });
+    const auto found =
+        std::find_if(view.pools.begin(), view.pools.end(), [&](const auto& p) { return p.name == name; });
     if (found == view.pools.end()) return out;
     index = static_cast<std::uint32_t>(found - view.pools.begin());
   }
   const health::PoolView& pool = view.pools[index];
   if (pool.maintenance) {
     out.maintenance = true;
-    out.retry_after = static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::seconds>(pool.maintenance_left).count());
+    out.retry_after =
+        static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::seconds>(pool.maintenance_left).count());
     return out;
   }
   const config::PoolConfig& config = *plan.pools[index].config;
@@ -83,7 +85,8 @@ Picked Worker::pick(const PickRequest& request) {
       return out;
     }
   }
-  // Law 9: everything in the serving tier refused this request; law 11: other tiers only for safe methods, unless shared.
+  // Law 9: everything in the serving tier refused this request; law 11: other tiers only for safe methods,
+  // unless shared.
   const bool others = request.safe || config.tiers_mode == config::TiersMode::shared;
   bool elsewhere = false;
   for (std::uint32_t t = 0; t < pool.tiers.size(); ++t) {
@@ -99,8 +102,9 @@ Picked Worker::pick(const PickRequest& request) {
   return out;
 }
 
-std::optional<std::uint32_t> Worker::pick_in_tier(const health::PoolView& pool, std::uint32_t pool_index, std::uint32_t tier,
-                                                  const PickRequest& request, std::uint32_t max_in_flight) {
+std::optional<std::uint32_t> Worker::pick_in_tier(const health::PoolView& pool, std::uint32_t pool_index,
+                                                  std::uint32_t tier, const PickRequest& request,
+                                                  std::uint32_t max_in_flight) {
   const health::TierView& view = pool.tiers[tier];
   if (request.sticky) {
     if (const auto e = balance::find_sticky(view, pool.name, *request.sticky, request.excluded)) return e;
@@ -125,7 +129,8 @@ void Worker::put_idle(UpstreamConnection& connection, const config::PoolConfig& 
   }
   s.pool.put(connection, reactor_.now());
   s.pool.trim(pool.keepalive_connections);
-  if (connection.IdleHook::linked()) reactor_.wheel().set(connection, reactor_.now() + pool.keepalive_timeout);
+  if (connection.IdleHook::linked())
+    reactor_.wheel().set(connection, reactor_.now() + pool.keepalive_timeout);
 }
 
 void Worker::forget_idle(UpstreamConnection& connection) {
@@ -135,7 +140,8 @@ void Worker::forget_idle(UpstreamConnection& connection) {
   connection.close();
 }
 
-// ---- retry budget --------------------------------------------------------------------------------------------------
+// ---- retry budget
+// --------------------------------------------------------------------------------------------------
 
 void Worker::note_first_attempt(const Plan& plan, std::uint32_t pool) {
   if (plan.generation != balancer_generation_ || pool >= first_attempts_.size()) return;
@@ -146,11 +152,13 @@ void Worker::note_first_attempt(const Plan& plan, std::uint32_t pool) {
 
 bool Worker::take_retry_token(const Plan& plan, std::uint32_t pool) {
   std::uint32_t deposits = 0;
-  if (plan.generation == balancer_generation_ && pool < first_attempts_.size()) std::swap(deposits, first_attempts_[pool]);
+  if (plan.generation == balancer_generation_ && pool < first_attempts_.size())
+    std::swap(deposits, first_attempts_[pool]);
   return plan.pools[pool].budget->take(deposits, reactor_.now());
 }
 
-// ---- evidence ------------------------------------------------------------------------------------------------------
+// ---- evidence
+// ------------------------------------------------------------------------------------------------------
 
 void Worker::touch(std::uint32_t slot_index) {
   auto& word = touched_[slot_index / 64];
@@ -162,14 +170,16 @@ void Worker::publish_pending(std::uint32_t slot_index, Slot& s) {
   PendingCell& cell = pending_[slot_index];
   cell.count.store(s.awaiting_count, std::memory_order_relaxed);
   const Exchange* oldest = s.awaiting.front();
-  cell.oldest.store(oldest != nullptr ? oldest->awaiting_since().time_since_epoch().count() : 0, std::memory_order_relaxed);
+  cell.oldest.store(oldest != nullptr ? oldest->awaiting_since().time_since_epoch().count() : 0,
+                    std::memory_order_relaxed);
 }
 
 Worker::Pending Worker::pending(std::uint32_t slot_index) const {
   Pending out;
   const PendingCell& cell = pending_[slot_index];
   out.count = cell.count.load(std::memory_order_relaxed);
-  if (const auto since = cell.oldest.load(std::memory_order_relaxed); since != 0) out.oldest = TimePoint(TimePoint::duration(since));
+  if (const auto since = cell.oldest.load(std::memory_order_relaxed); since != 0)
+    out.oldest = TimePoint(TimePoint::duration(since));
   return out;
 }
 
@@ -191,7 +201,7 @@ void Worker::attempt_answered(Exchange& exchange, std::uint32_t slot_index) {
 
 void Worker::outcome(const health::EndpointView& endpoint, Cause cause) {
   const std::uint32_t slot_index = endpoint.id.slot;
-  if (cause != Cause::none && reactor_.starved()) cause = Cause::own_error;   // law 12: suspect yourself first
+  if (cause != Cause::none && reactor_.starved()) cause = Cause::own_error;  // law 12: suspect yourself first
   endpoints_.at(slot_index).outcomes.add(cause);
   touch(slot_index);
   auto& consecutive = endpoint.load->consecutive_failures;
@@ -203,7 +213,7 @@ void Worker::outcome(const health::EndpointView& endpoint, Cause cause) {
   consecutive.fetch_add(1, std::memory_order_relaxed);
   if (!is_urgent(cause) || !shared_.urgent) return;
   Slot& s = slot(endpoint.id);
-  if (reactor_.now() - s.last_urgent < kUrgentEvery) return;   // the 100 ms sample carries the rest
+  if (reactor_.now() - s.last_urgent < kUrgentEvery) return;  // the 100 ms sample carries the rest
   s.last_urgent = reactor_.now();
   shared_.urgent(endpoint.id);
 }

@@ -1,5 +1,5 @@
-// One finished exchange as a fixed-size record: written by a worker into its ring without locking or allocating,
-// turned into a line by the file thread.
+// One finished exchange as a fixed-size record: written by a worker into its ring without locking or
+// allocating, turned into a line by the file thread.
 #pragma once
 
 #include <array>
@@ -25,14 +25,36 @@ struct FixedText {
 
 // Who ended the exchange and why (operators' habits §2.4, in the glossary's words).
 enum class Term : std::uint8_t {
-  ok, client_abort, client_timeout, client_error, upstream_refused, upstream_timeout_connect, upstream_timeout_header,
-  upstream_timeout_body, upstream_reset, upstream_bad_response, upstream_cut, request_timeout, limit_rate, limit_body,
-  limit_connections, limit_memory, no_available_endpoint, maintenance, local_answer, tunnel_idle, tunnel_closed, drained, shutdown, own_error, count
+  ok,
+  client_abort,
+  client_timeout,
+  client_error,
+  upstream_refused,
+  upstream_timeout_connect,
+  upstream_timeout_header,
+  upstream_timeout_body,
+  upstream_reset,
+  upstream_bad_response,
+  upstream_cut,
+  request_timeout,
+  limit_rate,
+  limit_body,
+  limit_connections,
+  limit_memory,
+  no_available_endpoint,
+  maintenance,
+  local_answer,
+  tunnel_idle,
+  tunnel_closed,
+  drained,
+  shutdown,
+  own_error,
+  count
 };
 std::string_view name_of(Term term);
 
 struct AccessRecord {
-  std::int64_t unix_us = 0;              // start, wall clock
+  std::int64_t unix_us = 0;  // start, wall clock
   std::uint32_t duration_us = 0;
   std::uint32_t ttfb_us = 0, connect_us = 0;
   std::uint64_t bytes_in = 0, bytes_out = 0;
@@ -42,7 +64,7 @@ struct AccessRecord {
   Term term = Term::ok;
   bool tls = false;
   bool websocket = false;
-  std::uint32_t route = 0;               // names are looked up by the file thread in the generation's name table
+  std::uint32_t route = 0;  // names are looked up by the file thread in the generation's name table
   std::uint32_t tier = 0;
   std::uint64_t epoch = 0;
   FixedText<8> method;
@@ -52,7 +74,7 @@ struct AccessRecord {
   FixedText<64> listener, route_name, pool;
   FixedText<96> endpoint;
   FixedText<128> host;
-  FixedText<768> path;                   // with query unless log.query is false
+  FixedText<768> path;  // with query unless log.query is false
   FixedText<256> user_agent, referer;
 };
 

@@ -1,5 +1,5 @@
-// Latency histogram with fixed log-linear buckets (four per doubling, 16 µs to about 70 s), written by one worker with relaxed
-// atomics and summed by the control thread.
+// Latency histogram with fixed log-linear buckets (four per doubling, 16 µs to about 70 s), written by one
+// worker with relaxed atomics and summed by the control thread.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@ inline constexpr std::size_t kBuckets = 90;
 // Bucket of a duration in microseconds: 0 below 16 µs, then four per doubling, the last takes the rest.
 constexpr std::size_t bucket_of(std::uint64_t us) {
   if (us < 16) return 0;
-  const unsigned exponent = static_cast<unsigned>(std::bit_width(us)) - 1;        // >= 4
+  const unsigned exponent = static_cast<unsigned>(std::bit_width(us)) - 1;  // >= 4
   const std::size_t index = 1 + (exponent - 4) * 4 + ((us >> (exponent - 2)) & 3);
   return index < kBuckets ? index : kBuckets - 1;
 }

@@ -62,7 +62,8 @@ void Listeners::adopt_inherited() {
     const int fd = SD_LISTEN_FDS_START + i;
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
     ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
-    inherited_.push_back({fd, names != nullptr && names[i] != nullptr ? names[i] : "", bound_address(fd), false});
+    inherited_.push_back(
+        {fd, names != nullptr && names[i] != nullptr ? names[i] : "", bound_address(fd), false});
   }
   if (names != nullptr) {
     for (char** name = names; *name != nullptr; ++name) std::free(*name);
@@ -74,7 +75,8 @@ std::string Listeners::open_one(const config::ListenerConfig& listener, unsigned
   out.address = listener.address;
   out.tcp = !listener.address.is_unix();
   const auto wanted = candidates(listener.address);
-  if (wanted.empty()) return "listen." + listener.name + ": '" + listener.address.text + "' is not an address of this machine";
+  if (wanted.empty())
+    return "listen." + listener.name + ": '" + listener.address.text + "' is not an address of this machine";
   for (Inherited& passed : inherited_) {
     const bool match = !passed.used && (passed.name == listener.name || passed.address == wanted.front() ||
                                         (wanted.size() > 1 && passed.address == wanted.back()));
@@ -170,7 +172,9 @@ void Listeners::apply(const std::vector<config::ListenerConfig>& wanted,
     const bool shared = socket.fds.size() == 1 && workers.size() > 1;
     for (std::size_t i = 0; i < workers.size(); ++i) {
       const int fd = socket.fds[shared ? 0 : i];
-      workers[i]->post([w = workers[i].get(), listener = name, fd, tcp = socket.tcp, shared] { w->listen(listener, fd, tcp, shared); });
+      workers[i]->post([w = workers[i].get(), listener = name, fd, tcp = socket.tcp, shared] {
+        w->listen(listener, fd, tcp, shared);
+      });
     }
   }
 }

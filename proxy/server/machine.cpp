@@ -31,13 +31,14 @@ std::uint64_t raise_descriptor_limit() {
   return limit.rlim_cur;
 }
 
-std::uint64_t connections_that_fit(std::uint64_t descriptors, std::uint64_t reserve, unsigned workers, std::uint64_t listeners) {
+std::uint64_t connections_that_fit(std::uint64_t descriptors, std::uint64_t reserve, unsigned workers,
+                                   std::uint64_t listeners) {
   const std::uint64_t own = reserve + workers * (4 + listeners) + 16;
   return descriptors > own + 2 ? (descriptors - own) / 2 : 1;
 }
 
 std::uint64_t default_buffer_memory() {
-  struct sysinfo info{};
+  struct sysinfo info {};
   std::uint64_t total = 1ULL << 30;
   if (::sysinfo(&info) == 0) total = static_cast<std::uint64_t>(info.totalram) * info.mem_unit;
   // A container's limit counts, where there is one.
@@ -62,7 +63,8 @@ void forbid_new_privileges() {
       if (cap != CAP_SETUID && cap != CAP_SETGID && cap != CAP_CHOWN) ::prctl(PR_CAPBSET_DROP, cap);
 }
 
-bool find_identity(const config::ServerConfig& config, bool keep_root, bool builtin, Identity& out, std::string& why) {
+bool find_identity(const config::ServerConfig& config, bool keep_root, bool builtin, Identity& out,
+                   std::string& why) {
   if (::geteuid() != 0 || keep_root) return true;
   const auto look_up = [&out](const std::string& name) {
     const passwd* entry = ::getpwnam(name.c_str());

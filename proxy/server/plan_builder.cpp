@@ -68,7 +68,8 @@ std::shared_ptr<const net::Plan> PlanBuilder::build(config::Config config) {
       }
     }
     const auto known = budgets_.find(pool.name);
-    if (known != budgets_.end() && known->second.ratio == pool.retry.budget && known->second.floor == pool.retry.budget_floor) {
+    if (known != budgets_.end() && known->second.ratio == pool.retry.budget &&
+        known->second.floor == pool.retry.budget_floor) {
       budgets[pool.name] = known->second;
     } else {
       budgets[pool.name] = {pool.retry.budget, pool.retry.budget_floor,

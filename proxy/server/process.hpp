@@ -1,6 +1,6 @@
-// The control side of the running process: one thread, one io_context. It owns the health core, the probes, the names, the
-// listening sockets, the workers and the admin API, and carries facts between them. Decisions are the core's, bytes are the
-// workers'.
+// The control side of the running process: one thread, one io_context. It owns the health core, the probes,
+// the names, the listening sockets, the workers and the admin API, and carries facts between them. Decisions
+// are the core's, bytes are the workers'.
 //
 //   workers ── outcomes (sampled every 100 ms, urgent ones posted) ─┐
 //   prober  ── results ─────────────────────────────────────────────┼─► core ─► snapshot to every worker
@@ -62,7 +62,8 @@ public:
   boost::json::value config() override;
   boost::json::value version() override;
   void reload(std::function<void(admin::Reply)> done) override;
-  admin::Reply command(const health::Command& command, const std::string& pool, const std::string& who) override;
+  admin::Reply command(const health::Command& command, const std::string& pool,
+                       const std::string& who) override;
   admin::Reply check_config() override;
   admin::Reply reopen_logs() override;
   admin::Reply stop(bool now) override;
@@ -119,18 +120,18 @@ private:
   std::shared_ptr<const net::Plan> plan_;
   std::shared_ptr<const health::View> view_;
   std::uint64_t snapshot_version_ = 0;
-  std::deque<std::pair<std::uint64_t, std::uint64_t>> unacknowledged_;   // snapshot version, view version
+  std::deque<std::pair<std::uint64_t, std::uint64_t>> unacknowledged_;  // snapshot version, view version
   health::Core core_;
   health::LocalCoordinator coordinator_;
   std::unique_ptr<probe::Prober> prober_;
   std::unique_ptr<probe::Resolver> resolver_;
   std::unique_ptr<probe::NameWatcher> names_;
-  std::vector<std::shared_ptr<const config::CheckConfig>> checks_;       // by pool
-  std::vector<std::shared_ptr<const probe::TlsSettings>> check_tls_;     // by pool
+  std::vector<std::shared_ptr<const config::CheckConfig>> checks_;    // by pool
+  std::vector<std::shared_ptr<const probe::TlsSettings>> check_tls_;  // by pool
   Listeners listeners_;
   std::unique_ptr<net::WorkerShared> shared_;
   std::vector<std::unique_ptr<observe::CounterBook>> books_;
-  std::vector<std::shared_ptr<const observe::PlanCounters>> counters_;   // of plan_, per worker
+  std::vector<std::shared_ptr<const observe::PlanCounters>> counters_;  // of plan_, per worker
   std::vector<std::unique_ptr<net::Worker>> workers_;
   std::vector<std::thread> threads_;
   std::unique_ptr<admin::Server> admin_;
@@ -143,7 +144,7 @@ private:
     std::shared_ptr<health::SharedLoad> load;
   };
   std::vector<Totals> totals_;
-  std::set<std::uint32_t> waiting_slots_;     // had unanswered requests at the last sample
+  std::set<std::uint32_t> waiting_slots_;  // had unanswered requests at the last sample
   EventLog events_;
   std::uint64_t ticks_ = 0;
 

@@ -10,11 +10,12 @@ using health::Cause;
 
 namespace {
 constexpr std::chrono::milliseconds kBeat{50};
-constexpr std::chrono::milliseconds kStarved{100};       // law 12: this much later than planned
+constexpr std::chrono::milliseconds kStarved{100};  // law 12: this much later than planned
 constexpr std::chrono::milliseconds kSample{100};
 }  // namespace
 
-// Every fact enters through here: if this thread has not run for longer than it should have, the core is told first.
+// Every fact enters through here: if this thread has not run for longer than it should have, the core is told
+// first.
 TimePoint Process::note_time() {
   const TimePoint now = std::chrono::steady_clock::now();
   if (last_beat_ != TimePoint{} && now - last_beat_ > kBeat + kStarved) {
@@ -39,23 +40,30 @@ void Process::beat() {
   static_assert(kSample == 2 * kBeat);
 }
 
-// Drains what the core wants done. Never re-entered: what is told to the core from inside is drained by the outer call.
+// Drains what the core wants done. Never re-entered: what is told to the core from inside is drained by the
+// outer call.
 void Process::pump() {
   if (pumping_) return;
   pumping_ = true;
   bool changed = false;
   for (;;) {
     while (auto action = core_.poll_action()) {
-      if (const auto* probe = std::get_if<health::StartProbe>(&*action)) perform(*probe);
-      else if (const auto* proposal = std::get_if<health::Proposal>(&*action)) coordinator_.propose(*proposal);
-      else if (const auto* event = std::get_if<health::Event>(&*action)) on_event(*event);
-      else changed = true;
+      if (const auto* probe = std::get_if<health::StartProbe>(&*action))
+        perform(*probe);
+      else if (const auto* proposal = std::get_if<health::Proposal>(&*action))
+        coordinator_.propose(*proposal);
+      else if (const auto* event = std::get_if<health::Event>(&*action))
+        on_event(*event);
+      else
+        changed = true;
     }
     const auto answer = coordinator_.poll_answer();
     if (!answer) break;
     const TimePoint now = note_time();
-    if (const auto* decision = std::get_if<health::Decision>(&*answer)) core_.on_committed(*decision, now);
-    else if (const auto* refusal = std::get_if<health::Refusal>(&*answer)) core_.on_refused(refusal->proposal, refusal->why, now);
+    if (const auto* decision = std::get_if<health::Decision>(&*answer))
+      core_.on_committed(*decision, now);
+    else if (const auto* refusal = std::get_if<health::Refusal>(&*answer))
+      core_.on_refused(refusal->proposal, refusal->why, now);
   }
   pumping_ = false;
   if (changed) publish(plan_);
@@ -109,7 +117,8 @@ void Process::on_event(const health::Event& event) {
   save_state_soon();
 }
 
-// ---- traffic -------------------------------------------------------------------------------------------------------
+// ---- traffic
+// -------------------------------------------------------------------------------------------------------
 
 health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   Totals& totals = totals_[slot];
@@ -122,25 +131,32 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
       for (std::size_t c = 0; c < sums.size(); ++c) sums[c] += counters->outcomes.get(static_cast<Cause>(c));
     const auto pending = worker->pending(slot);
     out.pending += pending.count;
-    if (pending.oldest && (!out.oldest_pending || *pending.oldest < *out.oldest_pending)) out.oldest_pending = pending.oldest;
+    if (pending.oldest && (!out.oldest_pending || *pending.oldest < *out.oldest_pending))
+      out.oldest_pending = pending.oldest;
   }
   for (std::size_t c = 0; c < sums.size(); ++c) {
     // A slot given out anew starts from zero.
     const std::uint64_t delta = sums[c] >= totals.outcomes[c] ? sums[c] - totals.outcomes[c] : sums[c];
-    if (static_cast<Cause>(c) == Cause::none) out.successes = delta;
-    else out.failures[c] = delta;
+    if (static_cast<Cause>(c) == Cause::none)
+      out.successes = delta;
+    else
+      out.failures[c] = delta;
   }
   totals.outcomes = sums;
-  out.consecutive_failures = totals.load ? totals.load->consecutive_failures.load(std::memory_order_relaxed) : 0;
-  if (out.pending > 0) waiting_slots_.insert(slot);
-  else waiting_slots_.erase(slot);
+  out.consecutive_failures =
+      totals.load ? totals.load->consecutive_failures.load(std::memory_order_relaxed) : 0;
+  if (out.pending > 0)
+    waiting_slots_.insert(slot);
+  else
+    waiting_slots_.erase(slot);
   return out;
 }
 
 // Only endpoints touched since the last sample, and those with unanswered requests.
 void Process::sample(TimePoint now) {
   std::set<std::uint32_t> slots(waiting_slots_);
-  for (const auto& worker : workers_) worker->take_touched([&slots](std::uint32_t slot) { slots.insert(slot); });
+  for (const auto& worker : workers_)
+    worker->take_touched([&slots](std::uint32_t slot) { slots.insert(slot); });
   std::vector<health::TrafficSample> samples;
   for (const std::uint32_t slot : slots)
     if (slot < totals_.size() && totals_[slot].known) samples.push_back(collect(slot, false));
@@ -149,14 +165,17 @@ void Process::sample(TimePoint now) {
 }
 
 void Process::on_urgent(health::EndpointId endpoint) {
-  if (endpoint.slot >= totals_.size() || !totals_[endpoint.slot].known || totals_[endpoint.slot].id != endpoint) return;
+  if (endpoint.slot >= totals_.size() || !totals_[endpoint.slot].known ||
+      totals_[endpoint.slot].id != endpoint)
+    return;
   const TimePoint now = note_time();
   const health::TrafficSample sample = collect(endpoint.slot, true);
   core_.on_traffic({&sample, 1}, now);
   pump();
 }
 
-// ---- snapshots -----------------------------------------------------------------------------------------------------
+// ---- snapshots
+// -----------------------------------------------------------------------------------------------------
 
 void Process::index_view(const health::View& view) {
   for (Totals& totals : totals_) totals.known = false;
@@ -183,7 +202,7 @@ void Process::publish(std::shared_ptr<const net::Plan> plan) {
     for (const auto& l : plan_->config.listeners) listeners.push_back(l.name);
     for (const auto& r : plan_->config.routes) routes.push_back(r.name);
     for (const auto& p : plan_->config.pools) pools.push_back(p.name);
-    routes.emplace_back("none");   // what no route matched
+    routes.emplace_back("none");  // what no route matched
     counters_.clear();
     for (auto& book : books_) {
       counters_.push_back(book->plan(listeners, routes, pools));

@@ -1,4 +1,5 @@
-// /metrics: everything summed over the workers. Every label value comes from the configuration, never from a request.
+// /metrics: everything summed over the workers. Every label value comes from the configuration, never from a
+// request.
 #include <dirent.h>
 #include <unistd.h>
 
@@ -17,7 +18,9 @@ using health::Cause;
 
 namespace {
 
-double seconds_of(std::chrono::system_clock::time_point at) { return std::chrono::duration<double>(at.time_since_epoch()).count(); }
+double seconds_of(std::chrono::system_clock::time_point at) {
+  return std::chrono::duration<double>(at.time_since_epoch()).count();
+}
 
 std::uint64_t resident_bytes() {
   std::FILE* file = std::fopen("/proc/self/statm", "re");
@@ -38,7 +41,9 @@ std::uint64_t open_descriptors() {
 }
 
 template <typename Enum>
-constexpr std::size_t size_of() { return static_cast<std::size_t>(Enum::count); }
+constexpr std::size_t size_of() {
+  return static_cast<std::size_t>(Enum::count);
+}
 
 }  // namespace
 
@@ -61,7 +66,8 @@ struct Process::Metrics {
     out.sample({}, seconds_of(p.started_wall_));
     out.family("config_last_reload_successful", Type::gauge, "1 if the last reload was applied.");
     out.sample({}, std::uint64_t{p.last_reload_ok_});
-    out.family("config_last_reload_success_timestamp_seconds", Type::gauge, "Unix time of the last applied configuration.");
+    out.family("config_last_reload_success_timestamp_seconds", Type::gauge,
+               "Unix time of the last applied configuration.");
     out.sample({}, seconds_of(p.last_reload_at_));
     out.family("config_reloads_total", Type::counter, "Reloads by result.");
     out.sample({{"result", "applied"}}, p.reloads_ok_);
@@ -84,7 +90,9 @@ struct Process::Metrics {
     out.family("log_write_errors_total", Type::counter, "Failed writes of logs and state.");
     out.sample({}, p.files_->write_errors());
     out.family("upstream_idle_connections", Type::gauge, "Kept-alive connections to endpoints.");
-    out.sample({}, sum([this](std::size_t w) { return static_cast<std::uint64_t>(p.workers_[w]->counters().upstream_idle.get()); }));
+    out.sample({}, sum([this](std::size_t w) {
+                 return static_cast<std::uint64_t>(p.workers_[w]->counters().upstream_idle.get());
+               }));
   }
 
   void listeners() {
@@ -96,27 +104,37 @@ struct Process::Metrics {
       return sum([&](std::size_t w) { return f(*p.counters_[w]->listeners[i]); });
     };
     out.family("connections", Type::gauge, "Open downstream connections.");
-    each([&](auto name, auto i) { out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.active(); })); });
+    each([&](auto name, auto i) {
+      out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.active(); }));
+    });
     out.family("connections_accepted_total", Type::counter, "Downstream connections accepted.");
-    each([&](auto name, auto i) { out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.accepted.get(); })); });
+    each([&](auto name, auto i) {
+      out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.accepted.get(); }));
+    });
     out.family("connections_rejected_total", Type::counter, "Downstream connections refused by a limit.");
     each([&](auto name, auto i) {
       for (std::size_t r = 0; r < size_of<observe::Rejection>(); ++r) {
         const auto which = static_cast<observe::Rejection>(r);
-        out.sample({{"listener", name}, {"reason", observe::name_of(which)}}, of(i, [&](const auto& l) { return l.rejected.get(which); }));
+        out.sample({{"listener", name}, {"reason", observe::name_of(which)}},
+                   of(i, [&](const auto& l) { return l.rejected.get(which); }));
       }
     });
     out.family("limit_hits_total", Type::counter, "Exchanges and connections ended or refused by a limit.");
     each([&](auto name, auto i) {
       for (std::size_t r = 0; r < size_of<observe::Limit>(); ++r) {
         const auto which = static_cast<observe::Limit>(r);
-        out.sample({{"listener", name}, {"limit", observe::name_of(which)}}, of(i, [&](const auto& l) { return l.limit_hits.get(which); }));
+        out.sample({{"listener", name}, {"limit", observe::name_of(which)}},
+                   of(i, [&](const auto& l) { return l.limit_hits.get(which); }));
       }
     });
     out.family("downstream_bytes_in_total", Type::counter, "Bytes from clients.");
-    each([&](auto name, auto i) { out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.bytes_in.get(); })); });
+    each([&](auto name, auto i) {
+      out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.bytes_in.get(); }));
+    });
     out.family("downstream_bytes_out_total", Type::counter, "Bytes to clients.");
-    each([&](auto name, auto i) { out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.bytes_out.get(); })); });
+    each([&](auto name, auto i) {
+      out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.bytes_out.get(); }));
+    });
     out.family("request_duration_seconds", Type::histogram, "Head's first byte to the answer's last.");
     each([&](auto name, auto i) {
       observe::HistogramCounts counts;
@@ -131,8 +149,9 @@ struct Process::Metrics {
         const std::string_view pool = r < routes.size() ? std::string_view(routes[r].pool) : "";
         for (std::size_t c = 0; c < size_of<observe::CodeClass>(); ++c) {
           const auto which = static_cast<observe::CodeClass>(c);
-          out.sample({{"listener", name}, {"route", route}, {"pool", pool}, {"code_class", observe::name_of(which)}},
-                     sum([&](std::size_t w) { return p.counters_[w]->route(i, r).requests.get(which); }));
+          out.sample(
+              {{"listener", name}, {"route", route}, {"pool", pool}, {"code_class", observe::name_of(which)}},
+              sum([&](std::size_t w) { return p.counters_[w]->route(i, r).requests.get(which); }));
         }
       }
     });
@@ -156,16 +175,19 @@ struct Process::Metrics {
     out.family("tls_handshakes_total", Type::counter, "Downstream TLS handshakes.");
     for (std::size_t v = 0; v < size_of<observe::TlsVersion>(); ++v)
       for (std::size_t r = 0; r < size_of<observe::TlsResult>(); ++r)
-        out.sample({{"version", observe::name_of(static_cast<observe::TlsVersion>(v))},
-                    {"result", observe::name_of(static_cast<observe::TlsResult>(r))}},
-                   sum([&](std::size_t w) {
-                     return p.workers_[w]->counters().tls_handshakes[v].get(static_cast<observe::TlsResult>(r));
-                   }));
-    out.family("tls_certificate_expiry_timestamp_seconds", Type::gauge, "Unix time when a served certificate ends.");
+        out.sample(
+            {{"version", observe::name_of(static_cast<observe::TlsVersion>(v))},
+             {"result", observe::name_of(static_cast<observe::TlsResult>(r))}},
+            sum([&](std::size_t w) {
+              return p.workers_[w]->counters().tls_handshakes[v].get(static_cast<observe::TlsResult>(r));
+            }));
+    out.family("tls_certificate_expiry_timestamp_seconds", Type::gauge,
+               "Unix time when a served certificate ends.");
     for (const auto& listener : p.plan_->listeners) {
       if (!listener.tls) continue;
       for (const auto& certificate : listener.tls->certificates())
-        out.sample({{"listener", listener.config->name}, {"cn", certificate.common_name}}, seconds_of(certificate.not_after));
+        out.sample({{"listener", listener.config->name}, {"cn", certificate.common_name}},
+                   seconds_of(certificate.not_after));
     }
     out.family("loop_wheel_lateness_seconds", Type::histogram, "How late deadlines were handled.");
     observe::HistogramCounts counts;
@@ -178,18 +200,26 @@ struct Process::Metrics {
     const auto counter = [&](std::string_view family, std::string_view help, auto f) {
       out.family(family, Type::counter, help);
       for (std::size_t i = 0; i < names.size(); ++i)
-        out.sample({{"pool", names[i].name}}, sum([&](std::size_t w) { return f(*p.counters_[w]->pools[i]); }));
+        out.sample({{"pool", names[i].name}},
+                   sum([&](std::size_t w) { return f(*p.counters_[w]->pools[i]); }));
     };
     counter("retries_total", "Attempts after the first.", [](const auto& c) { return c.retries.get(); });
-    counter("retries_refused_total", "Retries that the budget did not allow.", [](const auto& c) { return c.retries_refused.get(); });
-    counter("fallthrough_total", "Attempts on another tier than the designated one.", [](const auto& c) { return c.fallthrough.get(); });
-    counter("unavailable_total", "Requests for which no endpoint was available.", [](const auto& c) { return c.unavailable.get(); });
-    counter("upstream_connections_opened_total", "Connections dialled.", [](const auto& c) { return c.connections_opened.get(); });
-    counter("upstream_connections_reused_total", "Attempts on a kept-alive connection.", [](const auto& c) { return c.connections_reused.get(); });
-    counter("websocket_sessions_opened_total", "Tunnels opened.", [](const auto& c) { return c.tunnels_opened.get(); });
+    counter("retries_refused_total", "Retries that the budget did not allow.",
+            [](const auto& c) { return c.retries_refused.get(); });
+    counter("fallthrough_total", "Attempts on another tier than the designated one.",
+            [](const auto& c) { return c.fallthrough.get(); });
+    counter("unavailable_total", "Requests for which no endpoint was available.",
+            [](const auto& c) { return c.unavailable.get(); });
+    counter("upstream_connections_opened_total", "Connections dialled.",
+            [](const auto& c) { return c.connections_opened.get(); });
+    counter("upstream_connections_reused_total", "Attempts on a kept-alive connection.",
+            [](const auto& c) { return c.connections_reused.get(); });
+    counter("websocket_sessions_opened_total", "Tunnels opened.",
+            [](const auto& c) { return c.tunnels_opened.get(); });
     out.family("websocket_sessions", Type::gauge, "Open tunnels.");
     for (std::size_t i = 0; i < names.size(); ++i)
-      out.sample({{"pool", names[i].name}}, sum([&](std::size_t w) { return p.counters_[w]->pools[i]->tunnels_active(); }));
+      out.sample({{"pool", names[i].name}},
+                 sum([&](std::size_t w) { return p.counters_[w]->pools[i]->tunnels_active(); }));
     out.family("websocket_sessions_closed_total", Type::counter, "Tunnels ended, by reason.");
     for (std::size_t i = 0; i < names.size(); ++i)
       for (std::size_t e = 0; e < size_of<observe::TunnelEnd>(); ++e) {
@@ -206,7 +236,8 @@ struct Process::Metrics {
       }
     };
     histogram("upstream_connect_seconds", "Dial to connected.", &observe::PoolCounters::connect);
-    histogram("upstream_duration_seconds", "Request sent to the first byte of the answer.", &observe::PoolCounters::first_byte);
+    histogram("upstream_duration_seconds", "Request sent to the first byte of the answer.",
+              &observe::PoolCounters::first_byte);
     histogram("websocket_open_seconds", "Upgrade request to 101.", &observe::PoolCounters::websocket_open);
   }
 
@@ -216,17 +247,23 @@ struct Process::Metrics {
       out.family(family, Type::gauge, help);
       for (const auto& pool : pools)
         for (std::size_t t = 0; t < pool.tiers.size(); ++t)
-          out.sample({{"pool", pool.name}, {"tier", pool.tiers[t].name}}, static_cast<std::uint64_t>(f(pool, t)));
+          out.sample({{"pool", pool.name}, {"tier", pool.tiers[t].name}},
+                     static_cast<std::uint64_t>(f(pool, t)));
     };
-    tier_gauge("tier_active", "1 for the designated tier.", [](const auto& pool, std::size_t t) { return pool.active == t; });
-    tier_gauge("tier_serviceable", "1 if the tier has enough available endpoints.", [](const auto& pool, std::size_t t) { return pool.tiers[t].serviceable; });
-    tier_gauge("tier_panic", "1 while all endpoints are used because too few are available.", [](const auto& pool, std::size_t t) { return pool.tiers[t].panic; });
-    tier_gauge("tier_available_endpoints", "Endpoints that may take new work.", [](const auto& pool, std::size_t t) {
-      std::uint64_t n = 0;
-      for (const auto& e : pool.tiers[t].endpoints) n += e.available;
-      return n;
-    });
-    tier_gauge("tier_endpoints", "Endpoints.", [](const auto& pool, std::size_t t) { return pool.tiers[t].endpoints.size(); });
+    tier_gauge("tier_active", "1 for the designated tier.",
+               [](const auto& pool, std::size_t t) { return pool.active == t; });
+    tier_gauge("tier_serviceable", "1 if the tier has enough available endpoints.",
+               [](const auto& pool, std::size_t t) { return pool.tiers[t].serviceable; });
+    tier_gauge("tier_panic", "1 while all endpoints are used because too few are available.",
+               [](const auto& pool, std::size_t t) { return pool.tiers[t].panic; });
+    tier_gauge("tier_available_endpoints", "Endpoints that may take new work.",
+               [](const auto& pool, std::size_t t) {
+                 std::uint64_t n = 0;
+                 for (const auto& e : pool.tiers[t].endpoints) n += e.available;
+                 return n;
+               });
+    tier_gauge("tier_endpoints", "Endpoints.",
+               [](const auto& pool, std::size_t t) { return pool.tiers[t].endpoints.size(); });
     out.family("failover_epoch", Type::gauge, "Counts changes of the designated tier.");
     for (const auto& pool : pools) out.sample({{"pool", pool.name}}, pool.epoch);
     out.family("failover_total", Type::counter, "Changes of the designated tier to a lower one.");
@@ -250,9 +287,12 @@ struct Process::Metrics {
     out.family("endpoint_state", Type::gauge, "One series per state; 1 for the one it is in.");
     each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {
       const auto is = [&](std::string_view state, bool value) {
-        out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}, {"state", state}}, std::uint64_t{value});
+        out.sample(
+            {{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}, {"state", state}},
+            std::uint64_t{value});
       };
-      const bool enabled = e.operator_state == OperatorState::enabled || e.operator_state == OperatorState::held;
+      const bool enabled =
+          e.operator_state == OperatorState::enabled || e.operator_state == OperatorState::held;
       is("available", e.available);
       is("unhealthy", enabled && e.active == ActiveState::unhealthy);
       is("unknown", enabled && e.active == ActiveState::unknown);
@@ -279,7 +319,8 @@ struct Process::Metrics {
     });
     out.family("upstream_requests_total", Type::counter, "Attempts begun.");
     each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {
-      out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}}, sum([&](std::size_t w) {
+      out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}},
+                 sum([&](std::size_t w) {
                    const auto* c = p.workers_[w]->endpoint_counters().get(e.id);
                    return c ? c->requests.get() : 0;
                  }));
@@ -288,7 +329,11 @@ struct Process::Metrics {
     each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {
       for (std::size_t i = 1; i < size_of<Cause>(); ++i) {
         const auto cause = static_cast<Cause>(i);
-        out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}, {"reason", ::understudy::health::name_of(cause)}},
+        out.sample({{"pool", pool},
+                    {"tier", tier},
+                    {"endpoint", e.label},
+                    {"address", e.address},
+                    {"reason", ::understudy::health::name_of(cause)}},
                    sum([&](std::size_t w) {
                      const auto* c = p.workers_[w]->endpoint_counters().get(e.id);
                      return c ? c->outcomes.get(cause) : 0;

@@ -16,10 +16,10 @@ namespace {
 constexpr std::chrono::seconds kWatchEvery{1};
 
 std::string stamp_of(const std::string& path) {
-  struct stat info{};
+  struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return {};
-  return std::to_string(info.st_mtim.tv_sec) + "." + std::to_string(info.st_mtim.tv_nsec) + ":" + std::to_string(info.st_size) + ":" +
-         std::to_string(info.st_ino);
+  return std::to_string(info.st_mtim.tv_sec) + "." + std::to_string(info.st_mtim.tv_nsec) + ":" +
+         std::to_string(info.st_size) + ":" + std::to_string(info.st_ino);
 }
 }  // namespace
 
@@ -47,8 +47,10 @@ void Process::prepare_probes(const net::Plan& plan) {
   for (const config::PoolConfig& pool : plan.config.pools) {
     checks_.push_back(std::make_shared<const config::CheckConfig>(pool.check));
     std::shared_ptr<const probe::TlsSettings> tls;
-    if (pool.tls) tls = std::make_shared<const probe::TlsSettings>(*pool.tls);
-    else if (pool.check.kind == config::CheckKind::tls) tls = std::make_shared<const probe::TlsSettings>(plain_tls_check);
+    if (pool.tls)
+      tls = std::make_shared<const probe::TlsSettings>(*pool.tls);
+    else if (pool.check.kind == config::CheckKind::tls)
+      tls = std::make_shared<const probe::TlsSettings>(plain_tls_check);
     check_tls_.push_back(std::move(tls));
   }
 }
@@ -64,7 +66,8 @@ admin::Reply Process::apply_config(config::LoadResult loaded) {
   } catch (const std::exception& e) {
     return admin::Problem{422, "The configuration was refused", e.what()};
   }
-  if (std::string error = listeners_.open(plan->config.listeners, static_cast<unsigned>(workers_.size())); !error.empty())
+  if (std::string error = listeners_.open(plan->config.listeners, static_cast<unsigned>(workers_.size()));
+      !error.empty())
     return admin::Problem{422, "The configuration was refused", error};
 
   // From here on nothing can fail.
@@ -78,18 +81,24 @@ admin::Reply Process::apply_config(config::LoadResult loaded) {
   listeners_.apply(plan_->config.listeners, workers_);
   admin_->update(plan_->config.admin);
   files_->set_level(static_cast<observe::Level>(plan_->config.log.level));
-  const std::uint64_t fit = connections_that_fit(descriptors_, plan_->config.server.fd_reserve,
-                                                 static_cast<unsigned>(workers_.size()), plan_->config.listeners.size());
-  shared_->max_connections = plan_->config.server.max_connections ? std::min(*plan_->config.server.max_connections, fit) : fit;
+  const std::uint64_t fit =
+      connections_that_fit(descriptors_, plan_->config.server.fd_reserve,
+                           static_cast<unsigned>(workers_.size()), plan_->config.listeners.size());
+  shared_->max_connections =
+      plan_->config.server.max_connections ? std::min(*plan_->config.server.max_connections, fit) : fit;
   shared_->addresses.set_limit(plan_->config.server.max_connections_per_ip);
   pump();
   save_state_soon();
 
   json::array warnings;
-  for (const config::Diagnostic& d : loaded_.diagnostics) warnings.emplace_back(d.file + ":" + std::to_string(d.line) + ": " + d.message);
+  for (const config::Diagnostic& d : loaded_.diagnostics)
+    warnings.emplace_back(d.file + ":" + std::to_string(d.line) + ": " + d.message);
   json::array needs_restart;
   for (std::string& key : restart) needs_restart.emplace_back(std::move(key));
-  return json::value{{"result", "reloaded"}, {"generation", plan_->generation}, {"warnings", warnings}, {"needs_restart", needs_restart}};
+  return json::value{{"result", "reloaded"},
+                     {"generation", plan_->generation},
+                     {"warnings", warnings},
+                     {"needs_restart", needs_restart}};
 }
 
 void Process::reload(std::function<void(admin::Reply)> done) {
@@ -106,7 +115,8 @@ void Process::reload(std::function<void(admin::Reply)> done) {
   if (std::holds_alternative<admin::Problem>(reply)) {
     ++reloads_refused_;
     last_reload_ok_ = false;
-    log(observe::Level::error, "reload refused, the old configuration keeps serving: " + std::get<admin::Problem>(reply).detail);
+    log(observe::Level::error,
+        "reload refused, the old configuration keeps serving: " + std::get<admin::Problem>(reply).detail);
     done(std::move(reply));
     return;
   }
@@ -115,7 +125,8 @@ void Process::reload(std::function<void(admin::Reply)> done) {
   last_reload_at_ = std::chrono::system_clock::now();
   const json::value& value = std::get<json::value>(reply);
   std::string note = "configuration reloaded, generation " + std::to_string(plan_->generation);
-  for (const json::value& key : value.at("needs_restart").as_array()) note += "; " + std::string(key.as_string()) + " changes only with a restart";
+  for (const json::value& key : value.at("needs_restart").as_array())
+    note += "; " + std::string(key.as_string()) + " changes only with a restart";
   log(observe::Level::info, note);
   reloads_.push_back({snapshot_version_, value, std::move(done)});
   finish_reloads();
@@ -159,7 +170,8 @@ void Process::watch_config() {
 admin::Reply Process::check_config() {
   std::string text;
   const config::LoadResult loaded = load_again(text);
-  if (!loaded.config) return admin::Problem{422, "The configuration has errors", config::render(loaded.diagnostics, text)};
+  if (!loaded.config)
+    return admin::Problem{422, "The configuration has errors", config::render(loaded.diagnostics, text)};
   return json::value{{"result", "valid"}, {"diagnostics", config::render(loaded.diagnostics, text)}};
 }
 

@@ -38,7 +38,8 @@ Enum read_enum(const json::object& o, const char* key, int last, Enum fallback) 
   const json::value* v = o.if_contains(key);
   if (v == nullptr || !v->is_string()) return fallback;
   for (int i = 0; i <= last; ++i)
-    if (health::name_of(static_cast<Enum>(i)) == std::string_view(v->get_string())) return static_cast<Enum>(i);
+    if (health::name_of(static_cast<Enum>(i)) == std::string_view(v->get_string()))
+      return static_cast<Enum>(i);
   return fallback;
 }
 
@@ -81,7 +82,8 @@ std::string to_json(const health::SavedState& state) {
                          {"ejections", e.ejections},
                          {"ejected_left_ms", left_of(e.ejected_left)}});
   }
-  return json::serialize(json::object{{"format", kFormat}, {"pools", pools}, {"endpoints", endpoints}}) + "\n";
+  return json::serialize(json::object{{"format", kFormat}, {"pools", pools}, {"endpoints", endpoints}}) +
+         "\n";
 }
 
 std::optional<health::SavedState> from_json(const std::string& text, std::string& why) {
@@ -147,7 +149,8 @@ StateDir::Outcome StateDir::open(const std::string& path, std::string& why) {
   const std::string lock_path = path + "/lock";
   const int fd = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) {
-    why = "cannot write to state_dir '" + path + "' (" + std::strerror(errno) + "); make it writable or set [server] state_dir";
+    why = "cannot write to state_dir '" + path + "' (" + std::strerror(errno) +
+          "); make it writable or set [server] state_dir";
     return Outcome::not_kept;
   }
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {

@@ -13,7 +13,8 @@ using Kind = ActionKind;
 
 class Life : public ::testing::Test {
 protected:
-  std::vector<Kind> on(EventKind kind, Cause cause = Cause::none, bool flag = false, std::uint16_t status = 0, End end = End::none) {
+  std::vector<Kind> on(EventKind kind, Cause cause = Cause::none, bool flag = false, std::uint16_t status = 0,
+                       End end = End::none) {
     last = state.on({kind, cause, status, flag, end}, now);
     std::vector<Kind> kinds;
     for (const Action& a : last) kinds.push_back(a.kind);
@@ -52,13 +53,15 @@ TEST_F(Life, APlainGetIsPickedForwardedReportedAndRecycled) {
 TEST_F(Life, ARefusedConnectIsTriedElsewhereForFreeEvenForAPost) {
   on(EventKind::head, Cause::none, false);
   on(EventKind::dialing);
-  EXPECT_EQ(on(EventKind::dial_failed, Cause::tcp_refused), (std::vector{Kind::report, Kind::drop, Kind::pick}));
+  EXPECT_EQ(on(EventKind::dial_failed, Cause::tcp_refused),
+            (std::vector{Kind::report, Kind::drop, Kind::pick}));
   EXPECT_FALSE(action(2).token);
 }
 
 TEST_F(Life, APostThatMayHaveArrivedIsNeverRepeated) {
   send(false);
-  EXPECT_EQ(on(EventKind::attempt_failed, Cause::tcp_reset), (std::vector{Kind::report, Kind::drop, Kind::answer}));
+  EXPECT_EQ(on(EventKind::attempt_failed, Cause::tcp_reset),
+            (std::vector{Kind::report, Kind::drop, Kind::answer}));
   EXPECT_EQ(action(2).end, End::upstream_reset);
   EXPECT_EQ(status_of(action(2).end), 502);
 }
@@ -73,11 +76,13 @@ TEST_F(Life, APostOnAConnectionThatTookNoByteIsRepeated) {
 TEST_F(Life, AGetIsRepeatedAtTheBudgetsCostUntilItsRetriesAreUsedUp) {
   send(true);
   for (int retry = 0; retry < 3; ++retry) {
-    EXPECT_EQ(on(EventKind::attempt_failed, Cause::http_malformed), (std::vector{Kind::report, Kind::drop, Kind::pick}));
+    EXPECT_EQ(on(EventKind::attempt_failed, Cause::http_malformed),
+              (std::vector{Kind::report, Kind::drop, Kind::pick}));
     EXPECT_TRUE(action(2).token);
     connect();
   }
-  EXPECT_EQ(on(EventKind::attempt_failed, Cause::http_malformed), (std::vector{Kind::report, Kind::drop, Kind::answer}));
+  EXPECT_EQ(on(EventKind::attempt_failed, Cause::http_malformed),
+            (std::vector{Kind::report, Kind::drop, Kind::answer}));
   EXPECT_EQ(state.attempts(), 4U);
 }
 
@@ -97,14 +102,16 @@ TEST_F(Life, NothingIsRepeatedOnceTheClientHasSeenAByte) {
   send(true);
   on(EventKind::response_head, Cause::none, false, 200);
   on(EventKind::downstream_started);
-  EXPECT_EQ(on(EventKind::attempt_failed, Cause::body_cut), (std::vector{Kind::report, Kind::drop, Kind::finish}));
+  EXPECT_EQ(on(EventKind::attempt_failed, Cause::body_cut),
+            (std::vector{Kind::report, Kind::drop, Kind::finish}));
   EXPECT_FALSE(action(2).recycle);
 }
 
 TEST_F(Life, ABodyThatOutgrewTheReplayIsNotRepeated) {
   send(true);
   on(EventKind::not_replayable);
-  EXPECT_EQ(on(EventKind::attempt_failed, Cause::tcp_reset), (std::vector{Kind::report, Kind::drop, Kind::answer}));
+  EXPECT_EQ(on(EventKind::attempt_failed, Cause::tcp_reset),
+            (std::vector{Kind::report, Kind::drop, Kind::answer}));
 }
 
 TEST_F(Life, EachDeadlineIsWhereThePolicyPutsItAndHasItsOwnEnd) {
@@ -113,12 +120,12 @@ TEST_F(Life, EachDeadlineIsWhereThePolicyPutsItAndHasItsOwnEnd) {
   EXPECT_EQ(state.next_deadline(), now + 1s);
   now += 200ms;
   on(EventKind::connected);
-  EXPECT_EQ(state.next_deadline(), std::nullopt);   // uploading: the client's deadlines count, not ours
+  EXPECT_EQ(state.next_deadline(), std::nullopt);  // uploading: the client's deadlines count, not ours
   on(EventKind::first_byte_sent);
   on(EventKind::sent);
   EXPECT_EQ(state.next_deadline(), now + 30s);
   now += 29'999ms;
-  EXPECT_TRUE(on(EventKind::deadline).empty());     // early is harmless
+  EXPECT_TRUE(on(EventKind::deadline).empty());  // early is harmless
   now += 1ms;
   EXPECT_EQ(on(EventKind::deadline), (std::vector{Kind::report, Kind::drop, Kind::answer}));
   EXPECT_EQ(action(0).cause, Cause::http_timeout);
@@ -205,7 +212,7 @@ TEST_F(Life, WithNoTierToWaitForItAnswersAtOnce) {
 TEST_F(Life, AClientThatLeavesEndsItWithoutAnAnswer) {
   send(true);
   EXPECT_EQ(on(EventKind::downstream_gone), std::vector{Kind::finish});
-  EXPECT_TRUE(on(EventKind::attempt_failed, Cause::tcp_reset).empty());   // over is over
+  EXPECT_TRUE(on(EventKind::attempt_failed, Cause::tcp_reset).empty());  // over is over
 }
 
 TEST_F(Life, AServerErrorIsRepeatedOnlyWhereThePoolAsksForIt) {
@@ -214,7 +221,8 @@ TEST_F(Life, AServerErrorIsRepeatedOnlyWhereThePoolAsksForIt) {
   policy.retry_on_5xx = true;
   state = State(policy, now);
   send(true);
-  EXPECT_EQ(on(EventKind::response_head, Cause::none, false, 503), (std::vector{Kind::report, Kind::drop, Kind::pick}));
+  EXPECT_EQ(on(EventKind::response_head, Cause::none, false, 503),
+            (std::vector{Kind::report, Kind::drop, Kind::pick}));
   connect();
   EXPECT_EQ(on(EventKind::response_head, Cause::none, false, 500), std::vector{Kind::forward});
 }

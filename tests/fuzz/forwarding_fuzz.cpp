@@ -109,7 +109,8 @@ void check(std::string_view raw, const Choice& choice) {
   demand(again->fields.value(Known::x_request_id, written) == "id-12345678");
   demand(again->fields.value(Known::x_real_ip, written) == client_ip);
   if (!identity.via_trusted) demand(again->fields.value(Known::x_forwarded_for, written) == peer_ip);
-  // The next hop, which trusts us, comes to the same client (unless the chain is near the length that nobody follows).
+  // The next hop, which trusts us, comes to the same client (unless the chain is near the length that nobody
+  // follows).
   const std::string_view chain = again->fields.value(Known::x_forwarded_for, written);
   if (std::count(chain.begin(), chain.end(), ',') > 60) return;
   static const std::vector<config::Cidr> us = {config::parse_cidr("203.0.113.1/32").value(),

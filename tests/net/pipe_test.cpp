@@ -71,7 +71,7 @@ TEST(Inbox, NeverOverwritesBytesThatAPieceStillShows) {
   inbox.end = 5;
   pipe.push(inbox.block, inbox.data(), 5);
   inbox.consume(5);
-  inbox.make_room(pool, kBlockSize);   // more than is left behind the piece
+  inbox.make_room(pool, kBlockSize);  // more than is left behind the piece
   std::memcpy(inbox.block.data() + inbox.end, "other", 5);
   EXPECT_EQ(unsent(pipe), "first");
   pipe.clear();
