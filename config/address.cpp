@@ -37,8 +37,7 @@ bool is_host_name(std::string_view host) {
   std::size_t label = 0;
   char previous = '.';
   for (const char c : host) {
-    const bool letter =
-        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
     if (c == '.') {
       if (label == 0 || previous == '-') return false;
       label = 0;
@@ -63,8 +62,7 @@ bool looks_like_ipv4(std::string_view host) {
 std::optional<std::uint16_t> parse_port(std::string_view text) {
   unsigned value = 0;
   const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || text.size() > 5 || result.ec != std::errc() ||
-      result.ptr != text.data() + text.size()) {
+  if (text.empty() || text.size() > 5 || result.ec != std::errc() || result.ptr != text.data() + text.size()) {
     return std::nullopt;
   }
   if (value > 65535) return std::nullopt;
@@ -144,15 +142,13 @@ std::optional<Address> parse_address(std::string_view text, std::uint16_t defaul
     if (end == std::string_view::npos) return fail(error, "has no ']' after the IPv6 address");
     host = text.substr(1, end - 1);
     const auto ip = parse_ip(host);
-    if (!ip || ip->family != SocketAddress::Family::v6)
-      return fail(error, "has no IPv6 address between '[' and ']'");
+    if (!ip || ip->family != SocketAddress::Family::v6) return fail(error, "has no IPv6 address between '[' and ']'");
     const std::string_view rest = text.substr(end + 1);
     if (!rest.empty() && rest.front() != ':') return fail(error, "has text between ']' and the port");
     if (!rest.empty()) port = rest.substr(1);
   } else {
     const std::size_t colon = text.find(':');
-    if (colon != text.rfind(':'))
-      return fail(error, "is an IPv6 address without brackets; write \"[::1]:8080\"");
+    if (colon != text.rfind(':')) return fail(error, "is an IPv6 address without brackets; write \"[::1]:8080\"");
     host = text.substr(0, colon);
     if (colon != std::string_view::npos) port = text.substr(colon + 1);
     const bool numeric = !host.empty() && looks_like_ipv4(host);
@@ -179,8 +175,7 @@ std::optional<Address> parse_address(std::string_view text, std::uint16_t defaul
 
 std::optional<SocketAddress> parse_ip(std::string_view text) {
   char buffer[INET6_ADDRSTRLEN + 1] = {};
-  if (text.empty() || text.size() >= sizeof buffer || text.find('\0') != std::string_view::npos)
-    return std::nullopt;
+  if (text.empty() || text.size() >= sizeof buffer || text.find('\0') != std::string_view::npos) return std::nullopt;
   std::memcpy(buffer, text.data(), text.size());
   SocketAddress address;
   if (inet_pton(AF_INET, buffer, address.ip.data()) == 1) {
@@ -218,8 +213,7 @@ std::optional<Cidr> parse_cidr(std::string_view text) {
   if (slash != std::string_view::npos) {
     const std::string_view digits = text.substr(slash + 1);
     const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), prefix);
-    if (digits.empty() || result.ec != std::errc() || result.ptr != digits.data() + digits.size() ||
-        prefix > bits) {
+    if (digits.empty() || result.ec != std::errc() || result.ptr != digits.data() + digits.size() || prefix > bits) {
       return std::nullopt;
     }
   }

@@ -31,9 +31,7 @@ inline std::string list_text(const std::vector<std::string>& items) {
 template <class Condition>
 void show_only_if(Key& key, const Section& section, Condition condition) {
   key.default_value = key.write(section.defaults());
-  key.write = [condition, write = key.write](const void* object) {
-    return condition(object) ? write(object) : "";
-  };
+  key.write = [condition, write = key.write](const void* object) { return condition(object) ? write(object) : ""; };
 }
 
 template <class Owner>
@@ -58,9 +56,7 @@ public:
     key.read = [read = std::move(read)](Reader& reader, const Node& node, const Spot& spot, void* object) {
       read(reader, node, spot, *static_cast<Owner*>(object));
     };
-    key.write = [write = std::move(write)](const void* object) {
-      return write(*static_cast<const Owner*>(object));
-    };
+    key.write = [write = std::move(write)](const void* object) { return write(*static_cast<const Owner*>(object)); };
     return key;
   }
 
@@ -169,9 +165,7 @@ public:
         [field, choices](Reader& reader, const Node& node, const Spot& spot, Owner& owner) {
           if (const auto value = reader.choice(node, spot, choices)) owner.*field = static_cast<E>(*value);
         },
-        [field, choices](const Owner& owner) {
-          return toml_string(choices[static_cast<std::size_t>(owner.*field)]);
-        });
+        [field, choices](const Owner& owner) { return toml_string(choices[static_cast<std::size_t>(owner.*field)]); });
     made.choices = std::move(choices);
   }
 
@@ -193,17 +187,14 @@ public:
 
   // A table that is always there.
   template <class T>
-  void table(const char* name, T Owner::*field, const Section& section, const Spec& spec,
-             const char* inherits = "") {
+  void table(const char* name, T Owner::*field, const Section& section, const Spec& spec, const char* inherits = "") {
     Key& made = section_.keys.emplace_back();
     made.name = name;
     made.type = Type::table;
     made.spec = spec;
     made.section = &section;
     made.inherits = inherits;
-    made.open = [field](void* object) {
-      return static_cast<void*>(&value_of(static_cast<Owner*>(object)->*field));
-    };
+    made.open = [field](void* object) { return static_cast<void*>(&value_of(static_cast<Owner*>(object)->*field)); };
     made.view = [field](const void* object) { return view_of(static_cast<const Owner*>(object)->*field); };
   }
 

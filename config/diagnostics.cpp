@@ -77,9 +77,8 @@ void render_one(const Diagnostic& diagnostic, const Lines& lines, std::string& o
   out += margin + number + " | " + window(line, from, widest_line) + "\n";
   const std::size_t indent = std::min(column - 1, length) - std::min(from, std::min(column - 1, length));
   const std::size_t room = length > column - 1 ? length - (column - 1) : 1;
-  const std::size_t width =
-      std::max<std::size_t>(1, std::min({static_cast<std::size_t>(diagnostic.width), room,
-                                         widest_line - std::min(indent, widest_line - 1)}));
+  const std::size_t width = std::max<std::size_t>(
+      1, std::min({static_cast<std::size_t>(diagnostic.width), room, widest_line - std::min(indent, widest_line - 1)}));
   out += std::string(std::max<std::size_t>(number.size(), 5), ' ') + " | " + std::string(indent, ' ') +
          std::string(width, '^');
   out += diagnostic.hint.empty() ? "\n" : " " + diagnostic.hint + "\n";
@@ -103,10 +102,8 @@ std::string render_json(const std::vector<Diagnostic>& diagnostics) {
     if (out.size() > 1) out += ",";
     out += "\n  {\"severity\": " + json_string(word(diagnostic.severity)) +
            ", \"file\": " + json_string(diagnostic.file) + ", \"line\": " + std::to_string(diagnostic.line) +
-           ", \"column\": " + std::to_string(diagnostic.column) +
-           ", \"width\": " + std::to_string(diagnostic.width) +
-           ", \"message\": " + json_string(diagnostic.message) +
-           ", \"hint\": " + json_string(diagnostic.hint) + "}";
+           ", \"column\": " + std::to_string(diagnostic.column) + ", \"width\": " + std::to_string(diagnostic.width) +
+           ", \"message\": " + json_string(diagnostic.message) + ", \"hint\": " + json_string(diagnostic.hint) + "}";
   }
   return out + (diagnostics.empty() ? "]\n" : "\n]\n");
 }

@@ -29,8 +29,7 @@ struct Node {
   double real = 0;
   Span span;
   std::string text;
-  std::string
-      source;  // "environment NAME" or "file PATH" when the text was expanded; it may be a secret then
+  std::string source;  // "environment NAME" or "file PATH" when the text was expanded; it may be a secret then
   std::vector<Node> items;
   std::vector<Member> members;  // in file order
 

@@ -9,22 +9,20 @@ namespace {
 
 // [listen.NAME] or [pool.NAME]: reads each member into a new object that starts as `make` says.
 template <class Item, class Make>
-void read_named(Reader& reader, const Node& node, const Spot& spot, const Section& section,
-                std::string_view what, std::vector<Item>& items, const Make& make) {
+void read_named(Reader& reader, const Node& node, const Spot& spot, const Section& section, std::string_view what,
+                std::vector<Item>& items, const Make& make) {
   const std::string name(spot.name);
-  if (!node.is(Node::Kind::table))
-    return reader.wrong_type(node, spot, "a table", "write [" + name + ".NAME]");
+  if (!node.is(Node::Kind::table)) return reader.wrong_type(node, spot, "a table", "write [" + name + ".NAME]");
   for (const Member& member : node.members) {
     const std::string path = name + "." + member.name;
-    const std::string shown =
-        member.name.find('.') == std::string::npos ? member.name : toml_string(member.name);
+    const std::string shown = member.name.find('.') == std::string::npos ? member.name : toml_string(member.name);
     const std::string where = "[" + name + "." + shown + "]";
     if (!member.value.is(Node::Kind::table)) {
       const bool is_key = section.find(member.name) != nullptr;
-      reader.error(member.span,
-                   is_key ? "'" + member.name + "' stands in [" + name + "], which has no name"
-                          : where + " must be a table",
-                   is_key ? "write [" + name + ".NAME] above it" : "write " + where);
+      reader.error(
+          member.span,
+          is_key ? "'" + member.name + "' stands in [" + name + "], which has no name" : where + " must be a table",
+          is_key ? "write [" + name + ".NAME] above it" : "write " + where);
       continue;
     }
     reader.check_name(member.name, member.span, what);
@@ -38,10 +36,8 @@ void read_named(Reader& reader, const Node& node, const Spot& spot, const Sectio
 }
 
 void read_routes(Reader& reader, const Node& node, const Spot& spot, Root& root) {
-  if (node.is(Node::Kind::table))
-    return reader.error(node.span, "[route] is a list of tables", "write [[route]]");
-  if (!node.is(Node::Kind::array))
-    return reader.wrong_type(node, spot, "a list of tables", "write [[route]]");
+  if (node.is(Node::Kind::table)) return reader.error(node.span, "[route] is a list of tables", "write [[route]]");
+  if (!node.is(Node::Kind::array)) return reader.wrong_type(node, spot, "a list of tables", "write [[route]]");
   for (std::size_t i = 0; i < node.items.size(); ++i) {
     const Node& item = node.items[i];
     if (!item.is(Node::Kind::table)) {
@@ -111,8 +107,8 @@ const Section& root_section() {
         },
         [](const Root&) { return std::string(); });
     pool.section = &pool_section();
-    Key& route = declare.key("route", Type::table_list, {.help = ""}, read_routes,
-                             [](const Root&) { return std::string(); });
+    Key& route =
+        declare.key("route", Type::table_list, {.help = ""}, read_routes, [](const Root&) { return std::string(); });
     route.section = &route_section();
     return made;
   }();
@@ -121,12 +117,11 @@ const Section& root_section() {
 
 const std::vector<const Section*>& all_sections() {
   static const std::vector<const Section*> sections{
-      &server_section(),       &admin_section(),        &log_section(),      &access_section(),
-      &dns_section(),          &limits_section(),       &listen_section(),   &certificate_section(),
-      &pool_section(),         &endpoint_section(),     &tier_section(),     &sticky_section(),
-      &check_section(),        &passive_section(),      &failover_section(), &retry_section(),
-      &upstream_tls_section(), &route_section(),        &match_section(),    &redirect_section(),
-      &respond_section(),      &header_rules_section(), &websocket_section()};
+      &server_section(),  &admin_section(),        &log_section(),         &access_section(),  &dns_section(),
+      &limits_section(),  &listen_section(),       &certificate_section(), &pool_section(),    &endpoint_section(),
+      &tier_section(),    &sticky_section(),       &check_section(),       &passive_section(), &failover_section(),
+      &retry_section(),   &upstream_tls_section(), &route_section(),       &match_section(),   &redirect_section(),
+      &respond_section(), &header_rules_section(), &websocket_section()};
   return sections;
 }
 

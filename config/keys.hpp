@@ -86,9 +86,8 @@ struct Section {
   std::string also = {};    // another place of the same keys: "[check]"
   std::string help = {};
   std::vector<Key> keys = {};
-  std::vector<std::pair<std::string, std::string>> later =
-      {};                                      // planned keys: the name, and what to do without it
-  std::function<const void*()> defaults = {};  // an object with every default
+  std::vector<std::pair<std::string, std::string>> later = {};  // planned keys: the name, and what to do without it
+  std::function<const void*()> defaults = {};                   // an object with every default
 
   const Key* find(std::string_view name) const;
 };

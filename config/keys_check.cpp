@@ -18,24 +18,23 @@ void declare_kind(Declare<CheckConfig>& declare, const char* name, CheckKind kin
         const auto value = reader.boolean(node, spot);
         if (!value) return;
         if (!*value)
-          return reader.error(node.span, "'" + std::string(spot.name) + "' can only be true",
-                              "leave the key out");
+          return reader.error(node.span, "'" + std::string(spot.name) + "' can only be true", "leave the key out");
         check.kind = kind;
         check.path.clear();
       },
       [kind](const CheckConfig& check) { return check.kind == kind ? "true" : ""; });
 }
 
-void declare_check_path(Declare<CheckConfig>& declare, const char* name, CheckKind kind,
-                        std::string_view help, std::string_view example) {
+void declare_check_path(Declare<CheckConfig>& declare, const char* name, CheckKind kind, std::string_view help,
+                        std::string_view example) {
   declare.key(
       name, Type::text, {.help = help, .example = example},
       [kind](Reader& reader, const Node& node, const Spot& spot, CheckConfig& check) {
         const auto path = reader.text(node, spot, {});
         if (!path) return;
         if (path->front() != '/' || path->find_first_of(" #") != std::string::npos) {
-          return reader.error(node.span, "'" + std::string(spot.name) +
-                                             "' must be a path that starts with '/', without spaces or '#'");
+          return reader.error(
+              node.span, "'" + std::string(spot.name) + "' must be a path that starts with '/', without spaces or '#'");
         }
         check.kind = kind;
         check.path = *path;
@@ -45,8 +44,8 @@ void declare_check_path(Declare<CheckConfig>& declare, const char* name, CheckKi
 
 bool parse_status(std::string_view text, std::uint16_t& status) {
   const auto result = std::from_chars(text.data(), text.data() + text.size(), status);
-  return text.size() == 3 && result.ec == std::errc() && result.ptr == text.data() + text.size() &&
-         status >= 100 && status <= 599;
+  return text.size() == 3 && result.ec == std::errc() && result.ptr == text.data() + text.size() && status >= 100 &&
+         status <= 599;
 }
 
 // "200-299" or "200,204,300-399".
@@ -101,8 +100,7 @@ void read_at_start(Reader& reader, const Node& node, const Spot& spot, CheckConf
     if (!value) return;
     check.start = StartPolicy::wait;
     check.start_wait = *value;
-  } else if (const auto index =
-                 reader.choice(node, spot, {"wait", "wait 3s", "assume_healthy", "assume_unhealthy"})) {
+  } else if (const auto index = reader.choice(node, spot, {"wait", "wait 3s", "assume_healthy", "assume_unhealthy"})) {
     check.start = *index <= 1   ? StartPolicy::wait
                   : *index == 2 ? StartPolicy::assume_healthy
                                 : StartPolicy::assume_unhealthy;
@@ -142,10 +140,9 @@ const Section& check_section() {
     declare_check_path(declare, "path", CheckKind::http, "HTTP check: GET of this path.", "\"/healthz\"");
     declare_kind(declare, "tcp", CheckKind::tcp, "Check that a TCP connection opens, no more.");
     declare_kind(declare, "tls", CheckKind::tls, "Check that a TLS handshake succeeds.");
-    declare_check_path(declare, "websocket", CheckKind::websocket,
-                       "Check that a WebSocket opens on this path.", "\"/ws\"");
-    declare_kind(declare, "off", CheckKind::none,
-                 "No probes; endpoints count as healthy until traffic fails.");
+    declare_check_path(declare, "websocket", CheckKind::websocket, "Check that a WebSocket opens on this path.",
+                       "\"/ws\"");
+    declare_kind(declare, "off", CheckKind::none, "No probes; endpoints count as healthy until traffic fails.");
     declare.text("host", &CheckConfig::host,
                  {.help = "Host field of HTTP and WebSocket checks.",
                   .example = "\"app.example.org\"",
@@ -156,9 +153,7 @@ const Section& check_section() {
                    .shape = "status codes and ranges"},
                   read_expect, expect_text);
     declare.text("body", &CheckConfig::body,
-                 {.help = "Text that the body of an HTTP check must contain.",
-                  .example = "\"ready\"",
-                  .unset = "any"});
+                 {.help = "Text that the body of an HTTP check must contain.", .example = "\"ready\"", .unset = "any"});
     declare.key(
         "port", Type::integer,
         {.help = "Port to probe, when it is another than that of traffic.",
@@ -170,36 +165,28 @@ const Section& check_section() {
           if (const auto port = reader.integer(node, spot, {.help = "", .min = 1, .max = 65535}))
             check.port = static_cast<std::uint16_t>(*port);
         },
-        [](const CheckConfig& check) {
-          return check.port == 0 ? std::string() : std::to_string(check.port);
-        });
-    declare.duration(
-        "interval", &CheckConfig::interval,
-        {.help = "Time between two probes of an endpoint.", .min = 50, .max = day, .example = "\"1s\""});
+        [](const CheckConfig& check) { return check.port == 0 ? std::string() : std::to_string(check.port); });
+    declare.duration("interval", &CheckConfig::interval,
+                     {.help = "Time between two probes of an endpoint.", .min = 50, .max = day, .example = "\"1s\""});
     declare.duration("fast_interval", &CheckConfig::fast_interval,
                      {.help = "The same while a verdict is changing. At most `interval`, also by default.",
                       .min = 50,
                       .max = day,
                       .example = "\"250ms\""});
-    declare.duration("timeout", &CheckConfig::timeout,
-                     {.help = "Longest probe. At most `interval` by default.",
-                      .min = 10,
-                      .max = hour,
-                      .example = "\"500ms\""});
-    declare.integer(
-        "rise", &CheckConfig::rise,
-        {.help = "Passes in a row that make an endpoint healthy.", .min = 1, .max = 100, .example = "3"});
-    declare.integer(
-        "fall", &CheckConfig::fall,
-        {.help = "Failures in a row that make it unhealthy.", .min = 1, .max = 100, .example = "2"});
-    declare.mixed(
-        "at_start",
-        R"({"type":"string","pattern":"^(wait( [0-9a-z]+)?|assume_healthy|assume_unhealthy|\\$\\{.+\\})$"})",
-        {.help = "What an endpoint counts as before its first verdict. `wait D` keeps it unused until a "
-                 "probe passes, at most for D.",
-         .example = "\"assume_healthy\"",
-         .shape = "\"wait D\", \"assume_healthy\" or \"assume_unhealthy\""},
-        read_at_start, at_start_text);
+    declare.duration(
+        "timeout", &CheckConfig::timeout,
+        {.help = "Longest probe. At most `interval` by default.", .min = 10, .max = hour, .example = "\"500ms\""});
+    declare.integer("rise", &CheckConfig::rise,
+                    {.help = "Passes in a row that make an endpoint healthy.", .min = 1, .max = 100, .example = "3"});
+    declare.integer("fall", &CheckConfig::fall,
+                    {.help = "Failures in a row that make it unhealthy.", .min = 1, .max = 100, .example = "2"});
+    declare.mixed("at_start",
+                  R"({"type":"string","pattern":"^(wait( [0-9a-z]+)?|assume_healthy|assume_unhealthy|\\$\\{.+\\})$"})",
+                  {.help = "What an endpoint counts as before its first verdict. `wait D` keeps it unused until a "
+                           "probe passes, at most for D.",
+                   .example = "\"assume_healthy\"",
+                   .shape = "\"wait D\", \"assume_healthy\" or \"assume_unhealthy\""},
+                  read_at_start, at_start_text);
     for (Key& key : made.keys) {
       show_only_if(key, made, [name = key.name](const void* object) {
         return applies(name, static_cast<const CheckConfig*>(object)->kind);

@@ -15,12 +15,10 @@ constexpr double mib = 1024 * 1024;
 
 // --- tiers and endpoints ---
 
-void read_endpoints(Reader& reader, const Node& node, const Spot& spot,
-                    std::vector<EndpointConfig>& endpoints) {
+void read_endpoints(Reader& reader, const Node& node, const Spot& spot, std::vector<EndpointConfig>& endpoints) {
   if (!node.is(Node::Kind::array)) {
-    const std::string hint = node.is(Node::Kind::text) && node.source.empty()
-                                 ? "write [" + toml_string(printable(node.text, 40)) + "]"
-                                 : "";
+    const std::string hint =
+        node.is(Node::Kind::text) && node.source.empty() ? "write [" + toml_string(printable(node.text, 40)) + "]" : "";
     return reader.wrong_type(node, spot, "an array of endpoints", hint);
   }
   for (std::size_t i = 0; i < node.items.size(); ++i) {
@@ -57,8 +55,8 @@ bool is_simple(const PoolConfig& pool) {
          (pool.tiers.size() == 1 || pool.tiers[1].name == "standby");
 }
 
-void declare_simple_tier(Declare<PoolConfig>& declare, const char* name, std::size_t index,
-                         std::string_view help, std::string_view example) {
+void declare_simple_tier(Declare<PoolConfig>& declare, const char* name, std::size_t index, std::string_view help,
+                         std::string_view example) {
   Key& key = declare.mixed(
       name, R"({"type":"array","minItems":1,"items":{"$ref":"#/definitions/endpoint_or_address"}})",
       {.help = help, .example = example, .shape = "array of addresses or { address, weight, name }"},
@@ -68,8 +66,7 @@ void declare_simple_tier(Declare<PoolConfig>& declare, const char* name, std::si
         pool.tiers.push_back(std::move(tier));
       },
       [index](const PoolConfig& pool) {
-        return is_simple(pool) && index < pool.tiers.size() ? endpoints_text(pool.tiers[index].endpoints)
-                                                            : "";
+        return is_simple(pool) && index < pool.tiers.size() ? endpoints_text(pool.tiers[index].endpoints) : "";
       });
   key.section = &endpoint_section();
 }
@@ -82,8 +79,7 @@ void read_tiers(Reader& reader, const Node& node, const Spot& spot, PoolConfig& 
     return;
   }
   if (!node.is(Node::Kind::array)) {
-    return reader.wrong_type(node, spot,
-                             "an array of { name, endpoints } tables, \"exclusive\" or \"shared\"");
+    return reader.wrong_type(node, spot, "an array of { name, endpoints } tables, \"exclusive\" or \"shared\"");
   }
   if (!pool.tiers.empty()) {
     return reader.error(node.span, "'tiers' can't list tiers beside 'primary' and 'standby'",
@@ -118,9 +114,8 @@ void read_hash_on(Reader& reader, const Node& node, const Spot& spot, PoolConfig
   for (const auto& [prefix, key] :
        {std::pair<std::string_view, HashKey>{"header", HashKey::header}, {"cookie", HashKey::cookie}}) {
     if (text->substr(0, prefix.size()) != prefix) continue;
-    const std::string name = text->size() > prefix.size() + 1 && (*text)[prefix.size()] == ':'
-                                 ? text->substr(prefix.size() + 1)
-                                 : "";
+    const std::string name =
+        text->size() > prefix.size() + 1 && (*text)[prefix.size()] == ':' ? text->substr(prefix.size() + 1) : "";
     if (!is_token(name)) {
       return reader.error(node.span, "'hash_on' needs the name of a " + std::string(prefix),
                           key == HashKey::header ? "write \"header:X-User\"" : "write \"cookie:sid\"");
@@ -129,8 +124,7 @@ void read_hash_on(Reader& reader, const Node& node, const Spot& spot, PoolConfig
     pool.hash_name = name;
     return;
   }
-  if (const auto index =
-          reader.choice(node, spot, {"client_address", "path", "header:NAME", "cookie:NAME"})) {
+  if (const auto index = reader.choice(node, spot, {"client_address", "path", "header:NAME", "cookie:NAME"})) {
     pool.hash_on = *index == 0 ? HashKey::client_address : HashKey::path;
     pool.hash_name.clear();
   }
@@ -150,8 +144,8 @@ void read_cookie(Reader& reader, const Node& node, const Spot& spot, StickyConfi
   const auto text = reader.text(node, spot, {});
   if (!text) return;
   if (!is_token(*text))
-    return reader.error(node.span, "'" + std::string(spot.name) + "'" + Reader::quoted(node) +
-                                       " can't be the name of a cookie");
+    return reader.error(node.span,
+                        "'" + std::string(spot.name) + "'" + Reader::quoted(node) + " can't be the name of a cookie");
   sticky.cookie = *text;
 }
 
@@ -167,8 +161,7 @@ void read_min_available(Reader& reader, const Node& node, const Spot& spot, Fail
     if (!text) return;
     const auto result = std::from_chars(text->data(), text->data() + text->size(), count);
     if (result.ec != std::errc() || result.ptr != text->data() + text->size()) {
-      return reader.error(node.span,
-                          "'min_available'" + Reader::quoted(node) + " is neither a count nor a share",
+      return reader.error(node.span, "'min_available'" + Reader::quoted(node) + " is neither a count nor a share",
                           "write \"1\" or \"50%\"");
     }
   }
@@ -209,9 +202,8 @@ std::string failback_text(const FailoverConfig& failover) {
 
 const Section& endpoint_section() {
   static const Section section = [] {
-    Section made{.id = "endpoint",
-                 .header = "[pool.NAME].primary",
-                 .help = "An endpoint, where it is more than an address."};
+    Section made{
+        .id = "endpoint", .header = "[pool.NAME].primary", .help = "An endpoint, where it is more than an address."};
     Declare<EndpointConfig> declare(made);
     declare.key(
         "address", Type::address,
@@ -224,23 +216,17 @@ const Section& endpoint_section() {
         [](const EndpointConfig& endpoint) {
           return endpoint.address.text.empty() ? "" : toml_string(endpoint.address.text);
         });
-    declare.integer("weight", &EndpointConfig::weight,
-                    {.help = "Share of the traffic, relative to the others of its tier.",
-                     .min = 1,
-                     .max = 1000,
-                     .example = "2"});
+    declare.integer(
+        "weight", &EndpointConfig::weight,
+        {.help = "Share of the traffic, relative to the others of its tier.", .min = 1, .max = 1000, .example = "2"});
     declare.key(
         "name", Type::text,
-        {.help = "What it is called in status, metrics and commands.",
-         .example = "\"p2\"",
-         .unset = "the address"},
+        {.help = "What it is called in status, metrics and commands.", .example = "\"p2\"", .unset = "the address"},
         [](Reader& reader, const Node& node, const Spot& spot, EndpointConfig& endpoint) {
           const auto name = reader.text(node, spot, {});
           if (name && reader.check_name(*name, node.span, "an endpoint")) endpoint.name = *name;
         },
-        [](const EndpointConfig& endpoint) {
-          return endpoint.name.empty() ? "" : toml_string(endpoint.name);
-        });
+        [](const EndpointConfig& endpoint) { return endpoint.name.empty() ? "" : toml_string(endpoint.name); });
     return made;
   }();
   return section;
@@ -248,10 +234,9 @@ const Section& endpoint_section() {
 
 const Section& tier_section() {
   static const Section section = [] {
-    Section made{
-        .id = "tier",
-        .header = "[pool.NAME].tiers",
-        .help = "A tier, where there are more than `primary` and `standby`. The first that can serve does."};
+    Section made{.id = "tier",
+                 .header = "[pool.NAME].tiers",
+                 .help = "A tier, where there are more than `primary` and `standby`. The first that can serve does."};
     Declare<TierConfig> declare(made);
     declare.key(
         "name", Type::text, {.help = "What the tier is called.", .example = "\"primary\"", .required = true},
@@ -285,9 +270,8 @@ const Section& sticky_section() {
                      "= { cookie = \"NAME\" }`."};
     Declare<StickyConfig> declare(made);
     declare.key("cookie", Type::text, {.help = "Name of the cookie.", .example = "\"lb\"", .required = true},
-                read_cookie, [](const StickyConfig& sticky) {
-                  return sticky.cookie.empty() ? "" : toml_string(sticky.cookie);
-                });
+                read_cookie,
+                [](const StickyConfig& sticky) { return sticky.cookie.empty() ? "" : toml_string(sticky.cookie); });
     declare.boolean("secure", &StickyConfig::secure,
                     {.help = "Whether browsers may send it over HTTPS only.", .example = "true"});
     return made;
@@ -318,8 +302,7 @@ const Section& passive_section() {
                       .example = "\"30%\""});
     for (Key& key : made.keys) {
       if (key.name != "enabled")
-        show_only_if(key, made,
-                     [](const void* object) { return static_cast<const PassiveConfig*>(object)->enabled; });
+        show_only_if(key, made, [](const void* object) { return static_cast<const PassiveConfig*>(object)->enabled; });
     }
     return made;
   }();
@@ -339,12 +322,11 @@ const Section& failover_section() {
          .example = "\"50%\"",
          .shape = "\"1\" or \"50%\""},
         read_min_available, min_available_text);
-    declare.mixed(
-        "failback", R"({"type":"string","pattern":"^(auto|after [0-9a-z]+|manual|\\$\\{.+\\})$"})",
-        {.help = "How traffic returns to a recovered tier: at once, after it was good for D, or on command.",
-         .example = "\"after 5m\"",
-         .shape = "\"auto\", \"after D\" or \"manual\""},
-        read_failback, failback_text);
+    declare.mixed("failback", R"({"type":"string","pattern":"^(auto|after [0-9a-z]+|manual|\\$\\{.+\\})$"})",
+                  {.help = "How traffic returns to a recovered tier: at once, after it was good for D, or on command.",
+                   .example = "\"after 5m\"",
+                   .shape = "\"auto\", \"after D\" or \"manual\""},
+                  read_failback, failback_text);
     declare.later("verify", "judging a failover comes with a later version; remove the key");
     declare.later("ramp", "moving traffic in steps comes with a later version; remove the key");
     return made;
@@ -358,15 +340,13 @@ const Section& retry_section() {
                  .header = "[pool.NAME.retry]",
                  .help = "Repeating requests at another endpoint, within a budget."};
     Declare<RetryConfig> declare(made);
-    declare.integer("max", &RetryConfig::max,
-                    {.help = "Attempts after the first.", .max = 20, .example = "1"});
+    declare.integer("max", &RetryConfig::max, {.help = "Attempts after the first.", .max = 20, .example = "1"});
     declare.quantity("budget", Type::share, &RetryConfig::budget,
                      {.help = "Retries as a share of requests.", .max = 1, .example = "\"10%\""});
     declare.quantity("budget_floor", Type::rate, &RetryConfig::budget_floor,
                      {.help = "Retries that are always allowed.", .max = 1e6, .example = "\"5/s\""});
-    declare.boolean(
-        "on_5xx", &RetryConfig::on_5xx,
-        {.help = "Repeat idempotent requests that were answered 502, 503 or 504.", .example = "true"});
+    declare.boolean("on_5xx", &RetryConfig::on_5xx,
+                    {.help = "Repeat idempotent requests that were answered 502, 503 or 504.", .example = "true"});
     return made;
   }();
   return section;
@@ -383,15 +363,13 @@ const Section& upstream_tls_section() {
                           "IP addresses.",
                   .example = "\"app.internal\"",
                   .unset = "the endpoint's host"});
-    declare.path("ca", &UpstreamTls::ca,
-                 {.help = "PEM file with the authorities to trust.",
-                  .example = "\"internal-ca.pem\"",
-                  .unset = "the system's"});
+    declare.path(
+        "ca", &UpstreamTls::ca,
+        {.help = "PEM file with the authorities to trust.", .example = "\"internal-ca.pem\"", .unset = "the system's"});
     declare.path("certificate", &UpstreamTls::certificate,
                  {.help = "PEM file with our own certificate, for endpoints that ask for one. Needs `key`.",
                   .example = "\"client.pem\""});
-    declare.path("key", &UpstreamTls::key,
-                 {.help = "PEM file with its private key.", .example = "\"client.key\""});
+    declare.path("key", &UpstreamTls::key, {.help = "PEM file with its private key.", .example = "\"client.key\""});
     declare.boolean("insecure", &UpstreamTls::insecure,
                     {.help = "Do not verify certificates. Only for tests.", .example = "true"});
     return made;
@@ -422,8 +400,7 @@ const Section& pool_section() {
                    {.help = "Whether only one tier at a time may be written to. With \"shared\" (stateless "
                             "endpoints) single requests may reach another tier.",
                     .example = "\"shared\""});
-    declare.choice("balance", &PoolConfig::balance,
-                   {"round_robin", "least_request", "latency", "random", "hash"},
+    declare.choice("balance", &PoolConfig::balance, {"round_robin", "least_request", "latency", "random", "hash"},
                    {.help = "How an endpoint is chosen within a tier.", .example = "\"latency\""});
     Key& hash_on = declare.mixed(
         "hash_on", R"({"type":"string","pattern":"^(client_address|path|header:.+|cookie:.+|\\$\\{.+\\})$"})",
@@ -446,8 +423,7 @@ const Section& pool_section() {
         },
         [](const PoolConfig& pool) {
           if (pool.sticky.cookie.empty()) return std::string();
-          return pool.sticky.secure ? inline_table(sticky_section(), &pool.sticky)
-                                    : toml_string(pool.sticky.cookie);
+          return pool.sticky.secure ? inline_table(sticky_section(), &pool.sticky) : toml_string(pool.sticky.cookie);
         });
     sticky.section = &sticky_section();
     declare.duration("connect_timeout", &PoolConfig::connect_timeout,
@@ -455,34 +431,28 @@ const Section& pool_section() {
                       .min = 10,
                       .max = 10 * minute,
                       .example = "\"500ms\""});
-    declare.duration("response_timeout", &PoolConfig::response_timeout,
-                     {.help = "Longest wait for the first byte of an answer.",
-                      .min = 10,
-                      .max = day,
-                      .example = "\"10s\""});
+    declare.duration(
+        "response_timeout", &PoolConfig::response_timeout,
+        {.help = "Longest wait for the first byte of an answer.", .min = 10, .max = day, .example = "\"10s\""});
     declare.duration("try_timeout", &PoolConfig::try_timeout,
                      {.help = "After this a repeatable request is tried elsewhere.",
                       .min = 10,
                       .max = day,
                       .word = "none",
                       .example = "\"2s\""});
-    declare.duration(
-        "idle_body_timeout", &PoolConfig::idle_body_timeout,
-        {.help = "Longest pause within an answer's body.", .min = 10, .max = day, .example = "\"30s\""});
+    declare.duration("idle_body_timeout", &PoolConfig::idle_body_timeout,
+                     {.help = "Longest pause within an answer's body.", .min = 10, .max = day, .example = "\"30s\""});
     declare.duration("request_timeout", &PoolConfig::request_timeout,
                      {.help = "Longest whole exchange, retries included.",
                       .min = 10,
                       .max = day,
                       .word = "none",
                       .example = "\"2m\""});
-    declare.duration("keepalive_timeout", &PoolConfig::keepalive_timeout,
-                     {.help = "How long an idle connection to an endpoint is kept.",
-                      .min = 100,
-                      .max = day,
-                      .example = "\"10s\""});
-    declare.integer(
-        "keepalive_connections", &PoolConfig::keepalive_connections,
-        {.help = "Idle connections kept per endpoint and worker.", .max = 65536, .example = "16"});
+    declare.duration(
+        "keepalive_timeout", &PoolConfig::keepalive_timeout,
+        {.help = "How long an idle connection to an endpoint is kept.", .min = 100, .max = day, .example = "\"10s\""});
+    declare.integer("keepalive_connections", &PoolConfig::keepalive_connections,
+                    {.help = "Idle connections kept per endpoint and worker.", .max = 65536, .example = "16"});
     declare.integer("max_in_flight", &PoolConfig::max_in_flight,
                     {.help = "Requests at the same time per endpoint.",
                      .min = 1,
@@ -491,25 +461,22 @@ const Section& pool_section() {
                      .example = "200"});
     declare.size("max_response_header_bytes", &PoolConfig::max_response_header_bytes,
                  {.help = "Largest head of an answer.", .min = 1024, .max = mib, .example = "\"32KiB\""});
-    declare.duration("slow_start", &PoolConfig::slow_start,
-                     {.help = "Time over which a recovered endpoint is given its full share.",
-                      .max = hour,
-                      .example = "\"30s\""});
+    declare.duration(
+        "slow_start", &PoolConfig::slow_start,
+        {.help = "Time over which a recovered endpoint is given its full share.", .max = hour, .example = "\"30s\""});
     declare.quantity("panic_threshold", Type::share, &PoolConfig::panic_threshold,
                      {.help = "Share of available endpoints of a tier below which all of them are used.",
                       .max = 1,
                       .example = "\"30%\""});
-    declare.boolean("epoch_header", &PoolConfig::epoch_header,
-                    {.help = "Send the epoch of the serving tier to endpoints as `Understudy-Epoch`.",
-                     .example = "true"});
-    declare.table("check", &PoolConfig::check, check_section(), {.help = "How endpoints are probed."},
-                  "check");
+    declare.boolean(
+        "epoch_header", &PoolConfig::epoch_header,
+        {.help = "Send the epoch of the serving tier to endpoints as `Understudy-Epoch`.", .example = "true"});
+    declare.table("check", &PoolConfig::check, check_section(), {.help = "How endpoints are probed."}, "check");
     declare.table("passive", &PoolConfig::passive, passive_section(), {.help = "Ejection by traffic."});
     declare.table("failover", &PoolConfig::failover, failover_section(), {.help = "Moving between tiers."});
     declare.table("retry", &PoolConfig::retry, retry_section(), {.help = "Repeating requests."});
     declare.table("tls", &PoolConfig::tls, upstream_tls_section(), {.help = "TLS towards the endpoints."});
-    declare.later("degraded",
-                  "failing over from slow or erroneous tiers comes with a later version; remove the table");
+    declare.later("degraded", "failing over from slow or erroneous tiers comes with a later version; remove the table");
     return made;
   }();
   return section;

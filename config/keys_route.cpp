@@ -20,20 +20,17 @@ void read_host(Reader& reader, const Node& node, const Spot& spot, RouteMatch& m
   const auto text = reader.text(node, spot, {});
   if (!text) return;
   std::string host = lower(*text);
-  if (host == "*")
-    return reader.error(node.span, "'host' can't be '*'", "leave 'host' out to match every host");
+  if (host == "*") return reader.error(node.span, "'host' can't be '*'", "leave 'host' out to match every host");
   if (!host.empty() && host.back() == '.') host.pop_back();
-  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']' &&
-                         parse_ip(host.substr(1, host.size() - 2));
+  const bool bracketed =
+      host.size() > 2 && host.front() == '[' && host.back() == ']' && parse_ip(host.substr(1, host.size() - 2));
   const std::string name = host.substr(0, 2) == "*." ? host.substr(2) : host;
   std::string ignored;
-  const bool good = bracketed || (name.find_first_of(":*[]/") == std::string::npos &&
-                                  name.substr(0, 5) != "unix:" && parse_address(name, 80, &ignored));
+  const bool good = bracketed || (name.find_first_of(":*[]/") == std::string::npos && name.substr(0, 5) != "unix:" &&
+                                  parse_address(name, 80, &ignored));
   if (!good) {
-    const bool port =
-        !bracketed && host.find(':') != std::string::npos && host.find('/') == std::string::npos;
-    return reader.error(node.span,
-                        "'host'" + Reader::quoted(node) + (port ? " has a port" : " is not a host name"),
+    const bool port = !bracketed && host.find(':') != std::string::npos && host.find('/') == std::string::npos;
+    return reader.error(node.span, "'host'" + Reader::quoted(node) + (port ? " has a port" : " is not a host name"),
                         port ? "routes match the name only" : "write \"example.org\" or \"*.example.org\"");
   }
   match.host = host;
@@ -65,8 +62,7 @@ void read_path(Reader& reader, const Node& node, const Spot& spot, RouteMatch& m
 }
 
 bool check_method(Reader& reader, const std::string& method, const Span& span) {
-  if (!is_token(method) ||
-      std::any_of(method.begin(), method.end(), [](char c) { return c >= 'a' && c <= 'z'; })) {
+  if (!is_token(method) || std::any_of(method.begin(), method.end(), [](char c) { return c >= 'a' && c <= 'z'; })) {
     std::string upper = method;
     for (char& c : upper) {
       if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
@@ -90,10 +86,8 @@ void read_method(Reader& reader, const Node& node, const Spot& spot, RouteMatch&
 void read_methods(Reader& reader, const Node& node, const Spot& spot, RouteMatch& match) {
   const auto list = reader.text_list(node, spot, {});
   if (!list) return;
-  if (!match.methods.empty())
-    return reader.error(node.span, "'methods' stands beside 'method'", "keep one of them");
-  if (list->empty())
-    return reader.error(node.span, "'methods' is empty", "leave it out to match every method");
+  if (!match.methods.empty()) return reader.error(node.span, "'methods' stands beside 'method'", "keep one of them");
+  if (list->empty()) return reader.error(node.span, "'methods' is empty", "leave it out to match every method");
   for (const ListedText& item : *list) {
     if (!check_method(reader, item.text, item.span)) continue;
     if (std::find(match.methods.begin(), match.methods.end(), item.text) != match.methods.end()) {
@@ -173,16 +167,15 @@ using HeaderRules = std::vector<HeaderRule>;
 // Fields that carry the framing of a message or belong to one connection: the proxy writes them (law 1).
 bool check_rule_name(Reader& reader, const std::string& name, const Span& span) {
   if (!check_field_name(reader, name, span)) return false;
-  constexpr std::array<std::string_view, 9> ours{
-      "connection", "content-length",    "keep-alive", "proxy-connection", "te", "trailer",
-      "upgrade",    "transfer-encoding", "expect"};
+  constexpr std::array<std::string_view, 9> ours{"connection", "content-length", "keep-alive", "proxy-connection",
+                                                 "te",         "trailer",        "upgrade",    "transfer-encoding",
+                                                 "expect"};
   if (std::find(ours.begin(), ours.end(), lower(name)) == ours.end()) return true;
   reader.error(span, "'" + name + "' is set by the proxy alone");
   return false;
 }
 
-void declare_value_rules(Declare<HeaderRules>& declare, const char* name, HeaderOp op,
-                         std::string_view help) {
+void declare_value_rules(Declare<HeaderRules>& declare, const char* name, HeaderOp op, std::string_view help) {
   declare.key(
       name, Type::text_map, {.help = help, .example = "{ X-Served-By = \"understudy\" }"},
       [op](Reader& reader, const Node& node, const Spot& spot, HeaderRules& rules) {
@@ -211,9 +204,8 @@ void declare_prefix(Declare<RouteConfig>& declare, const char* name, std::string
         const auto text = reader.text(node, spot, {});
         if (!text) return;
         if (text->front() != '/' || text->find_first_of("?# \\*") != std::string::npos) {
-          return reader.error(node.span,
-                              "'" + std::string(spot.name) +
-                                  "' must be a path that starts with '/', without '?', '#', '*' or spaces");
+          return reader.error(node.span, "'" + std::string(spot.name) +
+                                             "' must be a path that starts with '/', without '?', '#', '*' or spaces");
         }
         route.*field = *text;
       },
@@ -224,28 +216,24 @@ void declare_prefix(Declare<RouteConfig>& declare, const char* name, std::string
 
 const Section& match_section() {
   static const Section section = [] {
-    Section made{
-        .id = "match",
-        .header = "[[route]].match",
-        .help = "What a request must be for the route to apply; what is left out matches everything."};
+    Section made{.id = "match",
+                 .header = "[[route]].match",
+                 .help = "What a request must be for the route to apply; what is left out matches everything."};
     Declare<RouteMatch> declare(made);
-    declare.key(
-        "host", Type::text,
-        {.help = "Host name, or `*.` and a suffix.", .example = "\"*.example.org\"", .unset = "every host"},
-        read_host, [](const RouteMatch& match) { return match.host.empty() ? "" : toml_string(match.host); });
-    declare.key(
-        "path", Type::text,
-        {.help = "Path: exact, `/below/*`, or with `*` within a segment and `**` for any number of segments.",
-         .example = "\"/devices/*\"",
-         .unset = "every path"},
-        read_path, [](const RouteMatch& match) { return match.path.empty() ? "" : toml_string(match.path); });
+    declare.key("host", Type::text,
+                {.help = "Host name, or `*.` and a suffix.", .example = "\"*.example.org\"", .unset = "every host"},
+                read_host, [](const RouteMatch& match) { return match.host.empty() ? "" : toml_string(match.host); });
+    declare.key("path", Type::text,
+                {.help = "Path: exact, `/below/*`, or with `*` within a segment and `**` for any number of segments.",
+                 .example = "\"/devices/*\"",
+                 .unset = "every path"},
+                read_path, [](const RouteMatch& match) { return match.path.empty() ? "" : toml_string(match.path); });
     declare.key("method", Type::text, {.help = "One method.", .example = "\"GET\"", .unset = "every method"},
-                read_method, [](const RouteMatch& match) {
-                  return match.methods.size() == 1 ? toml_string(match.methods[0]) : "";
-                });
+                read_method,
+                [](const RouteMatch& match) { return match.methods.size() == 1 ? toml_string(match.methods[0]) : ""; });
     declare.key("methods", Type::text_list,
-                {.help = "Several methods.", .example = "[\"GET\", \"HEAD\"]", .unset = "every method"},
-                read_methods, [](const RouteMatch& match) {
+                {.help = "Several methods.", .example = "[\"GET\", \"HEAD\"]", .unset = "every method"}, read_methods,
+                [](const RouteMatch& match) {
                   std::vector<std::string> items;
                   for (const std::string& method : match.methods) items.push_back(toml_string(method));
                   return items.size() > 1 ? list_text(items) : "";
@@ -262,21 +250,18 @@ const Section& match_section() {
 
 const Section& redirect_section() {
   static const Section section = [] {
-    Section made{
-        .id = "redirect",
-        .header = "[[route]].redirect",
-        .help = "A redirect as the answer. `redirect = \"URL\"` is short for `redirect = { to = \"URL\" }`."};
+    Section made{.id = "redirect",
+                 .header = "[[route]].redirect",
+                 .help = "A redirect as the answer. `redirect = \"URL\"` is short for `redirect = { to = \"URL\" }`."};
     Declare<RedirectConfig> declare(made);
     declare.key("to", Type::text,
                 {.help = "Path or absolute URL; `{host}`, `{path}` and `{query}` are replaced.",
                  .example = "\"https://www.example.org{path}\"",
                  .required = true},
-                read_target, [](const RedirectConfig& redirect) {
-                  return redirect.to.empty() ? "" : toml_string(redirect.to);
-                });
+                read_target,
+                [](const RedirectConfig& redirect) { return redirect.to.empty() ? "" : toml_string(redirect.to); });
     declare.key("status", Type::integer,
-                {.help = "301, 302, 303, 307 or 308.", .min = 301, .max = 308, .example = "301"},
-                read_redirect_status,
+                {.help = "301, 302, 303, 307 or 308.", .min = 301, .max = 308, .example = "301"}, read_redirect_status,
                 [](const RedirectConfig& redirect) { return std::to_string(redirect.status); });
     return made;
   }();
@@ -311,8 +296,7 @@ const Section& header_rules_section() {
           const auto list = reader.text_list(node, spot, {});
           if (!list) return;
           for (const ListedText& item : *list) {
-            if (check_rule_name(reader, item.text, item.span))
-              rules.push_back({HeaderOp::remove, item.text, ""});
+            if (check_rule_name(reader, item.text, item.span)) rules.push_back({HeaderOp::remove, item.text, ""});
           }
         },
         [](const HeaderRules& rules) {
@@ -331,10 +315,9 @@ const Section& header_rules_section() {
 
 const Section& websocket_section() {
   static const Section section = [] {
-    Section made{
-        .id = "websocket",
-        .header = "[[route]].websocket",
-        .help = "WebSocket tunnels of a route; `true` allows them with the defaults, `false` forbids them."};
+    Section made{.id = "websocket",
+                 .header = "[[route]].websocket",
+                 .help = "WebSocket tunnels of a route; `true` allows them with the defaults, `false` forbids them."};
     Declare<WebSocketConfig> declare(made);
     declare.duration("idle_timeout", &WebSocketConfig::idle_timeout,
                      {.help = "How long a tunnel may be silent.",
@@ -363,9 +346,9 @@ const Section& route_section() {
           if (name && reader.check_name(*name, node.span, "a route")) route.name = *name;
         },
         [](const RouteConfig& route) { return route.name.empty() ? "" : toml_string(route.name); });
-    declare.table("match", &RouteConfig::match, match_section(),
-                  {.help = "Which requests it applies to.",
-                   .example = "{ host = \"example.org\", path = \"/devices/*\" }"});
+    declare.table(
+        "match", &RouteConfig::match, match_section(),
+        {.help = "Which requests it applies to.", .example = "{ host = \"example.org\", path = \"/devices/*\" }"});
     declare.text("pool", &RouteConfig::pool, {.help = "Pool that serves them.", .example = "\"app\""});
     Key& redirect = declare.mixed(
         "redirect", R"({"anyOf":[{"type":"string"},{"$ref":"#/definitions/redirect"}]})",
@@ -381,16 +364,14 @@ const Section& route_section() {
           return route.redirect ? inline_table(redirect_section(), &*route.redirect) : "";
         });
     redirect.section = &redirect_section();
-    declare.table(
-        "respond", &RouteConfig::respond, respond_section(),
-        {.help = "A fixed answer instead.", .example = "{ status = 503, body = \"back soon\\n\" }"});
+    declare.table("respond", &RouteConfig::respond, respond_section(),
+                  {.help = "A fixed answer instead.", .example = "{ status = 503, body = \"back soon\\n\" }"});
     declare_prefix(declare, "strip_prefix", &RouteConfig::strip_prefix,
                    "Taken away from the front of the path before it is forwarded.");
-    declare_prefix(declare, "add_prefix", &RouteConfig::add_prefix,
-                   "Put before the path, after `strip_prefix`.");
-    declare.table("request_headers", &RouteConfig::request_headers, header_rules_section(),
-                  {.help = "Changes to the request.",
-                   .example = "{ set = { X-Site = \"a\" }, remove = [\"X-Debug\"] }"});
+    declare_prefix(declare, "add_prefix", &RouteConfig::add_prefix, "Put before the path, after `strip_prefix`.");
+    declare.table(
+        "request_headers", &RouteConfig::request_headers, header_rules_section(),
+        {.help = "Changes to the request.", .example = "{ set = { X-Site = \"a\" }, remove = [\"X-Debug\"] }"});
     declare.table("response_headers", &RouteConfig::response_headers, header_rules_section(),
                   {.help = "Changes to the answer.", .example = "{ remove = [\"Server\"] }"});
     Key& websocket = declare.mixed(
@@ -400,8 +381,7 @@ const Section& route_section() {
          .shape = "true, false or { idle_timeout }"},
         [](Reader& reader, const Node& node, const Spot& spot, RouteConfig& route) {
           if (node.is(Node::Kind::table)) {
-            reader.read_table(websocket_section(), node, &route.websocket, spot.path,
-                              spot.where + ".websocket");
+            reader.read_table(websocket_section(), node, &route.websocket, spot.path, spot.where + ".websocket");
           } else if (const auto value = reader.boolean(node, spot)) {
             route.websocket.allowed = *value;
           }
@@ -414,27 +394,22 @@ const Section& route_section() {
                      : inline_table(websocket_section(), &route.websocket);
         });
     websocket.section = &websocket_section();
-    declare.size(
-        "max_body_bytes", &RouteConfig::max_body_bytes,
-        {.help = "Largest request body.", .min = 1, .example = "\"100MiB\"", .unset = "the listener's"});
+    declare.size("max_body_bytes", &RouteConfig::max_body_bytes,
+                 {.help = "Largest request body.", .min = 1, .example = "\"100MiB\"", .unset = "the listener's"});
     declare
         .key(
             "encoded_slash", Type::choice,
-            {.help =
-                 "Whether paths with an encoded slash are let through where they could be read in two ways.",
+            {.help = "Whether paths with an encoded slash are let through where they could be read in two ways.",
              .example = "\"allow\""},
             [](Reader& reader, const Node& node, const Spot& spot, RouteConfig& route) {
               if (const auto index = reader.choice(node, spot, {"reject", "allow"}))
                 route.allow_encoded_slash = *index == 1;
             },
-            [](const RouteConfig& route) {
-              return toml_string(route.allow_encoded_slash ? "allow" : "reject");
-            })
+            [](const RouteConfig& route) { return toml_string(route.allow_encoded_slash ? "allow" : "reject"); })
         .choices = {"reject", "allow"};
-    declare.boolean(
-        "retry_with_idempotency_key", &RouteConfig::retry_with_idempotency_key,
-        {.help = "Whether requests with an `Idempotency-Key` field may be repeated like idempotent ones.",
-         .example = "true"});
+    declare.boolean("retry_with_idempotency_key", &RouteConfig::retry_with_idempotency_key,
+                    {.help = "Whether requests with an `Idempotency-Key` field may be repeated like idempotent ones.",
+                     .example = "true"});
     for (Key& key : made.keys) {
       if (key.name != "websocket" && key.name != "retry_with_idempotency_key") continue;
       show_only_if(key, made, [](const void* object) {

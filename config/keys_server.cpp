@@ -52,9 +52,7 @@ void listen_address(Reader& reader, const Node& node, const Spot& spot, Address&
   to = *address;
 }
 
-std::string address_text(const Address& address) {
-  return address.text.empty() ? "" : toml_string(address.text);
-}
+std::string address_text(const Address& address) { return address.text.empty() ? "" : toml_string(address.text); }
 
 void read_networks(Reader& reader, const Node& node, const Spot& spot, ListenerConfig& listener) {
   if (!node.is(Node::Kind::array))
@@ -98,8 +96,7 @@ void read_certificates(Reader& reader, const Node& node, const Spot& spot, Liste
   if (node.is(Node::Kind::table)) return read_one(node, spot.path + "[0]");
   const char* wanted = "an array of { certificate, key } tables";
   if (!node.is(Node::Kind::array)) {
-    return reader.wrong_type(node, spot, wanted,
-                             "write [{ certificate = \"site.pem\", key = \"site.key\" }]");
+    return reader.wrong_type(node, spot, wanted, "write [{ certificate = \"site.pem\", key = \"site.key\" }]");
   }
   if (node.items.empty()) reader.error(node.span, "'tls' needs at least one certificate");
   for (std::size_t i = 0; i < node.items.size(); ++i) {
@@ -118,13 +115,11 @@ void read_certificates(Reader& reader, const Node& node, const Spot& spot, Liste
 void declare_listen_tls(Section& listen) {
   Section inner;
   Declare<ListenTls> declare(inner);
-  declare.path(
-      "client_ca", &ListenTls::client_ca,
-      {.help = "PEM file with the authorities that sign client certificates.", .example = "\"clients.pem\""});
-  declare.choice(
-      "client_auth", &ListenTls::client_auth, {"off", "request", "require"},
-      {.help = "Whether clients are asked for a certificate, and refused without one. Needs `client_ca`.",
-       .example = "\"require\""});
+  declare.path("client_ca", &ListenTls::client_ca,
+               {.help = "PEM file with the authorities that sign client certificates.", .example = "\"clients.pem\""});
+  declare.choice("client_auth", &ListenTls::client_auth, {"off", "request", "require"},
+                 {.help = "Whether clients are asked for a certificate, and refused without one. Needs `client_ca`.",
+                  .example = "\"require\""});
   declare
       .key(
           "min_tls", Type::choice, {.help = "The oldest TLS version that is accepted.", .example = "\"1.3\""},
@@ -140,11 +135,9 @@ void declare_listen_tls(Section& listen) {
                    .min = 1,
                    .max = 65536,
                    .example = "512"});
-  declare.duration("ticket_rotation", &ListenTls::ticket_rotation,
-                   {.help = "How often the key of session tickets changes.",
-                    .min = minute,
-                    .max = 7 * day,
-                    .example = "\"6h\""});
+  declare.duration(
+      "ticket_rotation", &ListenTls::ticket_rotation,
+      {.help = "How often the key of session tickets changes.", .min = minute, .max = 7 * day, .example = "\"6h\""});
   for (Key& key : inner.keys) {
     key.default_value = key.write(inner.defaults());
     key.read = [read = key.read](Reader& reader, const Node& node, const Spot& spot, void* object) {
@@ -183,10 +176,9 @@ const Section& server_section() {
     declare.duration(
         "shutdown_grace", &ServerConfig::shutdown_grace,
         {.help = "How long a stop waits for exchanges and tunnels to end.", .max = day, .example = "\"1m\""});
-    declare.duration("shutdown_lead", &ServerConfig::shutdown_lead,
-                     {.help = "How long `/readyz` answers 503 before listeners stop accepting.",
-                      .max = hour,
-                      .example = "\"5s\""});
+    declare.duration(
+        "shutdown_lead", &ServerConfig::shutdown_lead,
+        {.help = "How long `/readyz` answers 503 before listeners stop accepting.", .max = hour, .example = "\"5s\""});
     declare.text("user", &ServerConfig::user,
                  {.help = "User to become when started as root.",
                   .example = "\"understudy\"",
@@ -197,14 +189,13 @@ const Section& server_section() {
                   .example = "\"understudy\"",
                   .unset = "the user's",
                   .restart = true});
-    declare.integer(
-        "max_connections", &ServerConfig::max_connections,
-        {.help = "Client connections at the same time; \"auto\" computes it from the limit of open files.",
-         .min = 1,
-         .max = 10'000'000,
-         .word = "auto",
-         .example = "20000",
-         .restart = true});
+    declare.integer("max_connections", &ServerConfig::max_connections,
+                    {.help = "Client connections at the same time; \"auto\" computes it from the limit of open files.",
+                     .min = 1,
+                     .max = 10'000'000,
+                     .word = "auto",
+                     .example = "20000",
+                     .restart = true});
     declare.integer("max_connections_per_ip", &ServerConfig::max_connections_per_ip,
                     {.help = "Client connections at the same time from one address.",
                      .min = 1,
@@ -232,8 +223,7 @@ const Section& server_section() {
 
 const Section& admin_section() {
   static const Section section = [] {
-    Section made{
-        .id = "admin", .header = "[admin]", .help = "The admin interface: dashboard, API and metrics."};
+    Section made{.id = "admin", .header = "[admin]", .help = "The admin interface: dashboard, API and metrics."};
     Declare<AdminConfig> declare(made);
     declare.key(
         "listen", Type::address,
@@ -247,9 +237,7 @@ const Section& admin_section() {
         [](const AdminConfig& admin) { return address_text(admin.listen); });
     declare.key(
         "token", Type::secret,
-        {.help = "Bearer token that callers on TCP must send.",
-         .example = "\"${file:admin.token}\"",
-         .unset = "none"},
+        {.help = "Bearer token that callers on TCP must send.", .example = "\"${file:admin.token}\"", .unset = "none"},
         [](Reader& reader, const Node& node, const Spot& spot, AdminConfig& admin) {
           const auto text = reader.text(node, spot, {});
           if (!text) return;
@@ -258,9 +246,9 @@ const Section& admin_section() {
           admin.token = Secret{*text};
         },
         [](const AdminConfig& admin) { return admin.token ? toml_string("***") : ""; });
-    declare.texts_list("hosts", &AdminConfig::hosts,
-                       {.help = "Host names, besides loopback, under which callers may ask.",
-                        .example = "[\"lb.example.org:9900\"]"});
+    declare.texts_list(
+        "hosts", &AdminConfig::hosts,
+        {.help = "Host names, besides loopback, under which callers may ask.", .example = "[\"lb.example.org:9900\"]"});
     declare.integer("max_connections", &AdminConfig::max_connections,
                     {.help = "Connections at the same time.", .min = 1, .max = 4096, .example = "64"});
     return made;
@@ -270,18 +258,16 @@ const Section& admin_section() {
 
 const Section& access_section() {
   static const Section section = [] {
-    Section made{
-        .id = "log.access",
-        .header = "[log.access]",
-        .help = "The access log. `access = \"json\"` is short for `access = { format = \"json\" }`."};
+    Section made{.id = "log.access",
+                 .header = "[log.access]",
+                 .help = "The access log. `access = \"json\"` is short for `access = { format = \"json\" }`."};
     Declare<LogConfig> declare(made);
-    declare.choice("format", &LogConfig::access_format, {"off", "json", "combined"},
-                   {.help = "One JSON object a line, the combined format of web servers, or nothing.",
-                    .example = "\"json\""});
-    declare.path("path", &LogConfig::access_path,
-                 {.help = "File to write to.",
-                  .example = "\"/var/log/understudy/access.log\"",
-                  .unset = "standard error"});
+    declare.choice(
+        "format", &LogConfig::access_format, {"off", "json", "combined"},
+        {.help = "One JSON object a line, the combined format of web servers, or nothing.", .example = "\"json\""});
+    declare.path(
+        "path", &LogConfig::access_path,
+        {.help = "File to write to.", .example = "\"/var/log/understudy/access.log\"", .unset = "standard error"});
     return made;
   }();
   return section;
@@ -293,10 +279,9 @@ const Section& log_section() {
     Declare<LogConfig> declare(made);
     declare.choice("level", &LogConfig::level, {"trace", "debug", "info", "warn", "error"},
                    {.help = "The least important events that are logged.", .example = "\"debug\""});
-    declare.path("path", &LogConfig::path,
-                 {.help = "File for events.",
-                  .example = "\"/var/log/understudy/understudy.log\"",
-                  .unset = "standard error"});
+    declare.path(
+        "path", &LogConfig::path,
+        {.help = "File for events.", .example = "\"/var/log/understudy/understudy.log\"", .unset = "standard error"});
     Key& access = declare.mixed(
         "access", R"({"anyOf":[{"enum":["off","json","combined"]},{"$ref":"#/definitions/log.access"}]})",
         {.help = "The access log: a format, or a table with format and path.",
@@ -327,17 +312,14 @@ const Section& dns_section() {
     address_list(declare, "servers", &DnsConfig::servers, 53,
                  {.help = "Name servers to ask, port 53 unless given. Empty: the system's.",
                   .example = "[\"10.0.0.2\", \"[fd00::2]:53\"]"});
-    declare.duration(
-        "min_ttl", &DnsConfig::min_ttl,
-        {.help = "Answers are kept at least this long.", .min = 100, .max = day, .example = "\"5s\""});
-    declare.duration(
-        "max_ttl", &DnsConfig::max_ttl,
-        {.help = "Answers are kept at most this long.", .min = 100, .max = 7 * day, .example = "\"1m\""});
+    declare.duration("min_ttl", &DnsConfig::min_ttl,
+                     {.help = "Answers are kept at least this long.", .min = 100, .max = day, .example = "\"5s\""});
+    declare.duration("max_ttl", &DnsConfig::max_ttl,
+                     {.help = "Answers are kept at most this long.", .min = 100, .max = 7 * day, .example = "\"1m\""});
     declare.duration("timeout", &DnsConfig::timeout,
                      {.help = "Longest wait for an answer.", .min = 100, .max = minute, .example = "\"2s\""});
-    declare.integer(
-        "max_addresses", &DnsConfig::max_addresses,
-        {.help = "Addresses of one name that become endpoints.", .min = 1, .max = 1024, .example = "16"});
+    declare.integer("max_addresses", &DnsConfig::max_addresses,
+                    {.help = "Addresses of one name that become endpoints.", .min = 1, .max = 1024, .example = "16"});
     return made;
   }();
   return section;
@@ -360,14 +342,11 @@ const Section& limits_section() {
                       .min = 100,
                       .max = 10 * minute,
                       .example = "\"5s\""});
-    declare.duration("idle_timeout", &Limits::idle_timeout,
-                     {.help = "Longest pause between two requests of a connection.",
-                      .min = 100,
-                      .max = day,
-                      .example = "\"30s\""});
     declare.duration(
-        "body_timeout", &Limits::body_timeout,
-        {.help = "Longest pause within a request's body.", .min = 100, .max = hour, .example = "\"30s\""});
+        "idle_timeout", &Limits::idle_timeout,
+        {.help = "Longest pause between two requests of a connection.", .min = 100, .max = day, .example = "\"30s\""});
+    declare.duration("body_timeout", &Limits::body_timeout,
+                     {.help = "Longest pause within a request's body.", .min = 100, .max = hour, .example = "\"30s\""});
     declare.duration("write_timeout", &Limits::write_timeout,
                      {.help = "Longest time in which a client takes no byte of an answer.",
                       .min = 100,
@@ -385,20 +364,16 @@ const Section& limits_section() {
                     {.help = "Most header fields of a request.", .min = 8, .max = 10'000, .example = "200"});
     declare.size("max_uri_bytes", &Limits::max_uri_bytes,
                  {.help = "Longest request target.", .min = 64, .max = mib, .example = "\"4KiB\""});
-    declare.size("max_body_bytes", &Limits::max_body_bytes,
-                 {.help = "Largest request body. A route may override it.",
-                  .min = 1,
-                  .word = "none",
-                  .example = "\"10MiB\""});
+    declare.size(
+        "max_body_bytes", &Limits::max_body_bytes,
+        {.help = "Largest request body. A route may override it.", .min = 1, .word = "none", .example = "\"10MiB\""});
     declare.size("drain_body_bytes", &Limits::drain_body_bytes,
                  {.help = "How much of an unwanted body is read to save the connection.",
                   .max = 64 * mib,
                   .example = "\"128KiB\""});
-    declare.integer("max_requests_per_connection", &Limits::max_requests_per_connection,
-                    {.help = "Requests after which a connection is closed.",
-                     .min = 1,
-                     .max = 1'000'000'000,
-                     .example = "1000"});
+    declare.integer(
+        "max_requests_per_connection", &Limits::max_requests_per_connection,
+        {.help = "Requests after which a connection is closed.", .min = 1, .max = 1'000'000'000, .example = "1000"});
     return made;
   }();
   return section;
@@ -406,15 +381,12 @@ const Section& limits_section() {
 
 const Section& certificate_section() {
   static const Section section = [] {
-    Section made{
-        .id = "certificate",
-        .header = "[listen.NAME].tls",
-        .help = "A certificate of a listener; the right one is chosen by the name the client asks for."};
+    Section made{.id = "certificate",
+                 .header = "[listen.NAME].tls",
+                 .help = "A certificate of a listener; the right one is chosen by the name the client asks for."};
     Declare<CertificateFiles> declare(made);
     declare.path("certificate", &CertificateFiles::certificate,
-                 {.help = "PEM file with the certificate and its chain.",
-                  .example = "\"site.pem\"",
-                  .required = true});
+                 {.help = "PEM file with the certificate and its chain.", .example = "\"site.pem\"", .required = true});
     declare.path("key", &CertificateFiles::key,
                  {.help = "PEM file with the private key.", .example = "\"site.key\"", .required = true});
     return made;
@@ -424,8 +396,7 @@ const Section& certificate_section() {
 
 const Section& listen_section() {
   static const Section section = [] {
-    Section made{
-        .id = "listen", .header = "[listen.NAME]", .help = "An address on which clients are served."};
+    Section made{.id = "listen", .header = "[listen.NAME]", .help = "An address on which clients are served."};
     Declare<ListenerConfig> declare(made);
     declare.key(
         "address", Type::address,
@@ -445,9 +416,7 @@ const Section& listen_section() {
         [](Reader& reader, const Node& node, const Spot& spot, ListenerConfig& listener) {
           if (reader.choice(node, spot, {"https"})) listener.redirect_to_https = true;
         },
-        [](const ListenerConfig& listener) {
-          return listener.redirect_to_https ? toml_string("https") : "";
-        });
+        [](const ListenerConfig& listener) { return listener.redirect_to_https ? toml_string("https") : ""; });
     Key& tls = declare.mixed(
         "tls",
         R"({"anyOf":[{"$ref":"#/definitions/certificate"},{"type":"array","minItems":1,"items":{"$ref":"#/definitions/certificate"}}]})",
@@ -468,8 +437,8 @@ const Section& listen_section() {
                 {.help = "Networks whose `X-Forwarded-*` and `Forwarded` fields are believed.",
                  .example = "[\"10.0.0.0/8\", \"::1\"]"},
                 read_networks, networks_text);
-    declare.table("limits", &ListenerConfig::limits, limits_section(),
-                  {.help = "What one client may do here."}, "limits");
+    declare.table("limits", &ListenerConfig::limits, limits_section(), {.help = "What one client may do here."},
+                  "limits");
     return made;
   }();
   return section;

@@ -28,8 +28,7 @@ struct Diagnostic {
 // What loading needs of the world; the tests hand in fakes. `check --no-files` leaves read_file empty.
 struct LoadContext {
   std::function<std::optional<std::string>(const std::string& name)> environment;
-  std::function<std::optional<std::string>(const std::string& path)>
-      read_file;  // also proves that a file is readable
+  std::function<std::optional<std::string>(const std::string& path)> read_file;  // also proves that a file is readable
   std::string runtime_dir = "/run/understudy";
   // Whether every user of the machine may read a file; private keys then get a warning. Empty: not asked.
   std::function<bool(const std::string& path)> readable_by_others = nullptr;

@@ -251,8 +251,7 @@ struct Config {
   DnsConfig dns;
   std::vector<ListenerConfig> listeners;  // sorted by name
   std::vector<PoolConfig> pools;          // sorted by name
-  std::vector<RouteConfig>
-      routes;  // file order; never empty after loading (a catch-all is added for one pool)
+  std::vector<RouteConfig> routes;        // file order; never empty after loading (a catch-all is added for one pool)
   const PoolConfig* pool(const std::string& name) const;
 };
 

@@ -18,14 +18,12 @@ struct Synonym {
 };
 // What people bring along from other proxies.
 constexpr std::array<Synonym, 26> synonyms{
-    {{"servers", "primary"},   {"endpoints", "primary"},  {"backup", "standby"},
-     {"secondary", "standby"}, {"fallback", "standby"},   {"cert", "certificate"},
-     {"health", "check"},      {"health_check", "check"}, {"healthcheck", "check"},
-     {"upstream", "pool"},     {"backend", "pool"},       {"cluster", "pool"},
-     {"frontend", "listen"},   {"listener", "listen"},    {"listeners", "listen"},
-     {"routes", "route"},      {"pools", "pool"},         {"algorithm", "balance"},
-     {"lb_policy", "balance"}, {"strategy", "balance"},   {"listen", "address"},
-     {"bind", "address"},      {"port", "address"},       {"maxconn", "max_in_flight"},
+    {{"servers", "primary"},   {"endpoints", "primary"}, {"backup", "standby"},    {"secondary", "standby"},
+     {"fallback", "standby"},  {"cert", "certificate"},  {"health", "check"},      {"health_check", "check"},
+     {"healthcheck", "check"}, {"upstream", "pool"},     {"backend", "pool"},      {"cluster", "pool"},
+     {"frontend", "listen"},   {"listener", "listen"},   {"listeners", "listen"},  {"routes", "route"},
+     {"pools", "pool"},        {"algorithm", "balance"}, {"lb_policy", "balance"}, {"strategy", "balance"},
+     {"listen", "address"},    {"bind", "address"},      {"port", "address"},      {"maxconn", "max_in_flight"},
      {"threads", "workers"},   {"url", "address"}}};
 
 bool is_variable_name(std::string_view name) {
@@ -121,9 +119,7 @@ std::string Reader::quoted(const Node& node) {
   return " '" + printable(node.text) + "'";
 }
 
-bool Reader::is_word(const Node& node, std::string_view word) {
-  return node.is(Node::Kind::text) && node.text == word;
-}
+bool Reader::is_word(const Node& node, std::string_view word) { return node.is(Node::Kind::text) && node.text == word; }
 
 // --- expansion ---
 
@@ -149,8 +145,7 @@ void Reader::expand_text(Node& node) {
       i += 2;
     } else if (text.compare(i, 2, "${") == 0) {
       node.unread = true;
-      return error(node.span, "'${...}' must be the whole value",
-                   "write \"$${\" for the characters themselves");
+      return error(node.span, "'${...}' must be the whole value", "write \"$${\" for the characters themselves");
     } else {
       out += text[i];
     }
@@ -215,8 +210,7 @@ void Reader::read_table(const Section& section, const Node& node, void* object, 
         wrong_type(member->value, spot, "a table",
                    "write " + (example.empty() ? inside(where, key.name) : key.name + " = " + example));
       } else {
-        read_table(*key.section, member->value, key.open(object), child, inside(where, key.name),
-                   key.inherits);
+        read_table(*key.section, member->value, key.open(object), child, inside(where, key.name), key.inherits);
       }
     } else if (key.open) {
       // Absent, but what it inherits has an origin.
@@ -237,8 +231,8 @@ void Reader::unknown_key(const Section& section, const Member& member, const std
   const std::string shown = printable(member.name);
   const std::string kind = member.value.is(Node::Kind::table) && where.empty() ? "table" : "key";
   const std::string message = where.empty() && kind == "table" ? "unknown table [" + shown + "]"
-                              : where.empty() ? "unknown key '" + shown + "' outside of any table"
-                                              : "unknown key '" + shown + "' in " + where;
+                              : where.empty()                  ? "unknown key '" + shown + "' outside of any table"
+                                                               : "unknown key '" + shown + "' in " + where;
   for (const auto& [name, what] : section.later) {
     if (name == member.name) {
       return error(member.span, "'" + shown + "' in " + where + " is not supported yet", what);
@@ -247,8 +241,7 @@ void Reader::unknown_key(const Section& section, const Member& member, const std
   if (++suggestions_ > most_suggestions || member.name.size() > 64) return error(member.span, message);
   std::vector<std::string_view> here;
   for (const Key& key : section.keys) here.push_back(key.name);
-  if (const auto near = nearest(member.name, here))
-    return error(member.span, message, "did you mean '" + *near + "'?");
+  if (const auto near = nearest(member.name, here)) return error(member.span, message, "did you mean '" + *near + "'?");
   for (const Synonym& synonym : synonyms) {
     if (synonym.typed == member.name && section.find(synonym.meant) != nullptr) {
       return error(member.span, message, "did you mean '" + std::string(synonym.meant) + "'?");

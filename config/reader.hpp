@@ -55,12 +55,10 @@ public:
   std::optional<std::int64_t> integer(const Node& node, const Spot& spot, const Spec& spec);
   std::optional<Duration> duration(const Node& node, const Spot& spot, const Spec& spec);
   // The duration behind a word, as in "after 5m"; `least` in milliseconds, 7 days at most.
-  std::optional<Duration> duration_after(const Node& node, const Spot& spot, std::string_view word,
-                                         double least);
+  std::optional<Duration> duration_after(const Node& node, const Spot& spot, std::string_view word, double least);
   // size, byte_rate, rate or share by `type`
   std::optional<double> quantity(Type type, const Node& node, const Spot& spot, const Spec& spec);
-  std::optional<std::size_t> choice(const Node& node, const Spot& spot,
-                                    const std::vector<std::string>& choices);
+  std::optional<std::size_t> choice(const Node& node, const Spot& spot, const std::vector<std::string>& choices);
   std::optional<std::string> file_path(const Node& node, const Spot& spot, const Spec& spec);
   std::optional<Address> address(const Node& node, const Spot& spot, std::uint16_t default_port);
   // Those entries that are right; nullopt when it is no array or table at all.

@@ -48,16 +48,14 @@ bool has_control(std::string_view text) {
 
 void Reader::wrong_type(const Node& node, const Spot& spot, std::string_view wanted, std::string hint) {
   if (node.unread) return;
-  error(node.span,
-        "'" + std::string(spot.name) + "' must be " + std::string(wanted) + ", not " + kind_words(node.kind),
+  error(node.span, "'" + std::string(spot.name) + "' must be " + std::string(wanted) + ", not " + kind_words(node.kind),
         std::move(hint));
 }
 
 void Reader::wrong_item(const Node& item, const Spot& spot, std::string_view wanted, std::string hint) {
   if (item.unread) return;
   error(item.span,
-        "'" + std::string(spot.name) + "' may hold " + std::string(wanted) + " only, not " +
-            kind_words(item.kind),
+        "'" + std::string(spot.name) + "' may hold " + std::string(wanted) + " only, not " + kind_words(item.kind),
         std::move(hint));
 }
 
@@ -71,8 +69,7 @@ std::optional<std::string> Reader::text(const Node& node, const Spot& spot, cons
     return std::nullopt;
   }
   if (node.text.empty() && !spec.allow_empty) {
-    error(node.span,
-          "'" + name + "' is empty" + (node.source.empty() ? "" : " (from " + printable(node.source) + ")"),
+    error(node.span, "'" + name + "' is empty" + (node.source.empty() ? "" : " (from " + printable(node.source) + ")"),
           spec.required ? "" : "leave the key out");
     return std::nullopt;
   }
@@ -125,8 +122,8 @@ std::optional<std::int64_t> Reader::integer(const Node& node, const Spot& spot, 
   if (!node.is(Node::Kind::integer)) {
     // A number in a string is a slip in the file, but the only form the environment has.
     const char* end = node.text.data() + node.text.size();
-    const bool digits = node.is(Node::Kind::text) && !node.text.empty() &&
-                        std::from_chars(node.text.data(), end, value).ptr == end;
+    const bool digits =
+        node.is(Node::Kind::text) && !node.text.empty() && std::from_chars(node.text.data(), end, value).ptr == end;
     const std::string word = spec.word.empty() ? "" : " or \"" + std::string(spec.word) + "\"";
     if (!digits || node.source.empty()) {
       if (node.is(Node::Kind::text) && !digits && !spec.word.empty()) {
@@ -145,9 +142,9 @@ std::optional<Duration> Reader::duration(const Node& node, const Spot& spot, con
   if (node.unread) return std::nullopt;
   const std::string name(spot.name);
   if (is_number(node)) {
-    error(node.span, "'" + name + "' needs a unit",
-          node.is(Node::Kind::integer) ? bare_number_hint(Type::duration, node)
-                                       : "write a duration such as \"1500ms\"");
+    error(
+        node.span, "'" + name + "' needs a unit",
+        node.is(Node::Kind::integer) ? bare_number_hint(Type::duration, node) : "write a duration such as \"1500ms\"");
     return std::nullopt;
   }
   if (!node.is(Node::Kind::text)) {
@@ -181,8 +178,7 @@ std::optional<Duration> Reader::duration_after(const Node& node, const Spot& spo
   }
   const auto count = static_cast<double>(value->count());
   if (count < least || count > week) {
-    error(node.span,
-          "the duration of '" + name + "' must be from " + format_value(Type::duration, least) + " to 7d");
+    error(node.span, "the duration of '" + name + "' must be from " + format_value(Type::duration, least) + " to 7d");
     return std::nullopt;
   }
   return value;
@@ -223,8 +219,7 @@ std::optional<double> Reader::quantity(Type type, const Node& node, const Spot& 
   return value;
 }
 
-std::optional<std::size_t> Reader::choice(const Node& node, const Spot& spot,
-                                          const std::vector<std::string>& choices) {
+std::optional<std::size_t> Reader::choice(const Node& node, const Spot& spot, const std::vector<std::string>& choices) {
   if (node.unread) return std::nullopt;
   std::string list;
   std::vector<std::string_view> words;
@@ -269,13 +264,11 @@ std::optional<Address> Reader::address(const Node& node, const Spot& spot, std::
   return parsed;
 }
 
-std::optional<std::vector<ListedText>> Reader::text_list(const Node& node, const Spot& spot,
-                                                         const Spec& spec) {
+std::optional<std::vector<ListedText>> Reader::text_list(const Node& node, const Spot& spot, const Spec& spec) {
   if (node.unread) return std::nullopt;
   if (!node.is(Node::Kind::array)) {
     const bool written = node.is(Node::Kind::text) && node.source.empty();
-    wrong_type(node, spot, "an array of strings",
-               written ? "write [\"" + printable(node.text, 30) + "\"]" : "");
+    wrong_type(node, spot, "an array of strings", written ? "write [\"" + printable(node.text, 30) + "\"]" : "");
     return std::nullopt;
   }
   std::vector<ListedText> out;
@@ -306,8 +299,8 @@ std::optional<std::vector<NamedText>> Reader::text_map(const Node& node, const S
 
 bool Reader::check_name(std::string_view name, const Span& span, std::string_view what) {
   const bool good = !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '-' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+           c == '.';
   });
   if (!good) {
     error(span, "'" + printable(name) + "' can't be the name of " + std::string(what),

@@ -48,8 +48,7 @@ std::string bounds(const Key& key) {
   const Spec open;
   const bool low = key.spec.min > 0;
   const bool high = key.spec.max < open.max;
-  if (low && high)
-    return ", " + format_value(key.type, key.spec.min) + " to " + format_value(key.type, key.spec.max);
+  if (low && high) return ", " + format_value(key.type, key.spec.min) + " to " + format_value(key.type, key.spec.max);
   if (low) return ", at least " + format_value(key.type, key.spec.min);
   if (high) return ", at most " + format_value(key.type, key.spec.max);
   return "";

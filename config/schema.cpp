@@ -30,15 +30,14 @@ std::string value_schema(const Key& key) {
   const std::string expanded = pattern("", "").replace(
       0, std::string::npos, R"({"type":"string","pattern":"^)" + std::string(expansion) + R"($"})");
   switch (key.type) {
-    case Type::text:
-      return key.spec.allow_empty ? R"({"type":"string"})" : R"({"type":"string","minLength":1})";
+    case Type::text: return key.spec.allow_empty ? R"({"type":"string"})" : R"({"type":"string","minLength":1})";
     case Type::path:
     case Type::secret:
     case Type::address: return R"({"type":"string","minLength":1})";
     case Type::boolean: return any_of(R"({"type":"boolean"})", expanded);
     case Type::integer: {
-      std::string integer = R"({"type":"integer","minimum":)" + number(key.spec.min) + R"(,"maximum":)" +
-                            number(key.spec.max) + "}";
+      std::string integer =
+          R"({"type":"integer","minimum":)" + number(key.spec.min) + R"(,"maximum":)" + number(key.spec.max) + "}";
       return any_of(integer, key.spec.word.empty() ? expanded : pattern(std::string(key.spec.word), ""));
     }
     case Type::duration: return pattern("([0-9]+(d|h|ms|m|s))+", key.spec.word);
@@ -65,8 +64,7 @@ std::string value_schema(const Key& key) {
 }
 
 std::string describe(const Section& section, const Key& key) {
-  std::string text(key.spec.help.empty() && key.section != nullptr ? key.section->help
-                                                                   : std::string(key.spec.help));
+  std::string text(key.spec.help.empty() && key.section != nullptr ? key.section->help : std::string(key.spec.help));
   const std::string usual = default_text(section, key);
   if (!usual.empty()) {
     text += " Default: " + usual + ".";
@@ -82,8 +80,8 @@ std::string object_schema(const Section& section) {
   std::string required;
   for (const Key& key : section.keys) {
     properties += (properties.empty() ? "" : ",") + ("\n      " + json_string(key.name)) +
-                  ": {\"description\":" + json_string(describe(section, key)) + ",\"allOf\":[" +
-                  value_schema(key) + "]}";
+                  ": {\"description\":" + json_string(describe(section, key)) + ",\"allOf\":[" + value_schema(key) +
+                  "]}";
     if (key.spec.required) required += (required.empty() ? "" : ",") + json_string(key.name);
   }
   std::string out =

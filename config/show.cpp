@@ -15,8 +15,7 @@ public:
     table("[log]", log_section(), &config.log, "log");
     table("[dns]", dns_section(), &config.dns, "dns");
     for (const ListenerConfig& listener : config.listeners) {
-      table("[listen." + quoted(listener.name) + "]", listen_section(), &listener, "listen." + listener.name,
-            true);
+      table("[listen." + quoted(listener.name) + "]", listen_section(), &listener, "listen." + listener.name, true);
     }
     for (const PoolConfig& pool : config.pools) {
       table("[pool." + quoted(pool.name) + "]", pool_section(), &pool, "pool." + pool.name, true);

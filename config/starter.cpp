@@ -55,8 +55,7 @@ timeout = "1s"
 LoadResult quick(const std::string& listen, const std::vector<std::string>& primary,
                  const std::vector<std::string>& standby, const LoadContext& context) {
   std::string text = "[server]\nstate_dir = \"none\"\n[admin]\nlisten = \"127.0.0.1:9900\"\n";
-  text +=
-      "[listen.web]\naddress = " + toml_string(listen) + "\n[pool.app]\nprimary = " + list(primary) + "\n";
+  text += "[listen.web]\naddress = " + toml_string(listen) + "\n[pool.app]\nprimary = " + list(primary) + "\n";
   if (!standby.empty()) text += "standby = " + list(standby) + "\n";
   LoadResult result = load(text, "command line", context);
   // There is no file to point into.

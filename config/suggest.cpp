@@ -17,8 +17,7 @@ unsigned edit_distance(std::string_view a, std::string_view b, unsigned limit) {
     for (std::size_t j = 1; j <= a.size(); ++j) {
       const unsigned cost = a[j - 1] == b[i - 1] ? 0 : 1;
       row[j] = std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + cost});
-      if (i > 1 && j > 1 && a[j - 1] == b[i - 2] && a[j - 2] == b[i - 1])
-        row[j] = std::min(row[j], before[j - 2] + 1);
+      if (i > 1 && j > 1 && a[j - 1] == b[i - 2] && a[j - 2] == b[i - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
       best = std::min(best, row[j]);
     }
     if (best > limit) return limit + 1;
@@ -41,9 +40,8 @@ std::optional<std::string> nearest(std::string_view typed, const std::vector<std
   }
   if (best > limit && typed.size() >= 4) {
     for (const std::string_view word : words) {
-      const bool extends = word.size() > typed.size()
-                               ? word.substr(0, typed.size()) == typed
-                               : word.size() >= 4 && typed.substr(0, word.size()) == word;
+      const bool extends = word.size() > typed.size() ? word.substr(0, typed.size()) == typed
+                                                      : word.size() >= 4 && typed.substr(0, word.size()) == word;
       if (extends && (found.empty() || word.size() < found.size())) found = word;
     }
   }

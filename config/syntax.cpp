@@ -11,9 +11,7 @@ constexpr std::size_t largest_file = std::size_t{16} * 1024 * 1024;
 constexpr unsigned deepest_nesting = 32;
 constexpr unsigned longest_dotted_key = 16;
 
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
+bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 // A walk over the text that knows strings and comments, nothing else of TOML.
 class ShapeScan {
@@ -107,8 +105,7 @@ Token token_at(std::string_view line, std::uint32_t column) {
   std::size_t end = begin;
   while (begin > 0 && stop_left.find(line[begin - 1]) == std::string_view::npos) --begin;
   while (end < line.size() && stop_right.find(line[end]) == std::string_view::npos) ++end;
-  return {line.substr(begin, end - begin),
-          static_cast<std::uint32_t>(code_points(line.substr(0, begin)) + 1)};
+  return {line.substr(begin, end - begin), static_cast<std::uint32_t>(code_points(line.substr(0, begin)) + 1)};
 }
 
 // What stands between the last pair of single quotes: the name in "cannot redefine existing table 'x'".
@@ -167,8 +164,7 @@ bool unquoted_value(std::string_view line, Diagnostic& failure) {
   return true;
 }
 
-void redefinition(std::string_view description, std::string_view text, std::string_view line,
-                  Diagnostic& failure) {
+void redefinition(std::string_view description, std::string_view text, std::string_view line, Diagnostic& failure) {
   const bool header = contains(description, "table header");
   const std::string_view name =
       header && contains(description, " as ") ? first_quoted(description) : last_quoted(description);
@@ -222,9 +218,7 @@ constexpr std::array<Translation, 19> translations{{
     {{"parsing table header", "expected ']'"}, "table header not closed", "add ']'"},
     {{"parsing table header", "end-of-file"}, "table header not closed", "add ']'"},
     {{"parsing table header", "blank"}, "table header without a name", ""},
-    {{"expected a comment or whitespace", ""},
-     "unexpected text after the value",
-     "write one key = value on a line"},
+    {{"expected a comment or whitespace", ""}, "unexpected text after the value", "write one key = value on a line"},
     {{"expected '='", "saw ':'"}, "expected '=' after the key", "write '=' instead of ':'"},
     {{"expected '='", ""}, "expected '=' after the key", "write key = value"},
     {{"not representable", ""}, "the number is too large", ""},
@@ -259,8 +253,7 @@ void translate_syntax_error(std::string_view description, std::string_view text,
   const std::string_view line = line_of(text, failure.line);
   if (contains(description, "cannot redefine")) return redefinition(description, text, line, failure);
   if (contains(description, "unknown escape sequence")) {
-    return say(failure, "unknown escape sequence in a string",
-               "write '\\\\' for a backslash, or use single quotes");
+    return say(failure, "unknown escape sequence in a string", "write '\\\\' for a backslash, or use single quotes");
   }
   if (contains(description, "parsing string") && contains(description, "control characters")) {
     if (byte_of_column(line, failure.column) < line.size())
@@ -268,28 +261,23 @@ void translate_syntax_error(std::string_view description, std::string_view text,
     return say(failure, "string not closed", "add the closing quote");
   }
   if (contains(description, "literal string") && contains(description, "control characters")) {
-    if (byte_of_column(line, failure.column) < line.size())
-      return say(failure, "control character in a string", "");
+    if (byte_of_column(line, failure.column) < line.size()) return say(failure, "control character in a string", "");
     return say(failure, "string not closed", "add the closing quote");
   }
   const std::size_t at = byte_of_column(line, failure.column);
-  if (contains(description, "expected '='") && at < line.size() &&
-      static_cast<unsigned char>(line[at]) >= 0x80) {
+  if (contains(description, "expected '='") && at < line.size() && static_cast<unsigned char>(line[at]) >= 0x80) {
     return say(failure, "a key with other letters than a to z", "put it in quotes");
   }
   if (contains(description, "bare key starting character")) {
-    return say(failure, "a key or a name must stand here",
-               "it has letters, digits, '-' and '_'; others need quotes");
+    return say(failure, "a key or a name must stand here", "it has letters, digits, '-' and '_'; others need quotes");
   }
   if (by_table(description, failure)) return;
-  for (const std::string_view part :
-       {"parsing decimal integer", "could not determine value type", "parsing boolean",
-        "parsing floating-point", "parsing time", "parsing date", "integer"}) {
+  for (const std::string_view part : {"parsing decimal integer", "could not determine value type", "parsing boolean",
+                                      "parsing floating-point", "parsing time", "parsing date", "integer"}) {
     if (contains(description, part) && unquoted_value(line, failure)) return;
   }
   const std::size_t colon = description.find(": ");
-  const std::string_view reason =
-      colon == std::string_view::npos ? description : description.substr(colon + 2);
+  const std::string_view reason = colon == std::string_view::npos ? description : description.substr(colon + 2);
   say(failure, "syntax error: " + printable(reason, 200));
 }
 

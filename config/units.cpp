@@ -70,14 +70,12 @@ std::string_view take_letters(std::string_view& text) {
 }
 
 // What stands where a number or the end should, as words.
-std::nullopt_t fail_shape(std::string_view text, std::string_view rest, std::string_view kind,
-                          std::string_view example, UnitError* error) {
-  if (text.empty())
-    return fail(error, "is empty", "write a " + std::string(kind) + " such as " + std::string(example));
+std::nullopt_t fail_shape(std::string_view text, std::string_view rest, std::string_view kind, std::string_view example,
+                          UnitError* error) {
+  if (text.empty()) return fail(error, "is empty", "write a " + std::string(kind) + " such as " + std::string(example));
   if (text.front() == '-') return fail(error, "can't be negative", "");
   if (!rest.empty() && (rest.front() == '.' || rest.front() == ',')) {
-    return fail(error, "has a fraction",
-                "write whole numbers with a smaller unit, such as " + std::string(example));
+    return fail(error, "has a fraction", "write whole numbers with a smaller unit, such as " + std::string(example));
   }
   if (text.find(' ') != std::string_view::npos) {
     return fail(error, "has a space in it", "write it without spaces, such as " + std::string(example));
@@ -91,8 +89,7 @@ constexpr int most_decimals = 6;
 std::optional<double> take_decimal(std::string_view& text) {
   std::size_t length = 0;
   std::size_t dot = std::string_view::npos;
-  while (length < text.size() &&
-         (is_digit(text[length]) || (text[length] == '.' && dot == std::string_view::npos))) {
+  while (length < text.size() && (is_digit(text[length]) || (text[length] == '.' && dot == std::string_view::npos))) {
     if (text[length] == '.') dot = length;
     ++length;
   }
@@ -111,8 +108,8 @@ template <class Parse>
 std::string shortest(double shown, double value, std::string_view suffix, const Parse& parse) {
   std::array<char, 400> buffer{};
   for (int precision = 0; precision <= most_decimals; ++precision) {
-    const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), shown,
-                                      std::chars_format::fixed, precision);
+    const auto result =
+        std::to_chars(buffer.data(), buffer.data() + buffer.size(), shown, std::chars_format::fixed, precision);
     if (result.ec != std::errc()) break;
     std::string text(buffer.data(), result.ptr);
     text += suffix;
@@ -144,8 +141,7 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text, U
     if (unit == duration_units.size()) {
       return fail(error, "has an unknown unit '" + clip(name) + "'", "units are ms, s, m, h, d");
     }
-    if (unit < next_unit)
-      return fail(error, "has its units out of order", "write the largest unit first, each once");
+    if (unit < next_unit) return fail(error, "has its units out of order", "write the largest unit first, each once");
     next_unit = unit + 1;
     std::uint64_t part = 0;
     if (__builtin_mul_overflow(number, duration_units[unit].factor, &part) ||
@@ -184,18 +180,15 @@ std::optional<std::uint64_t> parse_size(std::string_view text, UnitError* error)
   for (const Unit& unit : size_units) {
     if (unit.name != name) continue;
     std::uint64_t bytes = 0;
-    if (__builtin_mul_overflow(number, unit.factor, &bytes) || bytes > largest)
-      return fail(error, "is too large", "");
+    if (__builtin_mul_overflow(number, unit.factor, &bytes) || bytes > largest) return fail(error, "is too large", "");
     return bytes;
   }
   for (const Unit& unit : size_units) {
     if (equal_ignoring_case(unit.name, name)) {
-      return fail(error, "has an unknown unit '" + clip(name) + "'",
-                  "did you mean '" + std::string(unit.name) + "'?");
+      return fail(error, "has an unknown unit '" + clip(name) + "'", "did you mean '" + std::string(unit.name) + "'?");
     }
   }
-  return fail(error, "has an unknown unit '" + clip(name) + "'",
-              "units are B, kB, KiB, MB, MiB, GB, GiB, TB, TiB");
+  return fail(error, "has an unknown unit '" + clip(name) + "'", "units are B, kB, KiB, MB, MiB, GB, GiB, TB, TiB");
 }
 
 std::string format_size(std::uint64_t bytes) {
@@ -229,8 +222,7 @@ std::optional<double> parse_rate(std::string_view text, UnitError* error) {
 std::string format_rate(double per_second) {
   const auto parse = [](std::string_view text) { return parse_rate(text, nullptr); };
   // What was written per minute or hour is often no decimal per second.
-  for (const auto& [factor, suffix] :
-       {std::pair{1.0, "/s"}, std::pair{60.0, "/m"}, std::pair{3600.0, "/h"}}) {
+  for (const auto& [factor, suffix] : {std::pair{1.0, "/s"}, std::pair{60.0, "/m"}, std::pair{3600.0, "/h"}}) {
     const std::string text = shortest(per_second * factor, per_second, suffix, parse);
     if (!text.empty()) return text;
   }
@@ -251,8 +243,8 @@ std::optional<double> parse_share(std::string_view text, UnitError* error) {
 }
 
 std::string format_share(double share) {
-  const std::string text = shortest(share * 100, share, "%",
-                                    [](std::string_view written) { return parse_share(written, nullptr); });
+  const std::string text =
+      shortest(share * 100, share, "%", [](std::string_view written) { return parse_share(written, nullptr); });
   return text.empty() ? std::to_string(share * 100) + "%" : text;
 }
 

@@ -16,8 +16,7 @@ void complete_server(Config& config, Reader& reader) {
   }
   if (reader.mark("server.state_dir") != nullptr) return;
   const auto& environment = reader.context().environment;
-  const auto given =
-      environment ? environment("STATE_DIRECTORY") : std::nullopt;  // systemd's StateDirectory=
+  const auto given = environment ? environment("STATE_DIRECTORY") : std::nullopt;  // systemd's StateDirectory=
   config.server.state_dir = given && !given->empty() ? first_of_list(*given) : "/var/lib/understudy";
   if (given && !given->empty()) reader.set_origin("server.state_dir", "environment STATE_DIRECTORY");
 }
@@ -72,8 +71,7 @@ void validate_file(const std::string& file, const std::string& path, bool is_pri
   if (reader.context().read_file && !reader.context().read_file(file)) {
     reader.error(mark->value, "can't read '" + printable(file, 200) + "'");
   } else if (is_private && reader.context().readable_by_others && reader.context().readable_by_others(file)) {
-    reader.warning(mark->value,
-                   "every user of this machine can read the private key '" + printable(file, 200) + "'",
+    reader.warning(mark->value, "every user of this machine can read the private key '" + printable(file, 200) + "'",
                    "chmod 640");
   }
 }

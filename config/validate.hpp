@@ -17,8 +17,7 @@ void validate(const Config& config, Reader& reader);
 // The parts of validate(), one file each.
 void validate_listeners(const Config& config, Reader& reader);
 void validate_pools(const Config& config, Reader& reader);
-void validate_check(const CheckConfig& check, const std::string& path, const std::string& where,
-                    Reader& reader);
+void validate_check(const CheckConfig& check, const std::string& path, const std::string& where, Reader& reader);
 // [check] itself: a key in it is useless when no pool has a use for it.
 void validate_check_defaults(const CheckConfig& check, const Config& config, Reader& reader);
 void validate_routes(const Config& config, Reader& reader);

@@ -29,8 +29,7 @@ void validate_admin(const Config& config, Reader& reader) {
   const auto address = admin.listen.numeric();
   const Mark* token = reader.mark("admin.token");
   if (address && !address->is_loopback() && !admin.token && token == nullptr) {
-    reader.error(reader.span_of("admin.listen"),
-                 "the admin interface on '" + admin.listen.text + "' needs a token",
+    reader.error(reader.span_of("admin.listen"), "the admin interface on '" + admin.listen.text + "' needs a token",
                  "add token = \"${file:admin.token}\", or listen on 127.0.0.1");
   }
   if (token != nullptr && token->from_file) {
@@ -77,8 +76,7 @@ void validate_listeners(const Config& config, Reader& reader) {
   if (config.listeners.empty() && reader.mark("listen") == nullptr) {
     reader.error({}, "there is no listener", "write [listen.web] with address = \":8080\"");
   } else if (config.listeners.empty() && !reader.failed()) {
-    reader.error(reader.span_of("listen"), "[listen] holds no listener",
-                 "write [listen.web] with address = \":8080\"");
+    reader.error(reader.span_of("listen"), "[listen] holds no listener", "write [listen.web] with address = \":8080\"");
   }
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
     const ListenerConfig& listener = config.listeners[i];
@@ -95,8 +93,7 @@ void validate_listeners(const Config& config, Reader& reader) {
       // The one that stands later in the file is the one at fault.
       const Span mine = reader.span_of(path + ".address");
       const Span theirs = reader.span_of("listen." + earlier.name + ".address");
-      const bool mine_later =
-          mine.line > theirs.line || (mine.line == theirs.line && mine.column > theirs.column);
+      const bool mine_later = mine.line > theirs.line || (mine.line == theirs.line && mine.column > theirs.column);
       reader.error(mine_later ? mine : theirs,
                    "[listen." + (mine_later ? listener.name : earlier.name) + "] and [listen." +
                        (mine_later ? earlier.name : listener.name) + "] listen on the same address",

@@ -30,8 +30,7 @@ void validate_endpoints(const PoolConfig& pool, Reader& reader) {
     const TierConfig& tier = pool.tiers[t];
     const std::string path = tier_path(pool, t, reader);
     const Mark* list = reader.mark(path);
-    if (list != nullptr && list->kind == Node::Kind::array && !list->unread &&
-        reader.mark(path + "[0]") == nullptr) {
+    if (list != nullptr && list->kind == Node::Kind::array && !list->unread && reader.mark(path + "[0]") == nullptr) {
       reader.error(list->value, "tier '" + tier.name + "' of [pool." + pool.name + "] has no endpoint");
     }
     for (std::size_t i = 0; i < tier.endpoints.size(); ++i) {
@@ -39,8 +38,7 @@ void validate_endpoints(const PoolConfig& pool, Reader& reader) {
       if (endpoint.address.text.empty()) continue;
       const std::string item = path + "[" + std::to_string(i) + "]";
       const auto numeric = endpoint.address.numeric();
-      const std::string key =
-          numeric && !endpoint.address.host.empty() ? numeric->to_string() : endpoint.address.text;
+      const std::string key = numeric && !endpoint.address.host.empty() ? numeric->to_string() : endpoint.address.text;
       const auto [earlier, fresh] = addresses.try_emplace(key, Seen{t, item});
       if (!fresh) {
         reader.error(reader.span_of(item),
@@ -71,8 +69,7 @@ void validate_tiers(const PoolConfig& pool, const std::string& path, Reader& rea
       return;
     }
     if (tiers != nullptr && tiers->kind != Node::Kind::text) return;
-    reader.error(reader.span_of(path), "[" + path + "] has no endpoints",
-                 "add primary = [\"10.0.0.11:8080\"]");
+    reader.error(reader.span_of(path), "[" + path + "] has no endpoints", "add primary = [\"10.0.0.11:8080\"]");
     return;
   }
   if (pool.tiers.front().name == "standby" && reader.mark(path + ".standby") != nullptr) {
@@ -97,12 +94,11 @@ bool is_countable(const TierConfig& tier) {
 }
 
 std::optional<CheckKind> kind_of(std::string_view key) {
-  static constexpr std::array<std::pair<std::string_view, CheckKind>, 5> kinds{
-      {{"path", CheckKind::http},
-       {"tcp", CheckKind::tcp},
-       {"tls", CheckKind::tls},
-       {"websocket", CheckKind::websocket},
-       {"off", CheckKind::none}}};
+  static constexpr std::array<std::pair<std::string_view, CheckKind>, 5> kinds{{{"path", CheckKind::http},
+                                                                                {"tcp", CheckKind::tcp},
+                                                                                {"tls", CheckKind::tls},
+                                                                                {"websocket", CheckKind::websocket},
+                                                                                {"off", CheckKind::none}}};
   for (const auto& [name, kind] : kinds) {
     if (name == key) return kind;
   }
@@ -125,8 +121,7 @@ std::optional<CheckKind> validate_kind(const std::string& path, const std::strin
     const Mark* mark = kind_of(key.name) ? reader.mark(path + "." + key.name) : nullptr;
     if (mark == nullptr) continue;
     if (first != nullptr)
-      reader.error(mark->key,
-                   "'" + first->name + "' and '" + key.name + "' in " + where + " exclude each other",
+      reader.error(mark->key, "'" + first->name + "' and '" + key.name + "' in " + where + " exclude each other",
                    "keep one of them");
     if (first == nullptr) first = &key;
   }
@@ -144,8 +139,7 @@ void validate_failover(const PoolConfig& pool, const std::string& path, Reader& 
   const std::string key = path + ".failover.min_available";
   if (reader.mark(key) == nullptr) return;
   for (const TierConfig& tier : pool.tiers) {
-    if (tier.endpoints.empty() || !is_countable(tier) ||
-        pool.failover.min_available_count <= tier.endpoints.size())
+    if (tier.endpoints.empty() || !is_countable(tier) || pool.failover.min_available_count <= tier.endpoints.size())
       continue;
     reader.warning(reader.span_of(key),
                    "tier '" + tier.name + "' of [" + path + "] can never serve: it has " +
@@ -177,8 +171,7 @@ void validate_upstream_tls(const PoolConfig& pool, const std::string& path, Read
                      (certificate ? "key" : "certificate") + "' beside it");
   }
   if (tls.insecure) {
-    reader.warning(reader.key_span_of(inner + ".insecure"),
-                   "certificates of [" + path + "] are not verified");
+    reader.warning(reader.key_span_of(inner + ".insecure"), "certificates of [" + path + "] are not verified");
     if (reader.mark(inner + ".ca") != nullptr)
       reader.error(reader.key_span_of(inner + ".ca"), "'ca' does nothing with insecure = true");
     return;
@@ -188,10 +181,10 @@ void validate_upstream_tls(const PoolConfig& pool, const std::string& path, Read
     for (std::size_t i = 0; i < pool.tiers[t].endpoints.size(); ++i) {
       const Address& address = pool.tiers[t].endpoints[i].address;
       if (address.text.empty() || !address.numeric()) continue;
-      reader.error(reader.span_of(tier_path(pool, t, reader) + "[" + std::to_string(i) + "]"),
-                   "endpoint '" + printable(address.text) +
-                       "' has no name that its certificate could be verified against",
-                   "add server_name = \"app.internal\" to [" + inner + "]");
+      reader.error(
+          reader.span_of(tier_path(pool, t, reader) + "[" + std::to_string(i) + "]"),
+          "endpoint '" + printable(address.text) + "' has no name that its certificate could be verified against",
+          "add server_name = \"app.internal\" to [" + inner + "]");
     }
   }
 }
@@ -209,27 +202,24 @@ void validate_pool(const PoolConfig& pool, Reader& reader) {
   validate_upstream_tls(pool, path, reader);
   validate_check(pool.check, path + ".check", "[" + path + ".check]", reader);
   if (pool.passive.max_ejection < pool.passive.base_ejection) {
-    reader.error(reader.span_of(path + ".passive." +
-                                (reader.mark(path + ".passive.max_ejection") != nullptr ? "max_ejection"
-                                                                                        : "base_ejection")),
-                 "'max_ejection' is below 'base_ejection'");
+    reader.error(
+        reader.span_of(path + ".passive." +
+                       (reader.mark(path + ".passive.max_ejection") != nullptr ? "max_ejection" : "base_ejection")),
+        "'max_ejection' is below 'base_ejection'");
   }
   for (const char* key : {"consecutive", "base_ejection", "max_ejection", "max_ejected"}) {
     const Mark* mark = pool.passive.enabled ? nullptr : reader.mark(path + ".passive." + key);
-    if (mark != nullptr)
-      reader.error(mark->key, "'" + std::string(key) + "' does nothing with enabled = false");
+    if (mark != nullptr) reader.error(mark->key, "'" + std::string(key) + "' does nothing with enabled = false");
   }
   if (pool.check.kind == CheckKind::none && !pool.passive.enabled && pool.tiers.size() > 1) {
-    reader.warning(
-        reader.span_of(path),
-        "[" + path + "] has neither checks nor passive ejection: its standby will never serve by itself");
+    reader.warning(reader.span_of(path),
+                   "[" + path + "] has neither checks nor passive ejection: its standby will never serve by itself");
   }
 }
 
 }  // namespace
 
-void validate_check(const CheckConfig& check, const std::string& path, const std::string& where,
-                    Reader& reader) {
+void validate_check(const CheckConfig& check, const std::string& path, const std::string& where, Reader& reader) {
   // Nothing of its own: then what is wrong with it is said of [check].
   if (reader.mark(path) == nullptr) return;
   const std::optional<CheckKind> chosen = validate_kind(path, where, reader);
@@ -263,9 +253,8 @@ void validate_check_defaults(const CheckConfig& check, const Config& config, Rea
   for (const Key& key : check_section().keys) {
     const Mark* mark = reader.mark("check." + key.name);
     if (mark == nullptr) continue;
-    const bool used = std::any_of(config.pools.begin(), config.pools.end(), [&](const PoolConfig& pool) {
-      return check_key_applies(key.name, pool.check.kind);
-    });
+    const bool used = std::any_of(config.pools.begin(), config.pools.end(),
+                                  [&](const PoolConfig& pool) { return check_key_applies(key.name, pool.check.kind); });
     const bool chooses = kind_of(key.name).has_value();
     if (!used && !chooses) refuse_idle_key(key.name, config.pools.front().check.kind, *mark, reader);
   }

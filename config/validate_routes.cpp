@@ -71,8 +71,7 @@ private:
     if (is_catch_all_path(path)) return paths;
     paths.push_back(path);
     if (path.find('*') == std::string::npos) paths.push_back(path + "/*");
-    for (std::size_t slash = path.find('/', 1); slash != std::string::npos;
-         slash = path.find('/', slash + 1)) {
+    for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
       const std::string front = path.substr(0, slash);
       if (front.find('*') != std::string::npos) break;
       if (front + "/*" != path) paths.push_back(front + "/*");
@@ -83,15 +82,13 @@ private:
   std::unordered_map<std::string, std::vector<std::size_t>> by_key_;
 };
 
-void validate_action(const RouteConfig& route, const std::string& path, const Config& config,
-                     Reader& reader) {
+void validate_action(const RouteConfig& route, const std::string& path, const Config& config, Reader& reader) {
   const char* first = nullptr;
   for (const char* key : {"pool", "redirect", "respond"}) {
     const Mark* mark = reader.mark(path + "." + key);
     if (mark == nullptr) continue;
     if (first != nullptr) {
-      reader.error(mark->key,
-                   "'" + std::string(first) + "' and '" + key + "' in one [[route]] exclude each other",
+      reader.error(mark->key, "'" + std::string(first) + "' and '" + key + "' in one [[route]] exclude each other",
                    "keep one of them");
       return;
     }
@@ -109,11 +106,9 @@ void validate_action(const RouteConfig& route, const std::string& path, const Co
     // The slash rule is about reading the path, which every route does.
     if (std::string_view(key) == "encoded_slash") continue;
     const Mark* mark = reader.mark(path + "." + key);
-    if (mark != nullptr)
-      reader.error(mark->key, "'" + std::string(key) + "' does nothing in a route without 'pool'");
+    if (mark != nullptr) reader.error(mark->key, "'" + std::string(key) + "' does nothing in a route without 'pool'");
   }
-  if (route.respond && (route.respond->status == 204 || route.respond->status == 304) &&
-      !route.respond->body.empty()) {
+  if (route.respond && (route.respond->status == 204 || route.respond->status == 304) && !route.respond->body.empty()) {
     reader.error(reader.span_of(path + ".respond.body"),
                  "an answer with status " + std::to_string(route.respond->status) + " has no body");
   }
@@ -132,8 +127,7 @@ void validate_pool_name(const RouteConfig& route, const std::string& path, const
     const Span defined = reader.key_span_of("pool." + *near);
     if (defined.line != 0) hint += " (defined at line " + std::to_string(defined.line) + ")";
   }
-  reader.error(mark->value, "[[route]] names pool '" + printable(route.pool) + "', which is not defined",
-               hint);
+  reader.error(mark->value, "[[route]] names pool '" + printable(route.pool) + "', which is not defined", hint);
 }
 
 void validate_order(const Config& config, Reader& reader) {

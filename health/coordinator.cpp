@@ -13,8 +13,7 @@ void LocalCoordinator::propose(const Proposal& proposal) {
   std::uint64_t& newest = issued_[proposal.pool];
   if (proposal.from_epoch < newest) {
     answers_.emplace_back(Refusal{proposal, "epoch " + std::to_string(proposal.from_epoch) +
-                                                " is outdated, the pool is at epoch " +
-                                                std::to_string(newest)});
+                                                " is outdated, the pool is at epoch " + std::to_string(newest)});
     return;
   }
   if (proposal.from_epoch == std::numeric_limits<std::uint64_t>::max()) {

@@ -17,9 +17,7 @@ TimePoint Core::State::advance(TimePoint now) {
   return last_now;
 }
 
-Endpoint* Core::State::find(EndpointId id) const {
-  return slots.alive(id) ? endpoints[id.slot].get() : nullptr;
-}
+Endpoint* Core::State::find(EndpointId id) const { return slots.alive(id) ? endpoints[id.slot].get() : nullptr; }
 
 Pool* Core::State::find_pool(std::string_view name) const {
   const auto at = pool_index.find(name);
@@ -137,8 +135,8 @@ void Core::on_committed(const Decision& decision, TimePoint now) {
       const bool back = pool->failover.active() < committed.from;
       const std::string& from = pool->tiers[committed.from].name;
       Tier& tier = pool->active();
-      const std::string why = committed.answered ? committed.answered->reason
-                                                 : "decided by the coordinator, not proposed by this process";
+      const std::string why =
+          committed.answered ? committed.answered->reason : "decided by the coordinator, not proposed by this process";
       ++(back ? pool->failbacks : pool->failovers);
       pool->active_since = now;
       pool->active_reason = why;

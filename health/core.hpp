@@ -1,12 +1,11 @@
 // The health core of the whole process: told what happened and when, answers what to do and when to be woken.
-// No socket, clock, thread or log. Owner: the control thread. The same object decides in production and in
-// simulation.
+// No socket, clock, thread or log. Owner: the control thread. The same object decides in production and in simulation.
 //
 //   configure ─┐
-//   probe ─────┤                      ┌─► StartProbe / Proposal / Event / ViewChanged   (poll_action, drained
-//   in order) traffic ───┼─► Core ──────────────┼─► view()                                        (immutable,
-//   shared) operator ──┤                      └─► save()                                        (what
-//   survives a restart) commit ────┘
+//   probe ─────┤                      ┌─► StartProbe / Proposal / Event / ViewChanged   (poll_action, drained in order)
+//   traffic ───┼─► Core ──────────────┼─► view()                                        (immutable, shared)
+//   operator ──┤                      └─► save()                                        (what survives a restart)
+//   commit ────┘
 #pragma once
 
 #include <cstdint>
@@ -24,8 +23,7 @@
 
 namespace understudy::health {
 
-// Changes of the designated tier go out as a proposal and take effect only when committed (design: the
-// coordinator).
+// Changes of the designated tier go out as a proposal and take effect only when committed (design: the coordinator).
 struct Proposal {
   std::string pool;
   std::uint64_t from_epoch = 0;
@@ -87,8 +85,7 @@ struct CommandResult {
   std::string error;  // what is wrong and what would be right ("no pool 'ap'; pools: app, devices")
 };
 
-// What is kept over restart and upgrade; the server writes it as JSON. Times are "time left" so that no clock
-// is shared.
+// What is kept over restart and upgrade; the server writes it as JSON. Times are "time left" so that no clock is shared.
 struct SavedEndpoint {
   std::string pool, label, address;
   OperatorState operator_state{};
@@ -152,8 +149,7 @@ public:
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
-  // First call starts, later calls reload: endpoints with the same identity keep all their state, epochs and
-  // tiers stay.
+  // First call starts, later calls reload: endpoints with the same identity keep all their state, epochs and tiers stay.
   void configure(const config::Config& config, TimePoint now);
   // Name resolution answered. An empty list keeps the last addresses.
   void on_resolved(const Resolution& resolution, TimePoint now);
@@ -163,8 +159,8 @@ public:
 
   void on_probe_result(EndpointId endpoint, const ProbeResult& result, TimePoint now);
   void on_traffic(std::span<const TrafficSample> samples, TimePoint now);
-  // This process was starved (stopped, loop lag above 100 ms) in [from, to]: no failure observed then is
-  // evidence, probes under way are void and started again. Law 12.
+  // This process was starved (stopped, loop lag above 100 ms) in [from, to]: no failure observed then is evidence,
+  // probes under way are void and started again. Law 12.
   void on_starved(TimePoint from, TimePoint to);
   CommandResult on_command(const Command& command, TimePoint now);
 

@@ -66,8 +66,7 @@ Pool* Core::State::named_pool(const std::string& name, CommandResult& result) co
   if (pool != nullptr) return pool;
   std::vector<std::string> names;
   for (const auto& known : pools) names.push_back(known->config.name);
-  result = refuse("no pool " + quoted(name) +
-                  (names.empty() ? "; there are no pools" : "; pools: " + list(names)));
+  result = refuse("no pool " + quoted(name) + (names.empty() ? "; there are no pools" : "; pools: " + list(names)));
   return nullptr;
 }
 
@@ -117,9 +116,7 @@ CommandResult Core::State::execute(const MoveTier& command, TimePoint now) {
   if (pool == nullptr) return result;
   const std::uint32_t active = pool->failover.active();
   const auto tiers = static_cast<std::uint32_t>(pool->tiers.size());
-  const auto fit = [&](std::uint32_t tier) {
-    return tier != active && pool->tiers[tier].count.serviceable();
-  };
+  const auto fit = [&](std::uint32_t tier) { return tier != active && pool->tiers[tier].count.serviceable(); };
   std::optional<std::uint32_t> target;
   if (command.to) {
     for (std::uint32_t i = 0; i < tiers; ++i) {
@@ -138,8 +135,7 @@ CommandResult Core::State::execute(const MoveTier& command, TimePoint now) {
       if (fit((active + i) % tiers)) target = (active + i) % tiers;
     }
     if (!target) {
-      return refuse("no other tier of pool " + quoted(command.pool) +
-                    " can serve: " + describe_others(*pool, active));
+      return refuse("no other tier of pool " + quoted(command.pool) + " can serve: " + describe_others(*pool, active));
     }
   }
   // Never to something worse: from a tier that serves to one that cannot is a mistake, whoever asks.
@@ -159,8 +155,8 @@ CommandResult Core::State::execute(const Failback& command, TimePoint now) {
   if (pool == nullptr) return result;
   const std::uint32_t active = pool->failover.active();
   if (active == 0) {
-    return refuse("pool " + quoted(command.pool) + " is served by its first tier " +
-                  quoted(pool->active().name) + " already");
+    return refuse("pool " + quoted(command.pool) + " is served by its first tier " + quoted(pool->active().name) +
+                  " already");
   }
   for (std::uint32_t tier = 0; tier < active; ++tier) {
     if (!pool->tiers[tier].count.serviceable()) continue;
@@ -168,8 +164,7 @@ CommandResult Core::State::execute(const Failback& command, TimePoint now) {
     touch(*pool);
     return result;
   }
-  return refuse("no tier above " + quoted(pool->active().name) +
-                " can serve yet: " + describe_others(*pool, active));
+  return refuse("no tier above " + quoted(pool->active().name) + " can serve yet: " + describe_others(*pool, active));
 }
 
 CommandResult Core::State::execute(const HoldPool& command, TimePoint now) {
@@ -182,10 +177,9 @@ CommandResult Core::State::execute(const HoldPool& command, TimePoint now) {
   pool->held_until = command.on ? command.expires : std::nullopt;
   const std::string name = "pool " + quoted(command.pool);
   emit(Event::Kind::held, *pool, &pool->active(), nullptr,
-       command.on
-           ? name + " is held on tier " + quoted(pool->active().name) + for_how_long(command.expires, now) +
-                 ": the machine moves nothing, by the operator's order"
-           : name + " is no longer held: by the operator's order");
+       command.on ? name + " is held on tier " + quoted(pool->active().name) + for_how_long(command.expires, now) +
+                        ": the machine moves nothing, by the operator's order"
+                  : name + " is no longer held: by the operator's order");
   touch(*pool);
   return result;
 }
@@ -195,8 +189,7 @@ CommandResult Core::State::execute(const SetMaintenance& command, TimePoint now)
   Pool* pool = named_pool(command.pool, result);
   if (pool == nullptr) return result;
   if (auto wrong = bad_expiry(command.expires, now)) return refuse(std::move(*wrong));
-  if (!command.on && !pool->maintenance)
-    return refuse("pool " + quoted(command.pool) + " is not in maintenance");
+  if (!command.on && !pool->maintenance) return refuse("pool " + quoted(command.pool) + " is not in maintenance");
   pool->maintenance = command.on;
   pool->maintenance_until = command.on ? command.expires : std::nullopt;
   const std::string name = "maintenance of pool " + quoted(command.pool);

@@ -18,8 +18,8 @@ bool same_check(const config::CheckConfig& a, const config::CheckConfig& b) {
     return x.low == y.low && x.high == y.high;
   };
   return a.kind == b.kind && a.path == b.path && a.host == b.host && a.body == b.body && a.port == b.port &&
-         a.interval == b.interval && a.fast_interval == b.fast_interval && a.timeout == b.timeout &&
-         a.rise == b.rise && a.fall == b.fall && a.start == b.start && a.start_wait == b.start_wait &&
+         a.interval == b.interval && a.fast_interval == b.fast_interval && a.timeout == b.timeout && a.rise == b.rise &&
+         a.fall == b.fall && a.start == b.start && a.start_wait == b.start_wait &&
          std::equal(a.expect.begin(), a.expect.end(), b.expect.begin(), b.expect.end(), same_range);
 }
 
@@ -38,8 +38,8 @@ Pool::Pool(const config::PoolConfig& written, std::uint64_t epoch)
 
 // What the pool had before: endpoints that may be taken over, and addresses that names had.
 struct Core::State::Retired {
-  std::multimap<Identity, Endpoint*> endpoints;  // the same address may be written twice
-  std::map<std::string, Source> sources;         // by label; without endpoints
+  std::multimap<Identity, Endpoint*> endpoints;                        // the same address may be written twice
+  std::map<std::string, Source> sources;                               // by label; without endpoints
   std::map<std::string, std::vector<config::SocketAddress>> resolved;  // by the name as written
 };
 
@@ -84,8 +84,8 @@ void Core::configure(const config::Config& config, TimePoint now) {
     if (pool.checked() && !endpoint->probes.running() && endpoint->order.state != OperatorState::disabled) {
       const Duration spread = first_probe_spread(pool.config.check, total);
       const double share = state.random.fraction();
-      state.begin_probing(
-          *endpoint, now + Duration(static_cast<Duration::rep>(static_cast<double>(spread.count()) * share)));
+      state.begin_probing(*endpoint,
+                          now + Duration(static_cast<Duration::rep>(static_cast<double>(spread.count()) * share)));
     }
     state.refresh(*endpoint, now);
   }
@@ -131,8 +131,7 @@ void Core::State::rebuild(Pool& pool, const config::PoolConfig& written, bool is
       endpoint->probes.stop();
       endpoint->threshold.forget_streak();
       if (!pool.checked()) endpoint->threshold.assume(ActiveState::unknown);
-      if (pool.checked() && !checked_before && endpoint->available)
-        endpoint->threshold.assume(ActiveState::healthy);
+      if (pool.checked() && !checked_before && endpoint->available) endpoint->threshold.assume(ActiveState::healthy);
     }
   }
 }
@@ -145,8 +144,7 @@ void Core::State::rebuild_tiers(Pool& pool, const config::PoolConfig& written, R
     const auto tier_index = static_cast<std::uint32_t>(pool.tiers.size());
     Tier& tier = pool.tiers.emplace_back();
     tier.name = tier_written.name;
-    const auto old =
-        std::find_if(before.begin(), before.end(), [&](const Tier& t) { return t.name == tier.name; });
+    const auto old = std::find_if(before.begin(), before.end(), [&](const Tier& t) { return t.name == tier.name; });
     if (old != before.end()) {
       tier.told = old->told;
       tier.told_at = old->told_at;
@@ -236,15 +234,13 @@ Endpoint& Core::State::add_endpoint(Pool& pool, std::uint32_t tier, Source& sour
   endpoint.newcomer = newcomer;
   // Draining and disabled were said of the name, so they hold for what it means now. Held means "as it was",
   // and a new address never was anything.
-  const bool inherits =
-      source.order.state == OperatorState::draining || source.order.state == OperatorState::disabled;
+  const bool inherits = source.order.state == OperatorState::draining || source.order.state == OperatorState::disabled;
   if (inherits && (!source.order.until || *source.order.until > now)) endpoint.order = source.order;
   source.endpoints.push_back(&endpoint);
   claim(endpoint, now);
   if (newcomer) {
     emit(Event::Kind::endpoint_added, pool, &pool.tiers[tier], &endpoint,
-         endpoint.label + " (" + endpoint.address_text + ") was added to tier " +
-             quoted(pool.tiers[tier].name) +
+         endpoint.label + " (" + endpoint.address_text + ") was added to tier " + quoted(pool.tiers[tier].name) +
              (source.numeric ? ": it is newly configured" : ": the name has this address now"));
   }
   return endpoint;
@@ -290,8 +286,7 @@ void Core::State::resolved(const Resolution& resolution, TimePoint now) {
   const bool first_answer = had.empty();
   bool changed = false;
   for (const config::SocketAddress& address : wanted) {
-    const auto known =
-        std::find_if(had.begin(), had.end(), [&](const Endpoint* e) { return e->address == address; });
+    const auto known = std::find_if(had.begin(), had.end(), [&](const Endpoint* e) { return e->address == address; });
     if (known != had.end()) {
       source.endpoints.push_back(*known);
       had.erase(known);

@@ -54,8 +54,8 @@ void Core::State::refresh(Endpoint& endpoint, TimePoint now) {
     if (available) endpoint.was_available = true;
   }
   endpoint.weight = endpoint.configured_weight * endpoint.slow_start.factor(now);
-  const Endpoint::Shown shows{endpoint.available, endpoint.order.state, marked_bad(endpoint),
-                              marked_dead(endpoint), endpoint.weight};
+  const Endpoint::Shown shows{endpoint.available, endpoint.order.state, marked_bad(endpoint), marked_dead(endpoint),
+                              endpoint.weight};
   if (shows != endpoint.shown) {
     endpoint.shown = shows;
     view_changed();
@@ -133,24 +133,23 @@ void Core::State::probed(Endpoint& endpoint, const ProbeResult& result, TimePoin
   refresh(endpoint, now);
 }
 
-void Core::State::verdict_changed(Endpoint& endpoint, const ProbeResult& result, TimePoint was_since,
-                                  TimePoint now) {
+void Core::State::verdict_changed(Endpoint& endpoint, const ProbeResult& result, TimePoint was_since, TimePoint now) {
   const Pool& pool = *pools[endpoint.pool];
   const Tier& tier = pool.tiers[endpoint.tier];
   const std::string streak = std::to_string(endpoint.threshold.streak());
   if (endpoint.threshold.state() == ActiveState::unhealthy) {
     std::string reason = endpoint.label + " (" + endpoint.address_text +
                          ") is unhealthy: " + std::string(name_of(result.cause)) + ", " + streak +
-                         " failed probes in a row (fall " + std::to_string(pool.config.check.fall) +
-                         ") since " + describe(now - endpoint.streak_since);
+                         " failed probes in a row (fall " + std::to_string(pool.config.check.fall) + ") since " +
+                         describe(now - endpoint.streak_since);
     if (!result.detail.empty()) reason += "; last: " + result.detail;
     return emit(Event::Kind::endpoint_unhealthy, pool, &tier, &endpoint, std::move(reason), result.cause);
   }
   std::string reason = endpoint.label + " (" + endpoint.address_text + ") is healthy: " + streak + " good " +
                        (endpoint.threshold.streak() == 1 ? "probe" : "probes in a row");
   if (endpoint.verdict_before == ActiveState::unhealthy) {
-    reason += " (rise " + std::to_string(pool.config.check.rise) + ") after " + describe(now - was_since) +
-              " unhealthy";
+    reason +=
+        " (rise " + std::to_string(pool.config.check.rise) + ") after " + describe(now - was_since) + " unhealthy";
   } else {
     reason += ", the first verdict";
   }
@@ -177,8 +176,7 @@ void Core::State::sampled(Endpoint& endpoint, const TrafficSample& sample, TimeP
   }
   if (evidence.failures < policy.consecutive || evidence.failures == 0) return;
   // Judged are only those that take part; who is out already is out.
-  if (endpoint.order.state != OperatorState::enabled || endpoint.ejector.ejected() || !endpoint.available)
-    return;
+  if (endpoint.order.state != OperatorState::enabled || endpoint.ejector.ejected() || !endpoint.available) return;
   convict(endpoint, evidence, now);
 }
 
@@ -198,15 +196,14 @@ void Core::State::convict(Endpoint& endpoint, const Evidence& evidence, TimePoin
     endpoint.ejector.eject(policy, now);
     emit(Event::Kind::endpoint_ejected, pool, &tier, &endpoint,
          who + " is ejected for " + describe(*endpoint.ejector.until() - now) + " (time " +
-             std::to_string(endpoint.ejector.ejections(policy, now)) + "): " + why + "; tier " +
-             quoted(tier.name) + " keeps " + std::to_string(others) + " of " +
-             std::to_string(tier.endpoints.size()) + " available",
+             std::to_string(endpoint.ejector.ejections(policy, now)) + "): " + why + "; tier " + quoted(tier.name) +
+             " keeps " + std::to_string(others) + " of " + std::to_string(tier.endpoints.size()) + " available",
          evidence.cause);
   } else if (!endpoint.ejector.suspected() && evidence.connections >= policy.consecutive) {
     endpoint.ejector.suspect(policy, now);
     emit(Event::Kind::endpoint_unhealthy, pool, &tier, &endpoint,
-         who + " does not count as available: " + why + "; it stays in the balance because tier " +
-             quoted(tier.name) + " can spare no more (" + std::to_string(ejected) + " ejected, at most " +
+         who + " does not count as available: " + why + "; it stays in the balance because tier " + quoted(tier.name) +
+             " can spare no more (" + std::to_string(ejected) + " ejected, at most " +
              describe_share(policy.max_ejected) + ", " + std::to_string(others) + " others available)",
          evidence.cause);
   } else {
@@ -222,8 +219,8 @@ void Core::State::readmit(Endpoint& endpoint, std::string reason, TimePoint now)
   const bool was_ejected = endpoint.ejector.ejected();
   const Duration lasted = now - endpoint.ejector.since();
   endpoint.ejector.readmit(now);
-  emit(was_ejected ? Event::Kind::endpoint_unejected : Event::Kind::endpoint_healthy, pool,
-       &pool.tiers[endpoint.tier], &endpoint,
+  emit(was_ejected ? Event::Kind::endpoint_unejected : Event::Kind::endpoint_healthy, pool, &pool.tiers[endpoint.tier],
+       &endpoint,
        endpoint.label + " (" + endpoint.address_text + ") " +
            (was_ejected ? "is back in" : "counts as available again") + " after " + describe(lasted) + ": " +
            std::move(reason));
@@ -285,23 +282,19 @@ void Core::State::forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint 
 void Core::State::set_operator(Endpoint& endpoint, OperatorOrder order, std::string reason, TimePoint now) {
   Pool& pool = *pools[endpoint.pool];
   const OperatorState before = endpoint.order.state;
-  if (order.state == OperatorState::held && before != OperatorState::held)
-    endpoint.held_available = endpoint.available;
+  if (order.state == OperatorState::held && before != OperatorState::held) endpoint.held_available = endpoint.available;
   endpoint.order = order;
   if (before == OperatorState::disabled && order.state != OperatorState::disabled) {
     // Nobody looked at it meanwhile: what was known is stale.
     endpoint.threshold.assume(ActiveState::unknown);
     endpoint.added_at = now;
   }
-  if ((before == OperatorState::disabled) != (order.state == OperatorState::disabled))
-    begin_probing(endpoint, now);
+  if ((before == OperatorState::disabled) != (order.state == OperatorState::disabled)) begin_probing(endpoint, now);
   if (order.state == OperatorState::enabled && endpoint.ejector.until()) endpoint.ejector.readmit(now);
-  std::string text =
-      endpoint.label + " (" + endpoint.address_text + ") is " + std::string(name_of(order.state));
+  std::string text = endpoint.label + " (" + endpoint.address_text + ") is " + std::string(name_of(order.state));
   if (before != order.state) text += ", was " + std::string(name_of(before));
   if (order.until) text += ", for " + describe(*order.until - now);
-  emit(Event::Kind::endpoint_operator, pool, &pool.tiers[endpoint.tier], &endpoint,
-       text + ": " + std::move(reason));
+  emit(Event::Kind::endpoint_operator, pool, &pool.tiers[endpoint.tier], &endpoint, text + ": " + std::move(reason));
   refresh(endpoint, now);
 }
 

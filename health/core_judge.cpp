@@ -24,8 +24,7 @@ void take_earlier(std::optional<TimePoint>& earliest, std::optional<TimePoint> o
 }  // namespace
 
 void Core::State::settle(TimePoint now) {
-  for (std::size_t i = 0; i < touched.size();
-       ++i) {  // judging touches no other pool, but may be told so again
+  for (std::size_t i = 0; i < touched.size(); ++i) {  // judging touches no other pool, but may be told so again
     Pool& pool = *touched[i];
     pool.touched = false;
     judge(pool, now);
@@ -49,8 +48,8 @@ void Core::State::judge(Pool& pool, TimePoint now) {
     const bool other = !pool.held && able > (facts[i].serviceable ? 1 : 0);
     choose_usable(pool, i, other);
   }
-  const bool settling = std::any_of(pool.tiers.begin(), pool.tiers.end(),
-                                    [](const Tier& tier) { return tier.count.undecided > 0; });
+  const bool settling =
+      std::any_of(pool.tiers.begin(), pool.tiers.end(), [](const Tier& tier) { return tier.count.undecided > 0; });
   if (std::exchange(pool.settling, settling) != settling) view_changed();
   tell_all_down(pool, now);
   tell_hold(pool, now);
@@ -85,10 +84,9 @@ void Core::State::tell_tier(Pool& pool, std::uint32_t index, TimePoint now) {
   const TierVerdict before = std::exchange(tier.told, verdict);
   const TimePoint since = std::exchange(tier.told_at, now);
   if (verdict == TierVerdict::lost) {
-    std::string reason = "tier " + quoted(tier.name) + " lost: " + describe(tier, pool, now) + "; " +
-                         describe_others(pool, index);
-    if (pool.held && index == pool.failover.active())
-      reason += "; the operator holds the pool, so nothing moves";
+    std::string reason =
+        "tier " + quoted(tier.name) + " lost: " + describe(tier, pool, now) + "; " + describe_others(pool, index);
+    if (pool.held && index == pool.failover.active()) reason += "; the operator holds the pool, so nothing moves";
     const bool was_above = index < pool.failover.active() && before == TierVerdict::serviceable;
     if (was_above) reason += "; the time until failback begins anew when it is back";
     return emit(Event::Kind::tier_lost, pool, &tier, nullptr, std::move(reason));
@@ -112,8 +110,7 @@ void Core::State::choose_usable(Pool& pool, std::uint32_t index, bool other_to_b
   key.reserve(tier.endpoints.size());
   for (std::uint32_t i = 0; i < tier.endpoints.size(); ++i) {
     const Endpoint& endpoint = *tier.endpoints[i];
-    const bool enabled =
-        endpoint.order.state == OperatorState::enabled || endpoint.order.state == OperatorState::held;
+    const bool enabled = endpoint.order.state == OperatorState::enabled || endpoint.order.state == OperatorState::held;
     const bool untried = nobody_yet && endpoint.undecided;
     if (!endpoint.available && !untried && !(panic && enabled)) continue;
     tier.usable.push_back(i);
@@ -131,13 +128,11 @@ void Core::State::choose_usable(Pool& pool, std::uint32_t index, bool other_to_b
   if (panic == tier.panic) return;
   tier.panic = panic;
   view_changed();
-  const std::string share = std::to_string(tier.count.available) + " of " +
-                            std::to_string(tier.count.enabled) + " endpoints of tier " + quoted(tier.name) +
-                            " are available (panic below " + describe_share(pool.config.panic_threshold) +
-                            ")";
+  const std::string share = std::to_string(tier.count.available) + " of " + std::to_string(tier.count.enabled) +
+                            " endpoints of tier " + quoted(tier.name) + " are available (panic below " +
+                            describe_share(pool.config.panic_threshold) + ")";
   emit(panic ? Event::Kind::panic_entered : Event::Kind::panic_left, pool, &tier, nullptr,
-       panic ? share + ", so all " + std::to_string(tier.count.enabled) + " are used; " +
-                   describe_others(pool, index)
+       panic ? share + ", so all " + std::to_string(tier.count.enabled) + " are used; " + describe_others(pool, index)
              : share + (serving ? ", only the available ones are used again" : "; another tier serves now"));
 }
 
@@ -152,9 +147,8 @@ void Core::State::tell_all_down(Pool& pool, TimePoint now) {
   if (!all_down) return;
   const Tier& tier = pool.active();
   emit(Event::Kind::all_down, pool, &tier, nullptr,
-       "no tier of pool " + quoted(pool.config.name) + " can serve, " + quoted(tier.name) +
-           " is kept: it has " + describe(tier, pool, now) + "; " +
-           describe_others(pool, pool.failover.active()));
+       "no tier of pool " + quoted(pool.config.name) + " can serve, " + quoted(tier.name) + " is kept: it has " +
+           describe(tier, pool, now) + "; " + describe_others(pool, pool.failover.active()));
 }
 
 void Core::State::tell_hold(Pool& pool, TimePoint now) {
@@ -164,15 +158,14 @@ void Core::State::tell_hold(Pool& pool, TimePoint now) {
   if (pool.hold_told == told) return;
   pool.hold_told = told;
   const Tier& tier = pool.tiers[hold->tier];
-  std::string reason = "tier " + quoted(tier.name) + " can serve since " + describe(now - hold->since) +
-                       " (" + std::to_string(tier.count.sound()) + " of " + std::to_string(tier.count.size) +
+  std::string reason = "tier " + quoted(tier.name) + " can serve since " + describe(now - hold->since) + " (" +
+                       std::to_string(tier.count.sound()) + " of " + std::to_string(tier.count.size) +
                        " endpoints available, needs " + std::to_string(tier.count.needed) + "); ";
   if (hold->due) {
     reason += "traffic returns from " + quoted(pool.active().name) + " in " + describe(*hold->due - now) +
               " if it stays so (failback after " + describe(pool.config.failover.failback_after) + ")";
   } else {
-    reason +=
-        "traffic stays on " + quoted(pool.active().name) + " until the operator's failback (failback manual)";
+    reason += "traffic stays on " + quoted(pool.active().name) + " until the operator's failback (failback manual)";
   }
   emit(Event::Kind::failback_pending, pool, &tier, nullptr, std::move(reason));
 }
@@ -186,8 +179,7 @@ void Core::State::propose(Pool& pool, const Failover::Wish& wish, TimePoint now)
   proposal.from_epoch = pool.failover.epoch();
   proposal.tier = wish.tier;
   proposal.is_failback = wish.tier < active;
-  proposal.by_operator =
-      wish.why == Failover::Why::operator_move || wish.why == Failover::Why::operator_failback;
+  proposal.by_operator = wish.why == Failover::Why::operator_move || wish.why == Failover::Why::operator_failback;
   const std::string others = describe_others(pool, active);
   switch (wish.why) {
     case Failover::Why::lost:
@@ -206,10 +198,10 @@ void Core::State::propose(Pool& pool, const Failover::Wish& wish, TimePoint now)
     }
     case Failover::Why::operator_move:
     case Failover::Why::operator_failback:
-      proposal.reason = "the operator moved pool " + quoted(pool.config.name) + " from " + quoted(from.name) +
-                        " to " + quoted(to.name) + (wish.note.empty() ? "" : ": " + wish.note) + "; " +
-                        quoted(from.name) + " has " + std::to_string(from.count.sound()) + " of " +
-                        std::to_string(from.count.size) + " available, " + others;
+      proposal.reason = "the operator moved pool " + quoted(pool.config.name) + " from " + quoted(from.name) + " to " +
+                        quoted(to.name) + (wish.note.empty() ? "" : ": " + wish.note) + "; " + quoted(from.name) +
+                        " has " + std::to_string(from.count.sound()) + " of " + std::to_string(from.count.size) +
+                        " available, " + others;
       break;
   }
   pool.failover.proposed(proposal, now);
@@ -229,8 +221,7 @@ void Core::State::pool_due(Pool& pool, TimePoint now) {
     pool.maintenance = false;
     pool.maintenance_until.reset();
     emit(Event::Kind::maintenance, pool, nullptr, nullptr,
-         "maintenance of pool " + quoted(pool.config.name) +
-             " ended: the time that the operator gave is over");
+         "maintenance of pool " + quoted(pool.config.name) + " ended: the time that the operator gave is over");
   }
   if (const auto late = pool.failover.overdue(now)) {
     tell_unanswered(pool, *late, pool.failover.timed_out(*late, now),
@@ -238,8 +229,7 @@ void Core::State::pool_due(Pool& pool, TimePoint now) {
   }
 }
 
-void Core::State::tell_unanswered(Pool& pool, const Proposal& proposal, Failover::Outcome outcome,
-                                  std::string what) {
+void Core::State::tell_unanswered(Pool& pool, const Proposal& proposal, Failover::Outcome outcome, std::string what) {
   if (outcome == Failover::Outcome::not_ours) return;
   const std::string tier = proposal.tier < pool.tiers.size() ? pool.tiers[proposal.tier].name : "?";
   what = "the move of pool " + quoted(pool.config.name) + " to tier " + quoted(tier) + " at epoch " +
@@ -262,8 +252,7 @@ void Core::State::arm(Pool& pool, TimePoint now) {
   }
   for (const Tier& tier : pool.tiers) {
     for (const Source& source : tier.sources) {
-      if (waits_for_address(source, pool, now))
-        take_earlier(earliest, source.added_at + pool.config.check.start_wait);
+      if (waits_for_address(source, pool, now)) take_earlier(earliest, source.added_at + pool.config.check.start_wait);
     }
   }
   pool_timers.set(pool.index, earliest);

@@ -54,8 +54,7 @@ SavedState Core::save(TimePoint now) const {
     out.maintenance = pool->maintenance;
     out.maintenance_left = left(pool->maintenance_until, now);
     for (const Tier& tier : pool->tiers) {
-      for (const Endpoint* endpoint : tier.endpoints)
-        saved.endpoints.push_back(saved_form(*pool, *endpoint, now));
+      for (const Endpoint* endpoint : tier.endpoints) saved.endpoints.push_back(saved_form(*pool, *endpoint, now));
       for (const Source& source : tier.sources) {
         if (source.numeric || source.order.state == OperatorState::enabled) continue;
         if (source.order.until && *source.order.until <= now) continue;
@@ -127,8 +126,7 @@ void Core::State::restore_pool(const SavedPool& saved, TimePoint now) {
   if (known) {
     pool->active_reason = "it served when the state was saved";
   } else if (!saved.active_tier.empty()) {  // a pool that was not configured then was saved without
-    pool->active_reason =
-        "tier '" + saved.active_tier + "', which served when the state was saved, is not configured";
+    pool->active_reason = "tier '" + saved.active_tier + "', which served when the state was saved, is not configured";
   }
   pool->held = saved.held && !over(saved.held_left);
   if (pool->held) pool->held_until = until(saved.held_left, now);
@@ -137,8 +135,7 @@ void Core::State::restore_pool(const SavedPool& saved, TimePoint now) {
 }
 
 void Core::State::claim(Endpoint& endpoint, TimePoint now) {
-  const auto saved =
-      unclaimed.find(SavedKey(pools[endpoint.pool]->config.name, endpoint.label, endpoint.address_text));
+  const auto saved = unclaimed.find(SavedKey(pools[endpoint.pool]->config.name, endpoint.label, endpoint.address_text));
   if (saved == unclaimed.end()) return;
   apply(endpoint, saved->second, now);
   unclaimed.erase(saved);

@@ -125,8 +125,7 @@ struct Pool {
   bool held = false, maintenance = false, all_down = false;
   bool settling = true;  // some endpoint waits for its first verdict
   std::optional<TimePoint> held_until, maintenance_until;
-  std::optional<std::pair<std::uint32_t, TimePoint>>
-      hold_told;  // failback_pending went out for this tier and time
+  std::optional<std::pair<std::uint32_t, TimePoint>> hold_told;  // failback_pending went out for this tier and time
   TimePoint active_since{};
   std::string active_reason;
   std::uint64_t failovers = 0, failbacks = 0;
@@ -145,10 +144,9 @@ struct Core::State {
   std::vector<std::unique_ptr<Endpoint>> endpoints;  // by slot
   std::vector<std::unique_ptr<Pool>> pools;          // order of the config
   std::map<std::string, std::uint32_t, std::less<>> pool_index;
-  std::map<std::string, std::uint64_t>
-      retired_epochs;          // of pools that a reload removed: they never start over
-  TimerIndex endpoint_timers;  // by slot
-  TimerIndex pool_timers;      // by pool index
+  std::map<std::string, std::uint64_t> retired_epochs;  // of pools that a reload removed: they never start over
+  TimerIndex endpoint_timers;                           // by slot
+  TimerIndex pool_timers;                               // by pool index
   std::vector<Pool*> touched;
   std::deque<Action> actions;
   TimePoint last_now{};
@@ -160,8 +158,8 @@ struct Core::State {
   Endpoint* find(EndpointId id) const;
   Pool* find_pool(std::string_view name) const;
   void emit(Event event) { actions.emplace_back(std::move(event)); }
-  void emit(Event::Kind kind, const Pool& pool, const Tier* tier, const Endpoint* endpoint,
-            std::string reason, Cause cause = Cause::none);
+  void emit(Event::Kind kind, const Pool& pool, const Tier* tier, const Endpoint* endpoint, std::string reason,
+            Cause cause = Cause::none);
   void touch(Pool& pool);
 
   // ---- endpoints (core_endpoints.cpp): time and evidence
@@ -195,8 +193,7 @@ struct Core::State {
   // ---- configuration (core_configure.cpp)
   struct Retired;
   void rebuild(Pool& pool, const config::PoolConfig& written, bool is_new, TimePoint now);
-  void rebuild_tiers(Pool& pool, const config::PoolConfig& written, Retired& retired, bool is_new,
-                     TimePoint now);
+  void rebuild_tiers(Pool& pool, const config::PoolConfig& written, Retired& retired, bool is_new, TimePoint now);
   void remap_failover(Pool& pool, const std::vector<std::string>& before, TimePoint now);
   Endpoint& add_endpoint(Pool& pool, std::uint32_t tier, Source& source, const config::SocketAddress& address,
                          bool newcomer, TimePoint now);
@@ -213,9 +210,8 @@ struct Core::State {
   Pool* named_pool(const std::string& name, CommandResult& result) const;
 
   // ---- over restarts (core_save.cpp)
-  using SavedKey =
-      std::tuple<std::string, std::string, std::string>;  // pool, label, address ("": the label itself)
-  std::map<SavedKey, SavedEndpoint> unclaimed;            // restored, but not yet resolved
+  using SavedKey = std::tuple<std::string, std::string, std::string>;  // pool, label, address ("": the label itself)
+  std::map<SavedKey, SavedEndpoint> unclaimed;                         // restored, but not yet resolved
   void restore_pool(const SavedPool& saved, TimePoint now);
   void claim(Endpoint& endpoint, TimePoint now);
   void apply(Endpoint& endpoint, const SavedEndpoint& saved, TimePoint now);

@@ -76,8 +76,7 @@ bool marked_dead(const Endpoint& endpoint) {
 }
 
 bool marked_bad(const Endpoint& endpoint) {
-  return marked_dead(endpoint) ||
-         (endpoint.order.state != OperatorState::held && endpoint.ejector.until().has_value());
+  return marked_dead(endpoint) || (endpoint.order.state != OperatorState::held && endpoint.ejector.until().has_value());
 }
 
 void Core::State::view_changed() {
@@ -117,8 +116,7 @@ std::vector<PoolStatus> Core::status() const {
     status.maintenance = pool.maintenance;
     status.held_until = pool.held_until;
     status.maintenance_until = pool.maintenance_until;
-    if (const auto hold = pool.failover.hold(pool.config.failover); hold && !pool.held)
-      status.failback_at = hold->due;
+    if (const auto hold = pool.failover.hold(pool.config.failover); hold && !pool.held) status.failback_at = hold->due;
     status.failovers = pool.failovers;
     status.failbacks = pool.failbacks;
     for (const Tier& tier : pool.tiers) {

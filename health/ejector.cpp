@@ -73,8 +73,7 @@ void Ejector::disregard(const TrafficSample& sample) {
 }
 
 void Ejector::take_out(State state, const config::PassiveConfig& policy, TimePoint now) {
-  const std::uint32_t again =
-      state_ == State::suspect ? 1 : 0;  // a suspect that is ejected is out once, not twice
+  const std::uint32_t again = state_ == State::suspect ? 1 : 0;  // a suspect that is ejected is out once, not twice
   const std::uint32_t earlier = ejections(policy, now) - again;
   since_ = now;
   until_ = now + ejection_time(policy, earlier);
@@ -83,13 +82,9 @@ void Ejector::take_out(State state, const config::PassiveConfig& policy, TimePoi
   state_ = state;
 }
 
-void Ejector::eject(const config::PassiveConfig& policy, TimePoint now) {
-  take_out(State::ejected, policy, now);
-}
+void Ejector::eject(const config::PassiveConfig& policy, TimePoint now) { take_out(State::ejected, policy, now); }
 
-void Ejector::suspect(const config::PassiveConfig& policy, TimePoint now) {
-  take_out(State::suspect, policy, now);
-}
+void Ejector::suspect(const config::PassiveConfig& policy, TimePoint now) { take_out(State::suspect, policy, now); }
 
 void Ejector::readmit(TimePoint now) {
   state_ = State::in;
@@ -122,15 +117,13 @@ std::optional<TimePoint> Ejector::until() const {
 std::uint32_t Ejector::ejections(const config::PassiveConfig& policy, TimePoint now) const {
   if (!good_since_ || now <= *good_since_) return ejections_;
   const auto earned = (now - *good_since_) / ejection_good_time(policy);
-  return earned >= static_cast<std::int64_t>(ejections_) ? 0
-                                                         : ejections_ - static_cast<std::uint32_t>(earned);
+  return earned >= static_cast<std::int64_t>(ejections_) ? 0 : ejections_ - static_cast<std::uint32_t>(earned);
 }
 
 Duration ejection_time(const config::PassiveConfig& policy, std::uint32_t earlier) {
   const Duration most = policy.max_ejection;
   Duration time = policy.base_ejection;
-  const std::uint32_t doublings =
-      std::min<std::uint32_t>(earlier, 40);  // 2^40 times anything is above any maximum
+  const std::uint32_t doublings = std::min<std::uint32_t>(earlier, 40);  // 2^40 times anything is above any maximum
   for (std::uint32_t i = 0; i < doublings && time < most; ++i) time *= 2;
   return std::min(time, most);
 }

@@ -20,9 +20,7 @@ std::string name_in_tier(const Endpoint& endpoint) {
   return endpoint.label + " (" + endpoint.address_text + ")";
 }
 
-std::string since(TimePoint then, TimePoint now) {
-  return std::string(" since ").append(describe(now - then));
-}
+std::string since(TimePoint then, TimePoint now) { return std::string(" since ").append(describe(now - then)); }
 
 }  // namespace
 
@@ -72,8 +70,7 @@ std::string describe(const Endpoint& endpoint, const Pool& pool, TimePoint now) 
     text += endpoint.ejector.ejected() ? "ejected" : "failing in real traffic";
     if (grounds.failures > 0) {
       text += std::string(" for ") + std::to_string(grounds.failures) + " failures in a row (" +
-              std::string(name_of(grounds.cause)) + ", limit " +
-              std::to_string(pool.config.passive.consecutive) + ")";
+              std::string(name_of(grounds.cause)) + ", limit " + std::to_string(pool.config.passive.consecutive) + ")";
     }
     return text + since(endpoint.ejector.since(), now);
   }
@@ -113,8 +110,8 @@ std::string describe_others(const Pool& pool, std::uint32_t except) {
     if (i == except) continue;
     const TierCount& count = pool.tiers[i].count;
     if (!text.empty()) text += ", ";
-    text += quoted(pool.tiers[i].name) + " has " + std::to_string(count.sound()) + " of " +
-            std::to_string(count.size) + " available, needs " + std::to_string(count.needed);
+    text += quoted(pool.tiers[i].name) + " has " + std::to_string(count.sound()) + " of " + std::to_string(count.size) +
+            " available, needs " + std::to_string(count.needed);
   }
   return text.empty() ? "there is no other tier" : text;
 }

@@ -8,8 +8,7 @@
 
 namespace understudy::health {
 
-Failover::Failover(std::size_t tiers, std::uint64_t epoch)
-    : epoch_(epoch), facts_(tiers), serviceable_since_(tiers) {}
+Failover::Failover(std::size_t tiers, std::uint64_t epoch) : epoch_(epoch), facts_(tiers), serviceable_since_(tiers) {}
 
 void Failover::observe(std::span<const TierFacts> facts, TimePoint now) {
   for (std::size_t i = 0; i < facts_.size(); ++i) {
@@ -18,14 +17,12 @@ void Failover::observe(std::span<const TierFacts> facts, TimePoint now) {
   }
 }
 
-std::optional<Failover::Wish> Failover::decide(const config::FailoverConfig& policy, bool held,
-                                               TimePoint now) {
+std::optional<Failover::Wish> Failover::decide(const config::FailoverConfig& policy, bool held, TimePoint now) {
   if (order_ && order_->tier == active_) order_.reset();
   if (pending_) return std::nullopt;
   if (retry_at_ && now < *retry_at_) return std::nullopt;
   retry_at_.reset();
-  if (order_)
-    return Wish{order_->tier, order_->failback ? Why::operator_failback : Why::operator_move, order_->note};
+  if (order_) return Wish{order_->tier, order_->failback ? Why::operator_failback : Why::operator_move, order_->note};
   if (held) return std::nullopt;
   const TierFacts& serving = facts_[active_];
   if (!serving.serviceable) {
@@ -50,8 +47,7 @@ std::optional<std::uint32_t> Failover::refuge() const {
   return std::nullopt;
 }
 
-std::optional<TimePoint> Failover::return_due(const config::FailoverConfig& policy,
-                                              std::uint32_t tier) const {
+std::optional<TimePoint> Failover::return_due(const config::FailoverConfig& policy, std::uint32_t tier) const {
   switch (policy.failback) {
     case config::FailbackMode::automatic: return serviceable_since_[tier];
     case config::FailbackMode::after: return serviceable_since_[tier] + policy.failback_after;
@@ -60,8 +56,7 @@ std::optional<TimePoint> Failover::return_due(const config::FailoverConfig& poli
   return std::nullopt;
 }
 
-std::optional<std::uint32_t> Failover::return_target(const config::FailoverConfig& policy,
-                                                     TimePoint now) const {
+std::optional<std::uint32_t> Failover::return_target(const config::FailoverConfig& policy, TimePoint now) const {
   for (std::uint32_t tier = 0; tier < active_; ++tier) {
     if (!facts_[tier].serviceable) continue;
     const std::optional<TimePoint> due = return_due(policy, tier);
@@ -121,8 +116,8 @@ Failover::Committed Failover::commit(const Decision& decision) {
 }
 
 bool Failover::waits_for(const Proposal& proposal) const {
-  return pending_ && pending_->proposal.from_epoch == proposal.from_epoch &&
-         pending_->proposal.tier == proposal.tier && pending_->proposal.by_operator == proposal.by_operator;
+  return pending_ && pending_->proposal.from_epoch == proposal.from_epoch && pending_->proposal.tier == proposal.tier &&
+         pending_->proposal.by_operator == proposal.by_operator;
 }
 
 Failover::Outcome Failover::give_up(TimePoint now) {
@@ -147,8 +142,7 @@ std::optional<Proposal> Failover::overdue(TimePoint now) const {
   return pending_->proposal;
 }
 
-std::optional<TimePoint> Failover::next_timeout(const config::FailoverConfig& policy, bool held,
-                                                TimePoint now) const {
+std::optional<TimePoint> Failover::next_timeout(const config::FailoverConfig& policy, bool held, TimePoint now) const {
   if (pending_) return pending_->deadline;
   if (retry_at_ && *retry_at_ > now) return retry_at_;
   if (held || moved_by_operator_ || !facts_[active_].serviceable) return std::nullopt;

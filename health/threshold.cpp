@@ -13,9 +13,7 @@ bool Threshold::add(bool ok, const Policy& policy) {
   last_ok_ = ok;
   const ActiveState towards = ok ? ActiveState::healthy : ActiveState::unhealthy;
   if (state_ == towards) return false;
-  const std::uint32_t needed = !ok                              ? policy.fall
-                               : state_ == ActiveState::unknown ? policy.first
-                                                                : policy.rise;
+  const std::uint32_t needed = !ok ? policy.fall : state_ == ActiveState::unknown ? policy.first : policy.rise;
   if (streak_ < needed) return false;
   state_ = towards;
   return true;

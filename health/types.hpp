@@ -6,14 +6,14 @@
 //   ------------+----------------------+---------+----------------------------------------
 //   enabled     | healthy              | in      | yes
 //   enabled     | healthy              | ejected | no
-//   enabled     | unknown              | in      | by the start policy (wait D: no until D has passed, then
-//   yes) enabled     | unhealthy            | any     | no draining    | any                  | any     | no
-//   for new clients; sticky and existing work continues disabled    | any                  | any     | no;
-//   its tunnels and idle connections are closed held        | any                  | any     | as observed
-//   when the hold began (a held endpoint is not judged)
+//   enabled     | unknown              | in      | by the start policy (wait D: no until D has passed, then yes)
+//   enabled     | unhealthy            | any     | no
+//   draining    | any                  | any     | no for new clients; sticky and existing work continues
+//   disabled    | any                  | any     | no; its tunnels and idle connections are closed
+//   held        | any                  | any     | as observed when the hold began (a held endpoint is not judged)
 //
-// Panic mode: when fewer than the threshold of a tier are available, and none better is to be had in a lower
-// tier, every enabled endpoint of the tier is used.
+// Panic mode: when fewer than the threshold of a tier are available, and none better is to be had in a lower tier, every
+// enabled endpoint of the tier is used.
 #pragma once
 
 #include <array>
@@ -33,8 +33,8 @@ namespace understudy::health {
 using TimePoint = std::chrono::steady_clock::time_point;  // a value; nothing here asks for the time
 using Duration = std::chrono::nanoseconds;
 
-// A slot in per-worker tables, and how often it was given out. A slot is reused only after every worker
-// acknowledged a view without it; the generation catches what is late all the same.
+// A slot in per-worker tables, and how often it was given out. A slot is reused only after every worker acknowledged a
+// view without it; the generation catches what is late all the same.
 struct EndpointId {
   std::uint32_t slot = 0;
   std::uint32_t generation = 0;
@@ -92,20 +92,19 @@ struct alignas(64) SharedLoad {
   std::atomic<std::uint32_t> tunnels{0};
 };
 
-// What traffic told about one endpoint since the last sample, summed over workers. Posted every 100 ms for
-// touched endpoints, and at once (coalesced to one per 5 ms) when something urgent happened.
+// What traffic told about one endpoint since the last sample, summed over workers. Posted every 100 ms for touched
+// endpoints, and at once (coalesced to one per 5 ms) when something urgent happened.
 struct TrafficSample {
   EndpointId endpoint;
   std::uint64_t successes = 0;
   std::array<std::uint64_t, static_cast<std::size_t>(Cause::count)> failures{};  // by Cause
   std::uint32_t consecutive_failures = 0;                                        // now
-  std::uint32_t pending = 0;  // sent, no first byte yet, now
+  std::uint32_t pending = 0;                                                     // sent, no first byte yet, now
   std::optional<TimePoint> oldest_pending;
   bool urgent = false;
 };
 
-// ---- what workers read
-// -------------------------------------------------------------------------------------------
+// ---- what workers read -------------------------------------------------------------------------------------------
 
 struct EndpointView {
   EndpointId id;
@@ -145,11 +144,9 @@ struct View {
   std::vector<PoolView> pools;  // same order as Config::pools
 };
 
-// ---- events
-// ------------------------------------------------------------------------------------------------------
+// ---- events ------------------------------------------------------------------------------------------------------
 
-// One line of the event log: every decision explains itself (signal, value, threshold, since when,
-// alternatives).
+// One line of the event log: every decision explains itself (signal, value, threshold, since when, alternatives).
 struct Event {
   enum class Kind : std::uint8_t {
     endpoint_healthy,

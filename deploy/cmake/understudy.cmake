@@ -15,6 +15,9 @@ if(UNDERSTUDY_SANITIZE)
   target_compile_options(understudy_flags INTERFACE
     -fsanitize=${UNDERSTUDY_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
   target_link_options(understudy_flags INTERFACE -fsanitize=${UNDERSTUDY_SANITIZE})
+  # With a sanitizer's checks inlined, g++ 12 calls members of std::regex and std::optional uninitialized that are not
+  # (GCC bug 105562); the release build keeps the warning.
+  target_compile_options(understudy_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   # TSan knows nothing of Asio's stand-alone fences.
   target_compile_definitions(understudy_flags INTERFACE BOOST_ASIO_DISABLE_FENCED_BLOCK)
 else()
@@ -54,7 +57,7 @@ function(understudy_test name)
   endif()
   add_executable(${name}_test ${sources})
   target_link_libraries(${name}_test PRIVATE understudy_flags ${ARG_DEPENDS} GTest::gtest GTest::gmock GTest::gtest_main)
-  target_compile_definitions(${name}_test PRIVATE UNDERSTUDY_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  target_sources(${name}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests/support/source_dir.cpp)
   gtest_discover_tests(${name}_test PROPERTIES LABELS unit DISCOVERY_TIMEOUT 60)
 endfunction()
 

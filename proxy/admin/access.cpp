@@ -53,25 +53,21 @@ std::string_view without_scheme(std::string_view origin) {
   return {};
 }
 
-Problem forbidden(std::string title, std::string detail) {
-  return Problem{403, std::move(title), std::move(detail)};
-}
+Problem forbidden(std::string title, std::string detail) { return Problem{403, std::move(title), std::move(detail)}; }
 
 }  // namespace
 
 std::optional<Problem> check_origin(const AccessRules& rules, const Request& request) {
   const std::string_view host = request.field("host");
   if (!rules.unix_socket && !names_us(rules, host)) {
-    return forbidden("Host not allowed",
-                     "the admin API answers to 127.0.0.1, localhost and [::1] with port " +
-                         std::to_string(rules.port) +
-                         "; add other names to admin.hosts in the configuration");
+    return forbidden("Host not allowed", "the admin API answers to 127.0.0.1, localhost and [::1] with port " +
+                                             std::to_string(rules.port) +
+                                             "; add other names to admin.hosts in the configuration");
   }
   for (const std::string_view origin : request.all("origin")) {
     const std::string_view authority = without_scheme(origin);
     if (authority.empty() || !equal_ignoring_case(authority, host) || !names_us(rules, authority)) {
-      return forbidden("foreign Origin",
-                       "requests that pages of other sites send are refused, reading included");
+      return forbidden("foreign Origin", "requests that pages of other sites send are refused, reading included");
     }
   }
   for (const std::string_view site : request.all("sec-fetch-site")) {

@@ -55,10 +55,9 @@ void metrics(const Call& call, const Done& done) {
 }
 
 void front_page(const Call& call, const Done& done) {
-  done(text_response(200,
-                     status_text(call.control.status(), std::chrono::system_clock::now()) +
-                         "\nmore: /api/v1/status /api/v1/pools /api/v1/events /api/v1/config /api/v1/version "
-                         "/metrics /livez /readyz\n"));
+  done(text_response(200, status_text(call.control.status(), std::chrono::system_clock::now()) +
+                              "\nmore: /api/v1/status /api/v1/pools /api/v1/events /api/v1/config /api/v1/version "
+                              "/metrics /livez /readyz\n"));
 }
 
 void status(const Call& call, const Done& done) { done(json_response(call.control.status())); }
@@ -72,8 +71,7 @@ void events(const Call& call, const Done& done) {
   if (const auto text = call.request.query_value("since")) {
     const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), since);
     if (error != std::errc{} || end != text->data() + text->size()) {
-      return done(
-          problem_response({400, "bad 'since'", "since must be the number of an event, as in ?since=12"}));
+      return done(problem_response({400, "bad 'since'", "since must be the number of an event, as in ?since=12"}));
     }
   }
   done(json_response(call.control.events(since)));
@@ -87,8 +85,7 @@ constexpr BodyKey kOn{"on", BodyKey::Type::boolean, true};
 constexpr BodyKey kFor{"for", BodyKey::Type::text, false};
 
 // The body, or nullopt after its problem was answered.
-std::optional<CommandBody> read_body(const Call& call, const Done& done,
-                                     std::initializer_list<BodyKey> keys) {
+std::optional<CommandBody> read_body(const Call& call, const Done& done, std::initializer_list<BodyKey> keys) {
   auto read = CommandBody::read(call.body, std::span<const BodyKey>(keys.begin(), keys.size()));
   if (const auto* problem = std::get_if<Problem>(&read)) {
     done(problem_response(*problem));
@@ -110,8 +107,7 @@ bool read_expiry(const CommandBody& body, const Done& done, std::optional<health
   return true;
 }
 
-void run_command(const Call& call, const Done& done, const health::Command& command,
-                 const std::string& pool_name) {
+void run_command(const Call& call, const Done& done, const health::Command& command, const std::string& pool_name) {
   done(reply_response(call.control.command(command, pool_name, call.who)));
 }
 
@@ -134,8 +130,8 @@ void stop(const Call& call, const Done& done) {
 }
 
 void failover(const Call& call, const Done& done) {
-  const auto body = read_body(
-      call, done, {kPool, {"to", BodyKey::Type::text, false}, {"reason", BodyKey::Type::text, false}});
+  const auto body =
+      read_body(call, done, {kPool, {"to", BodyKey::Type::text, false}, {"reason", BodyKey::Type::text, false}});
   if (!body) return;
   health::MoveTier move{body->text("pool"), std::nullopt, body->text("reason")};
   if (body->has("to")) move.to = body->text("to");
@@ -161,8 +157,7 @@ void maintenance(const Call& call, const Done& done) {
   if (read_expiry(*body, done, command.expires)) run_command(call, done, command, command.pool);
 }
 
-void set_state(const Call& call, const Done& done, const std::string& pool_name,
-               const std::string& endpoint) {
+void set_state(const Call& call, const Done& done, const std::string& pool_name, const std::string& endpoint) {
   const auto body = read_body(call, done, {{"state", BodyKey::Type::text, true}, kFor});
   if (!body) return;
   static constexpr std::array kStates = {health::OperatorState::enabled, health::OperatorState::draining,
@@ -181,9 +176,7 @@ void set_state(const Call& call, const Done& done, const std::string& pool_name,
                              (near ? "; did you mean '" + *near + "'?" : std::string{})}));
 }
 
-void endpoint_of_pool(const Call& call, const Done& done) {
-  set_state(call, done, call.names[0], call.names[1]);
-}
+void endpoint_of_pool(const Call& call, const Done& done) { set_state(call, done, call.names[0], call.names[1]); }
 void endpoint_of_any(const Call& call, const Done& done) { set_state(call, done, {}, call.names[0]); }
 
 // ---- the table
@@ -272,8 +265,7 @@ std::optional<Response> Api::refuse(const Request& request) const {
   const bool changes = route->method == "POST";
   const bool fits = changes ? request.method == "POST" : request.method == "GET" || request.method == "HEAD";
   if (!fits) {
-    Response response =
-        problem_response({405, "wrong method", "use " + std::string(route->method) + " for this path"});
+    Response response = problem_response({405, "wrong method", "use " + std::string(route->method) + " for this path"});
     response.fields.emplace_back("Allow", changes ? "POST" : "GET, HEAD");
     return response;
   }
@@ -292,8 +284,7 @@ void Api::handle(const Request& request, std::string_view body, const std::strin
   try {
     route->answer(Call{control_, request, body, who, names}, done);
   } catch (const std::exception& error) {
-    done(problem_response(
-        {500, "internal error", std::string("the command failed unexpectedly: ") + error.what()}));
+    done(problem_response({500, "internal error", std::string("the command failed unexpectedly: ") + error.what()}));
   }
 }
 

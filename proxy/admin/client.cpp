@@ -77,8 +77,7 @@ std::string connect_unix(const std::string& path, Clock::time_point deadline, De
   std::memcpy(name.sun_path, path.data(), path.size());
   const bool abstract = path.front() == '@';
   if (abstract) name.sun_path[0] = '\0';
-  const auto length =
-      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (abstract ? 0 : 1));
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (abstract ? 0 : 1));
   return connect_to(reinterpret_cast<const sockaddr*>(&name), length, deadline, out);
 }
 
@@ -191,8 +190,7 @@ std::variant<Answer, NotReachable> Client::request(std::string_view method, std:
   if (!options_.token.empty()) bytes.append("\r\nAuthorization: Bearer ").append(options_.token);
   if (method == "POST") {
     const std::string body = json.empty() ? "{}" : json;
-    bytes.append("\r\nContent-Type: application/json\r\nContent-Length: ")
-        .append(std::to_string(body.size()));
+    bytes.append("\r\nContent-Type: application/json\r\nContent-Length: ").append(std::to_string(body.size()));
     bytes.append("\r\n\r\n").append(body);
   } else {
     bytes.append("\r\n\r\n");

@@ -83,12 +83,8 @@ struct FlatHandler {
     return true;
   }
   bool on_number_part(json::string_view, json::error_code&) { return true; }
-  bool on_int64(std::int64_t, json::string_view, json::error_code&) {
-    return scalar(nullptr, "a number"), true;
-  }
-  bool on_uint64(std::uint64_t, json::string_view, json::error_code&) {
-    return scalar(nullptr, "a number"), true;
-  }
+  bool on_int64(std::int64_t, json::string_view, json::error_code&) { return scalar(nullptr, "a number"), true; }
+  bool on_uint64(std::uint64_t, json::string_view, json::error_code&) { return scalar(nullptr, "a number"), true; }
   bool on_double(double, json::string_view, json::error_code&) { return scalar(nullptr, "a number"), true; }
   bool on_bool(bool b, json::error_code&) { return scalar(b, "true or false"), true; }
   bool on_null(json::error_code&) { return scalar(nullptr, "null"), true; }
@@ -102,8 +98,7 @@ std::variant<Flat, Problem> parse_flat(std::string_view text) {
   json::basic_parser<FlatHandler> parser(options);
   json::error_code error;
   std::size_t used = parser.write_some(false, text.data(), text.size(), error);
-  while (!error && used < text.size() &&
-         std::string_view(" \t\r\n").find(text[used]) != std::string_view::npos) {
+  while (!error && used < text.size() && std::string_view(" \t\r\n").find(text[used]) != std::string_view::npos) {
     ++used;
   }
   if (error || used < text.size()) {
@@ -117,9 +112,8 @@ std::variant<Flat, Problem> parse_flat(std::string_view text) {
 
 // Texts end up in the event log and on terminals.
 bool is_one_line(std::string_view text) {
-  return text.size() <= 500 && std::none_of(text.begin(), text.end(), [](char c) {
-           return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-         });
+  return text.size() <= 500 && std::none_of(text.begin(), text.end(),
+                                            [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
 std::string list_of(std::span<const BodyKey> keys) {
@@ -140,8 +134,7 @@ Problem unknown_key(const std::string& key, std::span<const BodyKey> keys) {
 
 }  // namespace
 
-std::variant<CommandBody, Problem> CommandBody::read(std::string_view json_text,
-                                                     std::span<const BodyKey> keys) {
+std::variant<CommandBody, Problem> CommandBody::read(std::string_view json_text, std::span<const BodyKey> keys) {
   CommandBody body;
   const bool blank = json_text.find_first_not_of(" \t\r\n") == std::string_view::npos;
   Flat flat;
@@ -151,8 +144,7 @@ std::variant<CommandBody, Problem> CommandBody::read(std::string_view json_text,
     flat = std::get<Flat>(std::move(parsed));
   }
   for (Flat::Item& item : flat.items) {
-    const auto known =
-        std::find_if(keys.begin(), keys.end(), [&](const BodyKey& key) { return key.name == item.key; });
+    const auto known = std::find_if(keys.begin(), keys.end(), [&](const BodyKey& key) { return key.name == item.key; });
     if (known == keys.end()) return unknown_key(item.key, keys);
     const bool fits = known->type == BodyKey::Type::text ? std::holds_alternative<std::string>(item.value)
                                                          : std::holds_alternative<bool>(item.value);

@@ -67,8 +67,8 @@ void Connection::on_deadline() {
   if (!socket_.is_open()) return;
   ++server_->counters.timeouts;
   if (phase_ == Phase::head && !input_.empty()) {
-    const std::string late = serialize(
-        problem_response({408, "request too slow", "the head did not arrive in time"}), false, true);
+    const std::string late =
+        serialize(problem_response({408, "request too slow", "the head did not arrive in time"}), false, true);
     [[maybe_unused]] const auto sent =
         ::send(socket_.native_handle(), late.data(), late.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
@@ -132,8 +132,7 @@ Awaitable<bool> Connection::read_head(Request& request) {
     if (status == http::ParseStatus::error) {
       ++server_->counters.malformed;
       const http::ParseError error = parser_.error();
-      Response response =
-          problem_response({http::status_of(error), "", std::string(http::sentence_of(error))});
+      Response response = problem_response({http::status_of(error), "", std::string(http::sentence_of(error))});
       keep_alive_ = false;
       head_only_ = false;
       co_await deliver(std::move(response), true);
@@ -158,8 +157,7 @@ Awaitable<bool> Connection::read_head(Request& request) {
 std::optional<Response> Connection::check_rules(const Request& request) {
   if (auto problem = check_origin(server_->rules, request)) return problem_response(*problem);
   if (auto refused = check_login(request)) return refused;
-  if (server_->stopping && !server_->control)
-    return problem_response({503, "stopping", "the process is ending"});
+  if (server_->stopping && !server_->control) return problem_response({503, "stopping", "the process is ending"});
   return Api(*server_->control).refuse(request);
 }
 
@@ -168,8 +166,7 @@ std::optional<Response> Connection::check_login(const Request& request) {
   const auto now = Clock::now();
   if (!logged_in_ && server_->failed_logins.limited(peer_.source, now)) {
     ++server_->counters.rate_limited;
-    Response response =
-        problem_response({429, "too many failed logins", "wait a second, then send the right token"});
+    Response response = problem_response({429, "too many failed logins", "wait a second, then send the right token"});
     response.fields.emplace_back("Retry-After", "1");
     return response;
   }
@@ -285,8 +282,8 @@ Awaitable<bool> Connection::send(std::string bytes) {
   std::size_t done = 0;
   while (done < bytes.size()) {
     if (!socket_.is_open()) co_return false;
-    const ssize_t n = ::send(socket_.native_handle(), bytes.data() + done, bytes.size() - done,
-                             MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t n =
+        ::send(socket_.native_handle(), bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) {
       done += static_cast<std::size_t>(n);
       continue;

@@ -34,13 +34,11 @@ public:
   virtual Readiness livez() = 0;
   virtual Readiness readyz() = 0;
   virtual std::string metrics(bool openmetrics) = 0;
-  virtual boost::json::value
-  status() = 0;  // one screen: sentence, pools, tiers, endpoints, listeners, process
+  virtual boost::json::value status() = 0;  // one screen: sentence, pools, tiers, endpoints, listeners, process
   virtual boost::json::value pools() = 0;
   virtual Reply pool(const std::string& name) = 0;
-  virtual boost::json::value events(
-      std::uint64_t since) = 0;             // {"events":[{"id":..,"at":..,"kind":..,...}],"next":N}
-  virtual boost::json::value config() = 0;  // effective, secrets hidden
+  virtual boost::json::value events(std::uint64_t since) = 0;  // {"events":[{"id":..,"at":..,"kind":..,...}],"next":N}
+  virtual boost::json::value config() = 0;                     // effective, secrets hidden
   virtual boost::json::value version() = 0;
   // Answers once the reload has happened or was refused (Problem 422 with every diagnostic in detail).
   virtual void reload(std::function<void(Reply)> done) = 0;

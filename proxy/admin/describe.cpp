@@ -79,8 +79,7 @@ Verdict judge(const health::PoolStatus& pool) {
                         (tier.panic ? " (panic: all are tried)" : "")};
   }
   if (tier.panic) {
-    return {"degraded",
-            name + " serves from " + tier.name + " in panic mode (" + share + " available, all are used)"};
+    return {"degraded", name + " serves from " + tier.name + " in panic mode (" + share + " available, all are used)"};
   }
   if (pool.active > 0) {
     return {"degraded", name + " serves from " + tier.name + " (" + tiers_above(pool, pool.active) + ")"};
@@ -125,22 +124,22 @@ json::object describe_pool(const health::PoolStatus& pool, const Instant& now) {
                                  {"endpoints", std::move(endpoints)}});
   }
   const Verdict verdict = judge(pool);
-  return json::object{{"name", pool.name},
-                      {"sentence", verdict.sentence},
-                      {"state", verdict.state},
-                      {"active", pool.active < pool.tiers.size() ? json::value(pool.tiers[pool.active].name)
-                                                                 : json::value(nullptr)},
-                      {"active_since", time_or_null(pool.active_since, now)},
-                      {"active_reason", pool.active_reason},
-                      {"epoch", pool.epoch},
-                      {"held", pool.held},
-                      {"held_until", time_or_null(pool.held_until, now)},
-                      {"maintenance", pool.maintenance},
-                      {"maintenance_until", time_or_null(pool.maintenance_until, now)},
-                      {"failback_at", time_or_null(pool.failback_at, now)},
-                      {"failovers", pool.failovers},
-                      {"failbacks", pool.failbacks},
-                      {"tiers", std::move(tiers)}};
+  return json::object{
+      {"name", pool.name},
+      {"sentence", verdict.sentence},
+      {"state", verdict.state},
+      {"active", pool.active < pool.tiers.size() ? json::value(pool.tiers[pool.active].name) : json::value(nullptr)},
+      {"active_since", time_or_null(pool.active_since, now)},
+      {"active_reason", pool.active_reason},
+      {"epoch", pool.epoch},
+      {"held", pool.held},
+      {"held_until", time_or_null(pool.held_until, now)},
+      {"maintenance", pool.maintenance},
+      {"maintenance_until", time_or_null(pool.maintenance_until, now)},
+      {"failback_at", time_or_null(pool.failback_at, now)},
+      {"failovers", pool.failovers},
+      {"failbacks", pool.failbacks},
+      {"tiers", std::move(tiers)}};
 }
 
 json::object describe_event(const health::Event& event, std::uint64_t id, const Instant& now) {
@@ -166,10 +165,9 @@ json::object describe_status(std::span<const health::PoolStatus> pools, const In
     described.push_back(describe_pool(pool, now));
   }
   if (pools.size() > 1) {
-    worst.sentence = troubled == 0
-                         ? "all " + std::to_string(pools.size()) + " pools serve from their first tier"
-                         : worst.sentence + "; " + std::to_string(pools.size() - troubled) + " of " +
-                               std::to_string(pools.size()) + " pools are fine";
+    worst.sentence = troubled == 0 ? "all " + std::to_string(pools.size()) + " pools serve from their first tier"
+                                   : worst.sentence + "; " + std::to_string(pools.size() - troubled) + " of " +
+                                         std::to_string(pools.size()) + " pools are fine";
   }
   return json::object{{"sentence", worst.sentence}, {"state", worst.state}, {"pools", std::move(described)}};
 }

@@ -51,14 +51,13 @@ Opened open_unix(const std::string& path) {
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
   if (path.size() >= sizeof name.sun_path) {
-    return {-1, path + ": a Unix socket's path must be shorter than " + std::to_string(sizeof name.sun_path) +
-                    " bytes"};
+    return {-1,
+            path + ": a Unix socket's path must be shorter than " + std::to_string(sizeof name.sun_path) + " bytes"};
   }
   const bool abstract = path.starts_with('@');
   std::memcpy(name.sun_path, path.data(), path.size());
   if (abstract) name.sun_path[0] = '\0';
-  const auto length =
-      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (abstract ? 0 : 1));
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (abstract ? 0 : 1));
   if (!abstract) {
     const std::string why = clear_path(path, name, length);
     if (!why.empty()) return {-1, why};
@@ -70,8 +69,7 @@ Opened open_unix(const std::string& path) {
   if (!abstract && ::fchmod(fd, kMode) != 0) return failed(path, errno, fd);
   if (::bind(fd, reinterpret_cast<const sockaddr*>(&name), length) != 0)
     return failed("cannot bind " + path, errno, fd);
-  if (!abstract && ::chmod(path.c_str(), kMode) != 0)
-    return failed("cannot set the mode of " + path, errno, fd);
+  if (!abstract && ::chmod(path.c_str(), kMode) != 0) return failed("cannot set the mode of " + path, errno, fd);
   if (::listen(fd, kBacklog) != 0) return failed("cannot listen on " + path, errno, fd);
   return {fd, ""};
 }

@@ -62,8 +62,8 @@ Request make_request(const http::RequestHead& head, const char* base) {
   request.method = head.method_text.in(base);
   request.path = head.path.in(base);
   request.query = head.query.in(base);
-  request.has_body = head.framing == http::Framing::chunked ||
-                     (head.framing == http::Framing::length && head.content_length > 0);
+  request.has_body =
+      head.framing == http::Framing::chunked || (head.framing == http::Framing::length && head.content_length > 0);
   request.fields.reserve(head.fields.count);
   for (std::size_t i = 0; i < head.fields.count; ++i) {
     const http::Field& field = head.fields.list[i];
@@ -89,8 +89,7 @@ Response json_response(const boost::json::value& value) {
 
 Response problem_response(const Problem& problem) {
   const auto status = static_cast<std::uint16_t>(problem.status);
-  const std::string_view title =
-      problem.title.empty() ? http::reason_phrase(status) : std::string_view(problem.title);
+  const std::string_view title = problem.title.empty() ? http::reason_phrase(status) : std::string_view(problem.title);
   Response response = json_response(boost::json::object{
       {"type", "about:blank"}, {"title", title}, {"status", problem.status}, {"detail", problem.detail}});
   response.status = problem.status;
@@ -145,8 +144,8 @@ std::string percent_encode(std::string_view text) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   std::string out;
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '.' || c == '_' || c == '~' || c == '-';
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+                       c == '_' || c == '~' || c == '-';
     if (plain) {
       out += c;
     } else {

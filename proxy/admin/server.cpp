@@ -62,9 +62,7 @@ Peer peer_of(int fd, const sockaddr_storage& storage) {
   return {address->is_loopback() || ip == "::1" ? "loopback" : ip, ip == "::1" ? ip : address->ip_string()};
 }
 
-bool is_shortage(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
+bool is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
 
 using StatePtr = std::shared_ptr<ServerState>;
 
@@ -100,8 +98,8 @@ static bool make_room(ServerState& state) {
 }
 
 static void turn_away(int fd) {
-  const std::string busy = serialize(
-      problem_response({503, "admin busy", "admin.max_connections are in use; try again"}), false, true);
+  const std::string busy =
+      serialize(problem_response({503, "admin busy", "admin.max_connections are in use; try again"}), false, true);
   [[maybe_unused]] const auto sent = ::send(fd, busy.data(), busy.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   ::close(fd);
 }
@@ -221,9 +219,8 @@ void Server::update(const config::AdminConfig& config) {
 
 Counters Server::counters() const {
   Counters counters = state_->counters;
-  counters.connections =
-      static_cast<std::uint64_t>(std::count_if(state_->connections.begin(), state_->connections.end(),
-                                               [](const auto& weak) { return !weak.expired(); }));
+  counters.connections = static_cast<std::uint64_t>(std::count_if(
+      state_->connections.begin(), state_->connections.end(), [](const auto& weak) { return !weak.expired(); }));
   return counters;
 }
 

@@ -75,8 +75,7 @@ std::optional<Wall> time_of(const json::value& from, std::string_view key) {
 }
 
 std::string length_of(Wall::duration duration) {
-  const auto seconds =
-      std::max<long long>(0, std::chrono::duration_cast<std::chrono::seconds>(duration).count());
+  const auto seconds = std::max<long long>(0, std::chrono::duration_cast<std::chrono::seconds>(duration).count());
   const auto two = [](long long a, const char* big, long long b, const char* small) {
     return concat({std::to_string(a), big, b ? " " : "", b ? std::to_string(b) : "", b ? small : ""});
   };
@@ -132,8 +131,7 @@ std::string last_check(const json::value& endpoint, Wall now) {
 }
 
 std::string endpoint_text(const json::value& endpoint, Wall now) {
-  const std::string word = word_of(endpoint), label = text(endpoint, "label"),
-                    address = text(endpoint, "address");
+  const std::string word = word_of(endpoint), label = text(endpoint, "label"), address = text(endpoint, "address");
   std::string out = flag(endpoint, "available") ? "    + " : "    - ";
   out += label;
   if (!address.empty() && address != label) out += concat({" (", address, ")"});
@@ -144,8 +142,7 @@ std::string endpoint_text(const json::value& endpoint, Wall now) {
   out += "\n";
   const std::string check = last_check(endpoint, now);
   if (!check.empty()) out += concat({"      check: ", check, "\n"});
-  const double in_flight = number(endpoint, "in_flight").value_or(0),
-               tunnels = number(endpoint, "tunnels").value_or(0);
+  const double in_flight = number(endpoint, "in_flight").value_or(0), tunnels = number(endpoint, "tunnels").value_or(0);
   if (in_flight > 0 || tunnels > 0) {
     out += concat({"      ", whole(in_flight), " in flight, ", whole(tunnels), " tunnels\n"});
   }
@@ -187,8 +184,7 @@ std::string pool_text(const json::value& pool, Wall now) {
   const std::string active = text(pool, "active"), reason = text(pool, "active_reason");
   if (!active.empty()) out += concat({"  ", active, " serves", since(pool, "active_since", now), "\n"});
   if (!reason.empty()) out += wrapped(concat({"  because: ", reason}), "    ");
-  if (flag(pool, "maintenance"))
-    out += concat({"  MAINTENANCE", until(pool, "maintenance_until", now), "\n"});
+  if (flag(pool, "maintenance")) out += concat({"  MAINTENANCE", until(pool, "maintenance_until", now), "\n"});
   if (flag(pool, "held")) out += concat({"  held", until(pool, "held_until", now), "\n"});
   if (const auto at = time_of(pool, "failback_at")) {
     out += concat({"  failback at ", clock_of(*at, now), " (in ", length_of(*at - now), ")\n"});
@@ -205,8 +201,8 @@ std::string status_text(const json::value& status, Wall now) {
   const json::array& listeners = list(status, "listeners");
   if (!listeners.empty()) out += "\n";
   for (const json::value& listener : listeners) {
-    out += concat({"listen ", text(listener, "name"), " ", text(listener, "address"),
-                   flag(listener, "tls") ? " tls\n" : "\n"});
+    out += concat(
+        {"listen ", text(listener, "name"), " ", text(listener, "address"), flag(listener, "tls") ? " tls\n" : "\n"});
   }
   if (const auto* process = get(status, "process")) {
     out += concat({"understudy ", text(*process, "version")});

@@ -50,7 +50,7 @@ std::uint64_t sticky_token(std::string_view pool, const health::EndpointView& en
 void write_sticky(char out[16], std::uint64_t token);
 std::optional<std::uint64_t> parse_sticky(std::string_view text);
 // The endpoint a sticky cookie names, if it may take this client: available or draining, and not excluded.
-std::optional<std::uint32_t> find_sticky(const health::TierView& tier, std::string_view pool,
-                                         std::uint64_t token, std::span<const health::EndpointId> excluded);
+std::optional<std::uint32_t> find_sticky(const health::TierView& tier, std::string_view pool, std::uint64_t token,
+                                         std::span<const health::EndpointId> excluded);
 
 }  // namespace understudy::balance

@@ -96,8 +96,7 @@ void RingHash::rebuild(const health::TierView& tier) {
       kept = std::min(members_[old->second].points, member.points);
       now[old->second] = number;
     }
-    for (std::uint32_t p = kept; p < member.points; ++p)
-      made.push_back({point_of(member.identity, p), number, p});
+    for (std::uint32_t p = kept; p < member.points; ++p) made.push_back({point_of(member.identity, p), number, p});
     members.push_back(member);
   }
   std::size_t kept = 0;

@@ -27,8 +27,7 @@ private:
     std::uint32_t member = 0;
     std::uint32_t number = 0;  // of its member's points; a member with n points has the numbers 0..n-1
     bool operator<(const Point& other) const {
-      return at != other.at ? at < other.at
-                            : (member != other.member ? member < other.member : number < other.number);
+      return at != other.at ? at < other.at : (member != other.member ? member < other.member : number < other.number);
     }
   };
   struct Member {

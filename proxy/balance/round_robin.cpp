@@ -54,8 +54,7 @@ void RoundRobin::rebuild(const health::TierView& tier, std::uint64_t random) {
   }
   const std::uint64_t start = heap_.empty() ? random : 0;
   heap_.clear();
-  std::unordered_map<double, std::pair<std::uint64_t, std::uint64_t>>
-      groups;  // weight: members, members seen
+  std::unordered_map<double, std::pair<std::uint64_t, std::uint64_t>> groups;  // weight: members, members seen
   for (const std::uint32_t index : tier.usable) ++groups[weight_of(tier.endpoints[index])].first;
   for (const std::uint32_t index : tier.usable) {
     const health::EndpointView& endpoint = tier.endpoints[index];
@@ -63,9 +62,8 @@ void RoundRobin::rebuild(const health::TierView& tier, std::uint64_t random) {
     auto& [members, seen] = groups[weight];
     const std::uint64_t place = (seen++ + members - start % members) % members;
     const auto known = left.find((std::uint64_t{endpoint.id.slot} << 32U) | endpoint.id.generation);
-    const double part = known != left.end()
-                            ? known->second
-                            : (static_cast<double>(place) + 0.5) / static_cast<double>(members);
+    const double part =
+        known != left.end() ? known->second : (static_cast<double>(place) + 0.5) / static_cast<double>(members);
     Turn turn;
     turn.period = 1 / weight;
     turn.due = clock_ + part * turn.period;

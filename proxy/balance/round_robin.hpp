@@ -29,9 +29,7 @@ private:
     std::uint32_t order = 0;  // position in usable; breaks ties
     std::uint32_t index = 0;  // into tier.endpoints
     health::EndpointId id;
-    bool operator<(const Turn& other) const {
-      return due != other.due ? due < other.due : order < other.order;
-    }
+    bool operator<(const Turn& other) const { return due != other.due ? due < other.due : order < other.order; }
   };
 
   void refresh(const health::TierView& tier, std::uint64_t random);

@@ -32,8 +32,8 @@ std::optional<std::uint64_t> parse_sticky(std::string_view text) {
   return token;
 }
 
-std::optional<std::uint32_t> find_sticky(const health::TierView& tier, std::string_view pool,
-                                         std::uint64_t token, std::span<const health::EndpointId> excluded) {
+std::optional<std::uint32_t> find_sticky(const health::TierView& tier, std::string_view pool, std::uint64_t token,
+                                         std::span<const health::EndpointId> excluded) {
   const std::uint64_t scope = scope_of(pool);
   for (std::size_t i = 0; i < tier.endpoints.size(); ++i) {
     const health::EndpointView& endpoint = tier.endpoints[i];

@@ -62,8 +62,7 @@ void WeightTable::refresh(const health::TierView& tier) {
   mean_ = sums_.empty() ? 1 : sum / static_cast<double>(sums_.size());
 }
 
-void WeightTable::keep_eligible(const health::TierView& tier, const PickInput& input,
-                                const LoadSource& load) {
+void WeightTable::keep_eligible(const health::TierView& tier, const PickInput& input, const LoadSource& load) {
   eligible_.clear();
   eligible_sums_.clear();
   double sum = 0;

@@ -31,8 +31,7 @@ struct Draw {
 // tier.
 class WeightTable {
 public:
-  std::optional<std::uint32_t> draw_one(const health::TierView& tier, const PickInput& input,
-                                        const LoadSource& load);
+  std::optional<std::uint32_t> draw_one(const health::TierView& tier, const PickInput& input, const LoadSource& load);
   std::optional<Draw> draw_two(const health::TierView& tier, const PickInput& input, const LoadSource& load);
   // Mean weight of the usable endpoints, as of the last draw.
   double mean_weight() const { return mean_; }

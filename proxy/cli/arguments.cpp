@@ -74,8 +74,7 @@ CLI::App* Grammar::daemon_verb(CLI::App& parent, const std::string& name, const 
                                const std::string& examples) {
   CLI::App* sub = verb(parent, name, what, kind, examples);
   sub->add_option("--admin", values_.admin, "Admin address: unix:PATH or HOST:PORT (or $UNDERSTUDY_ADMIN)");
-  sub->add_option("--token", values_.token,
-                  "Bearer token; better given as $UNDERSTUDY_TOKEN, which ps does not show");
+  sub->add_option("--token", values_.token, "Bearer token; better given as $UNDERSTUDY_TOKEN, which ps does not show");
   sub->add_option("-c,--config", values_.config, "Take admin address and token from this configuration file");
   return sub;
 }
@@ -94,46 +93,40 @@ void Grammar::add_switch(CLI::App* sub) {
 }
 
 void Grammar::add_local_verbs() {
-  CLI::App* run =
-      verb(app_, "run", "Run in the foreground", Verb::run, "  understudy run -c understudy.toml");
+  CLI::App* run = verb(app_, "run", "Run in the foreground", Verb::run, "  understudy run -c understudy.toml");
   run->add_option("-c,--config", values_.config, std::string("Configuration file [") + kDefaultConfig + "]");
-  run->add_flag("--keep-root", values_.keep_root,
-                "Run on as root when started as root and server.user is not set");
+  run->add_flag("--keep-root", values_.keep_root, "Run on as root when started as root and server.user is not set");
 
-  CLI::App* check =
-      verb(app_, "check", "Validate a configuration file and report every error (also: understudy -t)",
-           Verb::check, "  understudy check understudy.toml\n  understudy check --json --strict");
-  check->add_option("-c,--config,file", values_.config,
-                    std::string("Configuration file [") + kDefaultConfig + "]");
+  CLI::App* check = verb(app_, "check", "Validate a configuration file and report every error (also: understudy -t)",
+                         Verb::check, "  understudy check understudy.toml\n  understudy check --json --strict");
+  check->add_option("-c,--config,file", values_.config, std::string("Configuration file [") + kDefaultConfig + "]");
   check->add_flag("--json", values_.json, "Print the findings as JSON");
   check->add_flag("--strict", values_.strict, "Fail on warnings too");
   check->add_flag("--no-files", values_.no_files, "Do not read certificates, keys and ${file:}");
 
   CLI::App* config = app_.add_subcommand("config", "Show the effective configuration");
   config->require_subcommand(1);
-  CLI::App* show = verb(*config, "show", "Print the effective configuration, secrets hidden",
-                        Verb::config_show, "  understudy config show -c understudy.toml --defaults");
-  show->add_option("-c,--config,file", values_.config,
-                   std::string("Configuration file [") + kDefaultConfig + "]");
+  CLI::App* show = verb(*config, "show", "Print the effective configuration, secrets hidden", Verb::config_show,
+                        "  understudy config show -c understudy.toml --defaults");
+  show->add_option("-c,--config,file", values_.config, std::string("Configuration file [") + kDefaultConfig + "]");
   show->add_flag("--defaults", values_.defaults, "Every key, and where its value came from");
 
   CLI::App* init = verb(app_, "init", "Write a starter configuration; never overwrites", Verb::init,
                         "  understudy init\n  understudy init /etc/understudy/understudy.toml");
   init->add_option("path", values_.path, "File to write [understudy.toml]");
 
-  CLI::App* schema = verb(app_, "schema", "Print the JSON Schema of the configuration for editors",
-                          Verb::schema, "  understudy schema > understudy.schema.json");
+  CLI::App* schema = verb(app_, "schema", "Print the JSON Schema of the configuration for editors", Verb::schema,
+                          "  understudy schema > understudy.schema.json");
   schema->add_flag("--reference", values_.reference, "Print the reference page (Markdown) instead");
 
-  CLI::App* quick = verb(
-      app_, "quick", "Run without a file: one listener, one pool", Verb::quick,
-      "  understudy quick --listen :8080 --primary 10.0.0.11:3000,10.0.0.12:3000 --standby 10.0.1.11:3000");
+  CLI::App* quick =
+      verb(app_, "quick", "Run without a file: one listener, one pool", Verb::quick,
+           "  understudy quick --listen :8080 --primary 10.0.0.11:3000,10.0.0.12:3000 --standby 10.0.1.11:3000");
   quick->add_option("--listen", values_.listen, "Address to listen on [:8080]");
   quick->add_option("--primary", values_.primary, "Endpoints that serve, with commas")
       ->required()
       ->allow_extra_args(false);
-  quick->add_option("--standby", values_.standby, "Endpoints that take over, with commas")
-      ->allow_extra_args(false);
+  quick->add_option("--standby", values_.standby, "Endpoints that take over, with commas")->allow_extra_args(false);
 
   CLI::App* demo = verb(app_, "demo", "Show a failover with embedded servers and load", Verb::demo,
                         "  understudy demo\n  understudy demo --once");
@@ -147,33 +140,28 @@ void Grammar::add_local_verbs() {
 }
 
 void Grammar::add_reading_verbs() {
-  CLI::App* status =
-      daemon_verb(app_, "status", "Show what serves, what is down and since when", Verb::status,
-                  "  understudy status\n  understudy status --admin 127.0.0.1:9900 --json");
+  CLI::App* status = daemon_verb(app_, "status", "Show what serves, what is down and since when", Verb::status,
+                                 "  understudy status\n  understudy status --admin 127.0.0.1:9900 --json");
   status->add_flag("--json", values_.json, "As JSON");
   CLI::App* events = daemon_verb(app_, "events", "Show what happened, with reasons", Verb::events,
                                  "  understudy events\n  understudy events --since 120 --json");
   events->add_option("--since", values_.since, "Only events after this number");
   events->add_flag("--json", values_.json, "As JSON");
-  CLI::App* health =
-      daemon_verb(app_, "healthcheck", "Exit with 0 if the process lives, else 1 (for containers)",
-                  Verb::healthcheck, "  understudy healthcheck\n  understudy healthcheck --ready");
+  CLI::App* health = daemon_verb(app_, "healthcheck", "Exit with 0 if the process lives, else 1 (for containers)",
+                                 Verb::healthcheck, "  understudy healthcheck\n  understudy healthcheck --ready");
   health->add_flag("--ready", values_.ready, "Ask whether it can serve, not only whether it lives");
 }
 
 void Grammar::add_pool_verbs() {
-  const auto pool = [this](CLI::App* sub) {
-    sub->add_option("pool", values_.pool, "Name of the pool")->required();
-  };
-  CLI::App* failover = daemon_verb(
-      app_, "failover", "Move a pool to its next tier, or to a named one", Verb::failover,
-      "  understudy failover app\n  understudy failover app --to standby --reason \"primary slow\"");
+  const auto pool = [this](CLI::App* sub) { sub->add_option("pool", values_.pool, "Name of the pool")->required(); };
+  CLI::App* failover =
+      daemon_verb(app_, "failover", "Move a pool to its next tier, or to a named one", Verb::failover,
+                  "  understudy failover app\n  understudy failover app --to standby --reason \"primary slow\"");
   pool(failover);
   failover->add_option("--to", values_.tier, "Tier to serve from");
   failover->add_option("--reason", values_.reason, "Why, for the event log");
 
-  pool(daemon_verb(app_, "failback", "Return a pool to its first tier", Verb::failback,
-                   "  understudy failback app"));
+  pool(daemon_verb(app_, "failback", "Return a pool to its first tier", Verb::failback, "  understudy failback app"));
 
   CLI::App* hold = daemon_verb(app_, "hold", "Keep a pool on its tier, whatever happens", Verb::hold,
                                "  understudy hold app on --for 2h\n  understudy hold app off");
@@ -190,9 +178,9 @@ void Grammar::add_pool_verbs() {
 }
 
 void Grammar::add_endpoint_verb(const std::string& name, const std::string& state, const std::string& what) {
-  CLI::App* sub = daemon_verb(
-      app_, name, what, Verb::set_state,
-      "  understudy " + name + " 10.0.0.11:3000 --pool app" + (state == "enabled" ? "" : " --for 30m"));
+  CLI::App* sub =
+      daemon_verb(app_, name, what, Verb::set_state,
+                  "  understudy " + name + " 10.0.0.11:3000 --pool app" + (state == "enabled" ? "" : " --for 30m"));
   sub->callback([this, state] {
     values_.verb = Verb::set_state;
     values_.state = state;
@@ -203,15 +191,15 @@ void Grammar::add_endpoint_verb(const std::string& name, const std::string& stat
 }
 
 void Grammar::add_process_verbs() {
-  CLI::App* reload = daemon_verb(app_, "reload", "Load the configuration file again; waits and tells",
-                                 Verb::reload, "  understudy reload");
+  CLI::App* reload = daemon_verb(app_, "reload", "Load the configuration file again; waits and tells", Verb::reload,
+                                 "  understudy reload");
   reload->add_flag("--wait", wait_, "Wait for the outcome (always done; accepted for clarity)");
   CLI::App* logs = app_.add_subcommand("logs", "Handle log files");
   logs->require_subcommand(1);
   daemon_verb(*logs, "reopen", "Open the log files anew, after they were moved", Verb::logs_reopen,
               "  understudy logs reopen");
-  CLI::App* stop = daemon_verb(app_, "stop", "End gracefully: finish what is open, take nothing new",
-                               Verb::stop, "  understudy stop\n  understudy stop --now");
+  CLI::App* stop = daemon_verb(app_, "stop", "End gracefully: finish what is open, take nothing new", Verb::stop,
+                               "  understudy stop\n  understudy stop --now");
   stop->add_flag("--now", values_.now, "Close everything at once");
 }
 
@@ -262,8 +250,7 @@ std::string Grammar::unknown_option(const CLI::App& sub) const {
 Finished Grammar::usage(const std::string& message, const CLI::App* sub) const {
   std::string name = "understudy";
   if (sub) name.append(" ").append(sub->get_name());
-  return {2, "",
-          std::string("understudy: ").append(message).append("\nSee '").append(name).append(" --help'.\n")};
+  return {2, "", std::string("understudy: ").append(message).append("\nSee '").append(name).append(" --help'.\n")};
 }
 
 std::variant<Arguments, Finished> Grammar::parse(std::vector<std::string> words) {
@@ -304,10 +291,8 @@ std::variant<Arguments, Finished> Grammar::parse(std::vector<std::string> words)
   }
   values_.primary = split_commas(values_.primary);
   values_.standby = split_commas(values_.standby);
-  if (values_.verb == Verb::quick && values_.primary.empty())
-    return usage("--primary names no endpoint", parent);
-  if (has_control_bytes(values_.token))
-    return usage("the token must be one line without control bytes", parent);
+  if (values_.verb == Verb::quick && values_.primary.empty()) return usage("--primary names no endpoint", parent);
+  if (has_control_bytes(values_.token)) return usage("the token must be one line without control bytes", parent);
   return values_;
 }
 

@@ -48,8 +48,7 @@ struct Arguments {
   std::vector<std::string> primary, standby;  // quick
   std::uint64_t since = 0;                    // events
   bool on = false;                            // hold, maintenance
-  bool json = false, strict = false, no_files = false, defaults = false, keep_root = false, now = false,
-       once = false;
+  bool json = false, strict = false, no_files = false, defaults = false, keep_root = false, now = false, once = false;
   bool ready = false;      // healthcheck
   bool reference = false;  // schema
 };

@@ -19,8 +19,7 @@ int run_parsed(const Arguments& arguments) {
     std::cerr << "understudy: " << none->why << "\n";
     return none->code;
   }
-  return run_client_verb(arguments, std::get<Daemon>(found), std::chrono::system_clock::now(), std::cout,
-                         std::cerr);
+  return run_client_verb(arguments, std::get<Daemon>(found), std::chrono::system_clock::now(), std::cout, std::cerr);
 }
 
 }  // namespace

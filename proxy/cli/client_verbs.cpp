@@ -47,11 +47,8 @@ Question question_of(const Arguments& arguments) {
       body["pool"] = arguments.pool;
       body["on"] = arguments.on;
       return change(arguments.verb == Verb::hold ? "/api/v1/hold" : "/api/v1/maintenance", std::move(body));
-    case Verb::set_state:
-      body["state"] = arguments.state;
-      return change(state_path(arguments), std::move(body));
-    case Verb::events:
-      return {"GET", std::string("/api/v1/events?since=").append(std::to_string(arguments.since)), {}};
+    case Verb::set_state: body["state"] = arguments.state; return change(state_path(arguments), std::move(body));
+    case Verb::events: return {"GET", std::string("/api/v1/events?since=").append(std::to_string(arguments.since)), {}};
     case Verb::healthcheck: return {"GET", arguments.ready ? "/readyz?verbose" : "/livez", {}};
     default: return {"GET", "/api/v1/status", {}};
   }
@@ -77,15 +74,14 @@ std::string member(const json::value& value, std::string_view key) {
 void print_problem(const admin::Answer& answer, std::ostream& err) {
   json::error_code error;
   const json::value value = json::parse(answer.body, error);
-  const std::string title = error ? "" : member(value, "title"),
-                    detail = error ? answer.body : member(value, "detail");
+  const std::string title = error ? "" : member(value, "title"), detail = error ? answer.body : member(value, "detail");
   err << "understudy: refused (" << answer.status << ")";
   if (!title.empty()) err << ": " << admin::printable(title);
   err << "\n" << lines_printable(detail);
 }
 
-void print_list(const json::value& reply, std::string_view key, std::string_view before,
-                std::string_view after, std::ostream& out) {
+void print_list(const json::value& reply, std::string_view key, std::string_view before, std::string_view after,
+                std::ostream& out) {
   const auto* object = reply.if_object();
   const auto* list = object ? object->if_contains(key) : nullptr;
   if (!list || !list->is_array()) return;
@@ -96,8 +92,8 @@ void print_list(const json::value& reply, std::string_view key, std::string_view
 }
 
 // Shows the pools that have this endpoint; false when none has.
-bool print_pools_with(const json::value& pools, const std::string& endpoint,
-                      std::chrono::system_clock::time_point now, std::ostream& out) {
+bool print_pools_with(const json::value& pools, const std::string& endpoint, std::chrono::system_clock::time_point now,
+                      std::ostream& out) {
   bool any = false;
   const auto list = [](const json::value& from, const char* key) {
     const auto* object = from.if_object();
@@ -119,8 +115,8 @@ bool print_pools_with(const json::value& pools, const std::string& endpoint,
 
 // The reply of a pool's verb is the pool (all pools where an endpoint was named without its pool); of a
 // process verb {"result": …, "warnings": […], "needs_restart": […]}.
-void print_reply(const Arguments& arguments, const json::value& reply,
-                 std::chrono::system_clock::time_point now, std::ostream& out) {
+void print_reply(const Arguments& arguments, const json::value& reply, std::chrono::system_clock::time_point now,
+                 std::ostream& out) {
   const auto* object = reply.if_object();
   if (object && object->contains("tiers")) {
     out << admin::pool_text(reply, now);
@@ -133,8 +129,8 @@ void print_reply(const Arguments& arguments, const json::value& reply,
   print_list(reply, "needs_restart", "note: ", " changes only with a restart", out);
 }
 
-int print_answer(const Arguments& arguments, const admin::Answer& answer,
-                 std::chrono::system_clock::time_point now, std::ostream& out, std::ostream& err) {
+int print_answer(const Arguments& arguments, const admin::Answer& answer, std::chrono::system_clock::time_point now,
+                 std::ostream& out, std::ostream& err) {
   if (arguments.json) {
     out << answer.body << (answer.body.ends_with('\n') ? "" : "\n");
     return 0;
@@ -158,21 +154,18 @@ int print_answer(const Arguments& arguments, const admin::Answer& answer,
 
 }  // namespace
 
-int run_client_verb(const Arguments& arguments, const Daemon& daemon,
-                    std::chrono::system_clock::time_point now, std::ostream& out, std::ostream& err) {
+int run_client_verb(const Arguments& arguments, const Daemon& daemon, std::chrono::system_clock::time_point now,
+                    std::ostream& out, std::ostream& err) {
   admin::ClientOptions options;
   options.address = daemon.address;
   options.token = daemon.token;
-  if (arguments.verb == Verb::reload)
-    options.answer_timeout = std::chrono::seconds(125);  // the daemon gives up at 120
+  if (arguments.verb == Verb::reload) options.answer_timeout = std::chrono::seconds(125);  // the daemon gives up at 120
   const Question question = question_of(arguments);
-  const auto result =
-      admin::Client(options).request(question.method, question.path, json::serialize(question.body));
+  const auto result = admin::Client(options).request(question.method, question.path, json::serialize(question.body));
   const bool health = arguments.verb == Verb::healthcheck;
   if (const auto* gone = std::get_if<admin::NotReachable>(&result)) {
     err << "understudy: " << gone->why << "\n";
-    if (!health)
-      err << "Is it running? Name its admin address with --admin (quick and demo: 127.0.0.1:9900).\n";
+    if (!health) err << "Is it running? Name its admin address with --admin (quick and demo: 127.0.0.1:9900).\n";
     return health ? 1 : 3;
   }
   const auto& answer = std::get<admin::Answer>(result);

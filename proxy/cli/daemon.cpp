@@ -16,8 +16,7 @@ std::optional<config::AdminConfig> admin_of(const std::string& text, const std::
   return result.config->admin;
 }
 
-std::optional<config::AdminConfig> admin_of_file(const std::string& file,
-                                                 const config::LoadContext& context) {
+std::optional<config::AdminConfig> admin_of_file(const std::string& file, const config::LoadContext& context) {
   const auto text = context.read_file ? context.read_file(file) : std::nullopt;
   return text ? admin_of(*text, file, context) : std::nullopt;
 }
@@ -28,8 +27,7 @@ std::variant<Daemon, NoDaemon> find_daemon(const Arguments& arguments, const con
   std::string error;
   if (!arguments.admin.empty()) {
     const auto address = config::parse_address(arguments.admin, 0, &error);
-    if (!address)
-      return NoDaemon{2, std::string("--admin '").append(arguments.admin).append("': ").append(error)};
+    if (!address) return NoDaemon{2, std::string("--admin '").append(arguments.admin).append("': ").append(error)};
     return Daemon{*address, arguments.token};
   }
   const bool named = !arguments.config.empty();

@@ -82,8 +82,8 @@ int check(const Arguments& arguments) {
   }
   if (!loaded.diagnostics.empty()) std::cerr << config::render(loaded.diagnostics, *text);
   if (good) {
-    std::cout << file << ": good: " << summary(*loaded.config)
-              << (warnings ? ", " + plural(warnings, "warning") : "") << "\n";
+    std::cout << file << ": good: " << summary(*loaded.config) << (warnings ? ", " + plural(warnings, "warning") : "")
+              << "\n";
   } else {
     std::cerr << file << ": " << plural(errors, "error") << ", " << plural(warnings, "warning")
               << (errors == 0 ? ", and --strict fails on warnings" : "") << "\n";
@@ -126,8 +126,8 @@ int init(const Arguments& arguments) {
     ::unlink(arguments.path.c_str());
     return 1;
   }
-  std::cout << "wrote " << arguments.path << "; next: understudy check " << arguments.path
-            << " && understudy run -c " << arguments.path << "\n";
+  std::cout << "wrote " << arguments.path << "; next: understudy check " << arguments.path << " && understudy run -c "
+            << arguments.path << "\n";
   return 0;
 }
 
@@ -140,17 +140,16 @@ int version(const Arguments& arguments) {
   const char* build = "debug";
 #endif
   if (arguments.json) {
-    std::cout << boost::json::serialize(
-                     boost::json::object{{"version", UNDERSTUDY_VERSION},
-                                         {"build", build},
-                                         {"compiler", __VERSION__},
-                                         {"boost", boost},
-                                         {"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)}})
+    std::cout << boost::json::serialize(boost::json::object{{"version", UNDERSTUDY_VERSION},
+                                                            {"build", build},
+                                                            {"compiler", __VERSION__},
+                                                            {"boost", boost},
+                                                            {"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)}})
               << "\n";
     return 0;
   }
-  std::cout << "understudy " << UNDERSTUDY_VERSION << " (" << build << ", compiler " << __VERSION__
-            << ", Boost " << boost << ", OpenSSL " << OpenSSL_version(OPENSSL_VERSION_STRING) << ")\n";
+  std::cout << "understudy " << UNDERSTUDY_VERSION << " (" << build << ", compiler " << __VERSION__ << ", Boost "
+            << boost << ", OpenSSL " << OpenSSL_version(OPENSSL_VERSION_STRING) << ")\n";
   return 0;
 }
 
@@ -186,9 +185,7 @@ int run_local_verb(const Arguments& arguments) {
     case Verb::check: return check(arguments);
     case Verb::config_show: return config_show(arguments);
     case Verb::init: return init(arguments);
-    case Verb::schema:
-      print_text(arguments.reference ? config::reference_page() : config::json_schema());
-      return 0;
+    case Verb::schema: print_text(arguments.reference ? config::reference_page() : config::json_schema()); return 0;
     case Verb::quick: return quick(arguments);
     case Verb::demo: return demo(arguments);
     case Verb::version: return version(arguments);

@@ -33,10 +33,7 @@ struct Totals {
 class Demo {
 public:
   explicit Demo(const DemoOptions& options)
-      : options_(options),
-        primary_1_(io_, "primary-1"),
-        primary_2_(io_, "primary-2"),
-        standby_(io_, "standby") {}
+      : options_(options), primary_1_(io_, "primary-1"), primary_2_(io_, "primary-2"), standby_(io_, "standby") {}
 
   int run();
 
@@ -60,8 +57,7 @@ private:
 
 std::string Demo::config() const {
   const auto at = [](const Origin& origin) {
-    return "{ address = \"127.0.0.1:" + std::to_string(origin.port()) + "\", name = \"" + origin.name() +
-           "\" }";
+    return "{ address = \"127.0.0.1:" + std::to_string(origin.port()) + "\", name = \"" + origin.name() + "\" }";
   };
   return "[server]\nstate_dir = \"none\"\nshutdown_grace = \"1s\"\n\n[admin]\nlisten = \"" + options_.admin +
          "\"\n\n[log]\nlevel = \"error\"\n\n[listen.web]\naddress = \"" + options_.listen +
@@ -73,8 +69,7 @@ std::string Demo::config() const {
 
 void Demo::say(const std::string& text) const {
   const auto s =
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin_)
-          .count();
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin_).count();
   std::printf("%6.1f s  %s\n", static_cast<double>(s) / 1000, text.c_str());
   std::fflush(stdout);
 }
@@ -89,11 +84,9 @@ void Demo::line(Seen seen) {
   for (const auto& [name, count] : seen.by_origin)
     served += (served.empty() ? "" : ", ") + name + " " + std::to_string(count);
   std::sort(seen.latency_us.begin(), seen.latency_us.end());
-  const double p95 =
-      seen.latency_us.empty() ? 0 : seen.latency_us[seen.latency_us.size() * 95 / 100] / 1000.0;
+  const double p95 = seen.latency_us.empty() ? 0 : seen.latency_us[seen.latency_us.size() * 95 / 100] / 1000.0;
   char text[256];
-  std::snprintf(text, sizeof text,
-                "   %4llu answers, %llu failed, p95 %6.1f ms | %u sockets open, %llu lost | by %s",
+  std::snprintf(text, sizeof text, "   %4llu answers, %llu failed, p95 %6.1f ms | %u sockets open, %llu lost | by %s",
                 static_cast<unsigned long long>(seen.ok), static_cast<unsigned long long>(seen.failed), p95,
                 load_->sockets_open(), static_cast<unsigned long long>(seen.sockets_lost),
                 served.empty() ? "nobody" : served.c_str());
@@ -117,9 +110,7 @@ asio::awaitable<void> Demo::watch(std::chrono::seconds duration) {
 
 // The timetable. What a client must not notice is checked, not only said.
 asio::awaitable<void> Demo::show() {
-  const auto only = [this](const char* name) {
-    return last_origins_.size() == 1 && last_origins_.count(name) == 1;
-  };
+  const auto only = [this](const char* name) { return last_origins_.size() == 1 && last_origins_.count(name) == 1; };
   const auto none = [this](const char* name) { return last_origins_.count(name) == 0; };
   say("two primaries and a standby serve " + options_.listen + "; 20 clients and 10 WebSockets come in");
   load_->start();
@@ -164,8 +155,7 @@ asio::awaitable<void> Demo::show() {
     ::kill(::getpid(), SIGTERM);
     co_return;
   }
-  say("it keeps running: open http://" + options_.listen + "/ (admin: http://" + options_.admin +
-      "/); Ctrl-C ends it");
+  say("it keeps running: open http://" + options_.listen + "/ (admin: http://" + options_.admin + "/); Ctrl-C ends it");
   for (;;) {
     asio::steady_timer timer(io_);
     timer.expires_after(10s);
@@ -183,8 +173,7 @@ int Demo::run() {
     std::fprintf(stderr, "understudy demo: --listen takes an IP address and a port such as 127.0.0.1:8080\n");
     return 2;
   }
-  const tcp::endpoint proxy(asio::ip::make_address(listen->host.empty() ? "127.0.0.1" : listen->host),
-                            numeric->port);
+  const tcp::endpoint proxy(asio::ip::make_address(listen->host.empty() ? "127.0.0.1" : listen->host), numeric->port);
   load_ = std::make_unique<Load>(io_, proxy, 20, 10);
 
   const auto work = asio::make_work_guard(io_);

@@ -1,5 +1,4 @@
-// `understudy demo`: embedded origins behind a running proxy, a timetable of faults, and what clients see of
-// them.
+// `understudy demo`: embedded origins behind a running proxy, a timetable of faults, and what clients see of them.
 #pragma once
 
 #include <cstdint>

@@ -33,8 +33,7 @@ Seen Load::take() { return std::exchange(seen_, Seen{}); }
 
 // One GET. The body of a 200; empty with a reason otherwise.
 asio::awaitable<std::string> Load::request(tcp::socket& connection, std::string& failure) {
-  static const std::string kRequest =
-      "GET / HTTP/1.1\r\nHost: demo.example\r\nUser-Agent: understudy-demo\r\n\r\n";
+  static const std::string kRequest = "GET / HTTP/1.1\r\nHost: demo.example\r\nUser-Agent: understudy-demo\r\n\r\n";
   error_code error;
   if (!connection.is_open()) {
     co_await connection.async_connect(proxy_, asio::redirect_error(asio::use_awaitable, error));
@@ -43,15 +42,14 @@ asio::awaitable<std::string> Load::request(tcp::socket& connection, std::string&
       co_return std::string{};
     }
   }
-  co_await asio::async_write(connection, asio::buffer(kRequest),
-                             asio::redirect_error(asio::use_awaitable, error));
+  co_await asio::async_write(connection, asio::buffer(kRequest), asio::redirect_error(asio::use_awaitable, error));
   auto head = std::make_unique<http::ResponseHead>();
   http::ResponseParser parser;
   std::string buffer;
   char chunk[4096];
   for (;;) {
-    const std::size_t n = co_await connection.async_read_some(
-        asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
+    const std::size_t n =
+        co_await connection.async_read_some(asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
     if (error) {
       failure = "closed: " + error.message();
       co_return std::string{};
@@ -74,8 +72,8 @@ asio::awaitable<std::string> Load::request(tcp::socket& connection, std::string&
     text.append(buffer, 0, part.payload);
     buffer.erase(0, part.consumed);
     if (body.done() || part.error != http::ParseError::none) break;
-    const std::size_t n = co_await connection.async_read_some(
-        asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
+    const std::size_t n =
+        co_await connection.async_read_some(asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
     if (error) break;
     buffer.append(chunk, n);
   }
@@ -103,8 +101,7 @@ asio::awaitable<void> Load::client(unsigned index) {
       ++seen_.ok;
       seen_.latency_us.push_back(static_cast<std::uint32_t>(took));
       constexpr std::string_view kHello = "hello from ";
-      if (body.starts_with(kHello))
-        ++seen_.by_origin[body.substr(kHello.size(), body.find('\n') - kHello.size())];
+      if (body.starts_with(kHello)) ++seen_.by_origin[body.substr(kHello.size(), body.find('\n') - kHello.size())];
     } else {
       ++seen_.failed;
       seen_.last_failure = failure;
@@ -131,11 +128,10 @@ asio::awaitable<void> Load::socket(unsigned index) {
     error = {};
     co_await connection.async_connect(proxy_, asio::redirect_error(asio::use_awaitable, error));
     if (!error)
-      co_await asio::async_write(connection, asio::buffer(kUpgrade),
-                                 asio::redirect_error(asio::use_awaitable, error));
+      co_await asio::async_write(connection, asio::buffer(kUpgrade), asio::redirect_error(asio::use_awaitable, error));
     while (!error && buffer.find("\r\n\r\n") == std::string::npos) {
-      const std::size_t n = co_await connection.async_read_some(
-          asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
+      const std::size_t n =
+          co_await connection.async_read_some(asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
       buffer.append(chunk, n);
     }
     const bool open = !error && buffer.starts_with("HTTP/1.1 101");
@@ -145,12 +141,11 @@ asio::awaitable<void> Load::socket(unsigned index) {
       ++seen_.sockets_opened;
       while (!error && !stopped_) {
         const std::string frame = write_frame(1, "are you there?", true);
-        co_await asio::async_write(connection, asio::buffer(frame),
-                                   asio::redirect_error(asio::use_awaitable, error));
+        co_await asio::async_write(connection, asio::buffer(frame), asio::redirect_error(asio::use_awaitable, error));
         std::optional<Frame> reply;
         while (!error && !(reply = take_frame(buffer))) {
-          const std::size_t n = co_await connection.async_read_some(
-              asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
+          const std::size_t n = co_await connection.async_read_some(asio::buffer(chunk),
+                                                                    asio::redirect_error(asio::use_awaitable, error));
           buffer.append(chunk, n);
         }
         if (error || reply->opcode == 8) break;

@@ -1,5 +1,4 @@
-// A little load, seen with a client's eyes: requests over keep-alive connections, and WebSockets that ask for
-// an echo.
+// A little load, seen with a client's eyes: requests over keep-alive connections, and WebSockets that ask for an echo.
 #pragma once
 
 #include <chrono>

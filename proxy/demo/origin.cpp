@@ -35,8 +35,7 @@ Origin::Origin(asio::io_context& io, std::string name) : io_(io), name_(std::mov
 Origin::~Origin() = default;
 
 void Origin::listen() {
-  acceptor_ =
-      std::make_shared<tcp::acceptor>(io_, tcp::endpoint(asio::ip::address_v4::loopback(), port_), true);
+  acceptor_ = std::make_shared<tcp::acceptor>(io_, tcp::endpoint(asio::ip::address_v4::loopback(), port_), true);
   port_ = acceptor_->local_endpoint().port();
   asio::co_spawn(io_, accept(acceptor_), asio::detached);
 }
@@ -91,8 +90,8 @@ asio::awaitable<void> Origin::serve(std::shared_ptr<Session> session) {
     const auto status = buffer.empty() ? http::ParseStatus::need_more : parser.parse(buffer, {}, *head);
     if (status == http::ParseStatus::error) break;
     if (status == http::ParseStatus::need_more) {
-      const std::size_t n = co_await session->socket.async_read_some(
-          asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
+      const std::size_t n = co_await session->socket.async_read_some(asio::buffer(chunk),
+                                                                     asio::redirect_error(asio::use_awaitable, error));
       if (error) break;
       co_await wait_while_frozen();
       buffer.append(chunk, n);
@@ -120,14 +119,13 @@ asio::awaitable<void> Origin::serve(std::shared_ptr<Session> session) {
       if (part.error != http::ParseError::none) co_return;
       buffer.erase(0, part.consumed);
       if (body.done()) break;
-      const std::size_t n = co_await session->socket.async_read_some(
-          asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
+      const std::size_t n = co_await session->socket.async_read_some(asio::buffer(chunk),
+                                                                     asio::redirect_error(asio::use_awaitable, error));
       if (error) co_return;
       buffer.append(chunk, n);
     }
     reply = answer("hello from " + name_ + "\n", keep);
-    co_await asio::async_write(session->socket, asio::buffer(reply),
-                               asio::redirect_error(asio::use_awaitable, error));
+    co_await asio::async_write(session->socket, asio::buffer(reply), asio::redirect_error(asio::use_awaitable, error));
     if (error || !keep) break;
   }
   sessions_.erase(session);
@@ -140,12 +138,11 @@ asio::awaitable<void> Origin::echo(std::shared_ptr<Session> session, std::string
     while (auto frame = take_frame(buffer)) {
       co_await wait_while_frozen();
       const std::string out = write_frame(frame->opcode, frame->payload, false);
-      co_await asio::async_write(session->socket, asio::buffer(out),
-                                 asio::redirect_error(asio::use_awaitable, error));
+      co_await asio::async_write(session->socket, asio::buffer(out), asio::redirect_error(asio::use_awaitable, error));
       if (error || frame->opcode == 8) co_return;
     }
-    const std::size_t n = co_await session->socket.async_read_some(
-        asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
+    const std::size_t n =
+        co_await session->socket.async_read_some(asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, error));
     if (error) co_return;
     buffer.append(chunk, n);
   }

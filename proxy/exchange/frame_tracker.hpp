@@ -1,5 +1,5 @@
-// Follows WebSocket frames (RFC 6455 §5.2) without touching them, only to know where one ends: a Close frame
-// may be placed nowhere else. Pure; a few instructions per frame, none per payload byte.
+// Follows WebSocket frames (RFC 6455 §5.2) without touching them, only to know where one ends: a Close frame may be placed
+// nowhere else. Pure; a few instructions per frame, none per payload byte.
 #pragma once
 
 #include <algorithm>

@@ -99,8 +99,7 @@ Actions State::give_up(End end) {
   return actions;
 }
 
-// The current attempt is over without an answer: try again if law 2, the count and the whole-request deadline
-// allow.
+// The current attempt is over without an answer: try again if law 2, the count and the whole-request deadline allow.
 Actions State::retry_or(Cause cause, bool free_of_charge, TimePoint now) {
   last_failure_ = end_of(cause);
   const bool out_of_time = policy_.request_timeout && now >= started_ + *policy_.request_timeout;
@@ -115,8 +114,7 @@ Actions State::on_attempt_end(Cause cause, bool report, TimePoint now) {
   Actions actions;
   if (report) actions.push({ActionKind::report, cause, End::none, false, false});
   actions.push({ActionKind::drop, cause, End::none, false, false});
-  // A refused connect, and any end with proof that no byte was sent, costs nothing: no endpoint did work for
-  // it.
+  // A refused connect, and any end with proof that no byte was sent, costs nothing: no endpoint did work for it.
   for (const Action& next : retry_or(cause, !byte_sent_, now)) actions.push(next);
   return actions;
 }
@@ -139,8 +137,7 @@ Actions State::on(const Event& event, TimePoint now) {
       }
       return give_up(last_failure_ != End::none ? last_failure_ : End::no_endpoint);
     case EventKind::maintenance: return give_up(End::maintenance);
-    case EventKind::budget_empty:
-      return give_up(last_failure_ != End::none ? last_failure_ : End::no_endpoint);
+    case EventKind::budget_empty: return give_up(last_failure_ != End::none ? last_failure_ : End::no_endpoint);
     case EventKind::dialing:
       begin_attempt(now);
       phase_ = Phase::dialing;
@@ -176,12 +173,10 @@ Actions State::on(const Event& event, TimePoint now) {
       actions.push({ActionKind::finish, Cause::none, End::ok, false, true});
       return actions;
     case EventKind::attempt_failed:
-      // A reused connection that dies before an answer byte is the keep-alive race, not evidence against the
-      // endpoint.
+      // A reused connection that dies before an answer byte is the keep-alive race, not evidence against the endpoint.
       return on_attempt_end(event.cause, !(reused_ && event.cause == Cause::tcp_reset), now);
     case EventKind::endpoint_lost:
-      if (phase_ >= Phase::streaming || phase_ < Phase::dialing || !may_repeat() ||
-          attempts_ > policy_.max_retries)
+      if (phase_ >= Phase::streaming || phase_ < Phase::dialing || !may_repeat() || attempts_ > policy_.max_retries)
         return actions;
       return on_attempt_end(phase_ == Phase::dialing ? Cause::tcp_timeout : Cause::http_timeout, false, now);
     case EventKind::moved:

@@ -1,11 +1,10 @@
-// One request's life as a pure state machine: phase, attempts, deadlines, retries, causes. It holds no bytes,
-// asks no clock and touches no socket: the driver tells it what happened and does what it answers.
+// One request's life as a pure state machine: phase, attempts, deadlines, retries, causes. It holds no bytes, asks no clock
+// and touches no socket: the driver tells it what happened and does what it answers.
 //
 //             head                     connected                sent               response_head
-//   (start) ───────► picking ─► dialing ───────► uploading ───────────► awaiting ─────────────────► streaming
-//   ─► finished
-//                      ▲  │ no endpoint            │ failed, lost, late     │ (also from uploading)      │
-//                      cut, late │  └► waiting (a decision may come) ──► answer 503   │ └► finish(close)
+//   (start) ───────► picking ─► dialing ───────► uploading ───────────► awaiting ─────────────────► streaming ─► finished
+//                      ▲  │ no endpoint            │ failed, lost, late     │ (also from uploading)      │ cut, late
+//                      │  └► waiting (a decision may come) ──► answer 503   │                            └► finish(close)
 //                      └───────────── retry, if law 2 and the budget allow ◄┘
 //
 // Law 2 in one place: `may_repeat()`.
@@ -92,8 +91,7 @@ struct Event {
 };
 
 enum class ActionKind : std::uint8_t {
-  pick,     // choose an endpoint not tried yet and start an attempt; `token`: only if the retry budget grants
-            // one
+  pick,     // choose an endpoint not tried yet and start an attempt; `token`: only if the retry budget grants one
   drop,     // give up the current attempt: close its connection
   report,   // tell the endpoint's counters how the current attempt ended (cause; none: success)
   forward,  // pass the answer on
@@ -121,16 +119,7 @@ private:
   std::uint8_t size_ = 0;
 };
 
-enum class Phase : std::uint8_t {
-  start,
-  picking,
-  waiting,
-  dialing,
-  uploading,
-  awaiting,
-  streaming,
-  finished
-};
+enum class Phase : std::uint8_t { start, picking, waiting, dialing, uploading, awaiting, streaming, finished };
 
 class State {
 public:

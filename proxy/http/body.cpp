@@ -50,8 +50,8 @@ DecodeResult BodyDecoder::decode(char* data, std::size_t size) {
   if (framing_ != Framing::chunked) return decode_plain(size);
   Cursor c{data, data + size, data};
   const ParseError error = decode_chunked(c);
-  return {static_cast<std::size_t>(c.read - data), static_cast<std::size_t>(c.write - data),
-          state_ == State::done, error};
+  return {static_cast<std::size_t>(c.read - data), static_cast<std::size_t>(c.write - data), state_ == State::done,
+          error};
 }
 
 DecodeResult BodyDecoder::decode_plain(std::size_t size) {
@@ -80,8 +80,8 @@ ParseError BodyDecoder::decode_chunked(Cursor& c) {
         error = begin_chunk(left_);
         break;
       case State::data: {
-        const auto n = static_cast<std::size_t>(
-            std::min<std::uint64_t>(static_cast<std::size_t>(c.end - c.read), left_));
+        const auto n =
+            static_cast<std::size_t>(std::min<std::uint64_t>(static_cast<std::size_t>(c.end - c.read), left_));
         if (c.write != c.read) std::memmove(c.write, c.read, n);
         c.write += n;
         c.read += n;

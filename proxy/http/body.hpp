@@ -1,6 +1,5 @@
 // Body decoding by the head's framing: none, length, chunked (strict, RFC 9112 §7.1), or until close.
-// In place: payload is compacted to the front of the given bytes, so a block holds one contiguous payload
-// afterwards.
+// In place: payload is compacted to the front of the given bytes, so a block holds one contiguous payload afterwards.
 #pragma once
 
 #include <cstddef>
@@ -20,13 +19,11 @@ struct DecodeResult {
 class BodyDecoder {
 public:
   BodyDecoder() = default;
-  static BodyDecoder make(Framing framing, std::uint64_t length,
-                          std::uint64_t max_body_bytes);  // UINT64_MAX: no limit
+  static BodyDecoder make(Framing framing, std::uint64_t length, std::uint64_t max_body_bytes);  // UINT64_MAX: no limit
 
-  // Works on any split of the input, one byte at a time too. With Framing::none it is done at once with
-  // consumed 0. After an error the payload before it stands, every further call gives the same error, and
-  // nothing may be resynchronised. Trailers are parsed with the header rules, limited (8 KiB, 64 fields) and
-  // dropped.
+  // Works on any split of the input, one byte at a time too. With Framing::none it is done at once with consumed 0.
+  // After an error the payload before it stands, every further call gives the same error, and nothing may be resynchronised.
+  // Trailers are parsed with the header rules, limited (8 KiB, 64 fields) and dropped.
   DecodeResult decode(char* data, std::size_t size);
   // Connection closed by the sender: true if that is a proper end (until_close), false if the body was cut.
   bool finish_at_eof();
@@ -76,8 +73,7 @@ private:
 };
 static_assert(sizeof(BodyDecoder) <= 96);
 
-// Writes "SIZE\r\n" (first) or "\r\nSIZE\r\n" in hex before a chunk's payload; returns the length (at most
-// 20).
+// Writes "SIZE\r\n" (first) or "\r\nSIZE\r\n" in hex before a chunk's payload; returns the length (at most 20).
 std::size_t write_chunk_prefix(char* out, std::uint64_t size, bool first);
 // "0\r\n\r\n" or, after a chunk, "\r\n0\r\n\r\n".
 std::size_t write_last_chunk(char* out, bool first);

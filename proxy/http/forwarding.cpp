@@ -12,8 +12,7 @@ namespace {
 constexpr int kMaxHops = 64;
 
 bool is_trusted(const config::SocketAddress& address, std::span<const config::Cidr> trusted) {
-  return std::any_of(trusted.begin(), trusted.end(),
-                     [&](const config::Cidr& net) { return net.contains(address); });
+  return std::any_of(trusted.begin(), trusted.end(), [&](const config::Cidr& net) { return net.contains(address); });
 }
 
 // "1.2.3.4", "1.2.3.4:567", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:567"; the port is left out.

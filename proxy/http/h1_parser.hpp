@@ -1,7 +1,7 @@
-// Strict, incremental, allocation-free HTTP/1.1 head parsers (RFC 9112). Bytes in, a head out; never sees a
-// socket. The caller keeps one contiguous buffer from the head's first byte and calls again with more of it.
-// The verdict does not depend on how the bytes were cut. After `done` a parser is ready for the next head;
-// after `error` it stays in error until reset().
+// Strict, incremental, allocation-free HTTP/1.1 head parsers (RFC 9112). Bytes in, a head out; never sees a socket.
+// The caller keeps one contiguous buffer from the head's first byte and calls again with more of it.
+// The verdict does not depend on how the bytes were cut. After `done` a parser is ready for the next head; after `error` it
+// stays in error until reset().
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,7 @@ private:
 class ResponseParser {
 public:
   // `request_method` decides the framing (HEAD has no body whatever the fields say).
-  ParseStatus parse(std::string_view buffer, const HeadLimits& limits, Method request_method,
-                    ResponseHead& head);
+  ParseStatus parse(std::string_view buffer, const HeadLimits& limits, Method request_method, ResponseHead& head);
   ParseError error() const { return error_; }
   void reset() { *this = ResponseParser{}; }
 

@@ -9,8 +9,7 @@ namespace understudy::http {
 namespace {
 
 // Fields by which clients try to steer an application past the proxy's rules; never forwarded.
-constexpr KnownSet kRewriteFields = {Known::x_original_url, Known::x_rewrite_url,
-                                     Known::x_http_method_override};
+constexpr KnownSet kRewriteFields = {Known::x_original_url, Known::x_rewrite_url, Known::x_http_method_override};
 
 // A nomination of these is ignored: removing them would change what the message means.
 constexpr KnownSet kNotRemovable = {Known::host, Known::content_length, Known::authorization};

@@ -29,8 +29,7 @@ struct HeadScan {
   }
   // An error at `where`; counts when its line is complete.
   ParseStatus fail(ParseError why, const char* where) {
-    if (std::memchr(where, '\n', static_cast<std::size_t>(end - where)) == nullptr)
-      return ParseStatus::need_more;
+    if (std::memchr(where, '\n', static_cast<std::size_t>(end - where)) == nullptr) return ParseStatus::need_more;
     return fail_now(why);
   }
   Span span(const char* from, const char* to) const {

@@ -1,6 +1,5 @@
-// The parsed form of HTTP/1.1 heads: offsets into the receive buffer, an inline index of known fields,
-// exactly one framing. Nothing here allocates. A head is meaningful only together with the buffer it was
-// parsed from ("base").
+// The parsed form of HTTP/1.1 heads: offsets into the receive buffer, an inline index of known fields, exactly one framing.
+// Nothing here allocates. A head is meaningful only together with the buffer it was parsed from ("base").
 #pragma once
 
 #include <array>
@@ -72,9 +71,9 @@ struct Field {
   Span name;
   Span value;  // outer blanks removed
   Known id = Known::none;
-  bool hop_by_hop = false;  // fixed set, or nominated by Connection (nominating Host, Content-Length,
-                            // Authorization is ignored)
-  bool drop = false;        // look-alike name outside [A-Za-z0-9-], spoofable rewrite fields: not forwarded
+  bool hop_by_hop =
+      false;  // fixed set, or nominated by Connection (nominating Host, Content-Length, Authorization is ignored)
+  bool drop = false;  // look-alike name outside [A-Za-z0-9-], spoofable rewrite fields: not forwarded
 };
 
 inline constexpr std::size_t kMaxFields = 256;  // hard ceiling over Limits::max_headers
@@ -103,8 +102,7 @@ struct Fields {
 
 enum class Framing : std::uint8_t { none, length, chunked, until_close };
 
-// Why a head or body was refused. Each has a fixed status, a kind for protocol_errors_total, and one
-// sentence.
+// Why a head or body was refused. Each has a fixed status, a kind for protocol_errors_total, and one sentence.
 enum class ParseError : std::uint8_t {
   none,
   bad_request_line,

@@ -19,8 +19,7 @@ bool valid_traceparent(std::string_view text);
 // Writes to an Out through local pointers; finish() hands back size and overflow.
 class Pen {
 public:
-  explicit Pen(Out& out)
-      : out_(out), at_(out.data + out.size), end_(out.data + out.capacity), full_(out.overflow) {}
+  explicit Pen(Out& out) : out_(out), at_(out.data + out.size), end_(out.data + out.capacity), full_(out.overflow) {}
 
   Pen& operator<<(std::string_view s) {
     if (s.size() > static_cast<std::size_t>(end_ - at_)) {

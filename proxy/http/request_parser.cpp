@@ -107,8 +107,7 @@ private:
     const char* p = chars::find_target_end(target, scan_.end);
     if (p == scan_.end || *p != ' ') return target_cut_or_bad(target, p);
     if (p == target) return scan_.fail(ParseError::bad_request_line, p);
-    if (static_cast<std::size_t>(p - target) > limits_.max_uri_bytes)
-      return scan_.fail_now(ParseError::uri_too_long);
+    if (static_cast<std::size_t>(p - target) > limits_.max_uri_bytes) return scan_.fail_now(ParseError::uri_too_long);
     head_.target = scan_.span(target, p);
     scan_.at = p + 1;
     return ParseStatus::done;
@@ -132,8 +131,8 @@ private:
 
   ParseStatus read_version() {
     const char* const p = scan_.at;
-    if (scan_.end - p >= 10 && std::memcmp(p, "HTTP/1.", 7) == 0 && (p[7] == '1' || p[7] == '0') &&
-        p[8] == '\r' && p[9] == '\n') {
+    if (scan_.end - p >= 10 && std::memcmp(p, "HTTP/1.", 7) == 0 && (p[7] == '1' || p[7] == '0') && p[8] == '\r' &&
+        p[9] == '\n') {
       head_.minor = static_cast<std::uint8_t>(p[7] - '0');
       request_line_read_ = true;
       scan_.at = p + 10;
@@ -150,8 +149,8 @@ private:
     if (text.find('\0') != std::string_view::npos) return ParseError::nul_byte;
     if (text.find('\r') != std::string_view::npos) return ParseError::bad_line_end;
     if (text.find_first_of(" \t") != std::string_view::npos) return ParseError::bad_request_line;
-    if (text.size() != 8 || text.substr(0, 5) != "HTTP/" || !chars::is(text[5], chars::digit) ||
-        text[6] != '.' || !chars::is(text[7], chars::digit)) {
+    if (text.size() != 8 || text.substr(0, 5) != "HTTP/" || !chars::is(text[5], chars::digit) || text[6] != '.' ||
+        !chars::is(text[7], chars::digit)) {
       return ParseError::bad_version;
     }
     if (text == "HTTP/2.0" && head_.method_text.in(scan_.base) == "PRI") return ParseError::http2_preface;
@@ -220,8 +219,7 @@ private:
       head_.content_length = body.length;
     }
     if (scan_.seen.has(Known::expect) && head_.minor == 1) error = judge_expect();
-    if (error == ParseError::none && scan_.seen.has(Known::upgrade))
-      error = judge_upgrade(connection.upgrade);
+    if (error == ParseError::none && scan_.seen.has(Known::upgrade)) error = judge_upgrade(connection.upgrade);
     return error;
   }
 
@@ -234,8 +232,7 @@ private:
     const Span host = head_.fields.find(Known::host)->value;
     Authority parsed;
     if (!parse_authority(host.in(scan_.base), parsed)) return ParseError::bad_host;
-    if (absolute && !same_authority(parsed, target_authority_, default_port_))
-      return ParseError::host_mismatch;
+    if (absolute && !same_authority(parsed, target_authority_, default_port_)) return ParseError::host_mismatch;
     head_.authority = host;
     return ParseError::none;
   }
@@ -244,8 +241,7 @@ private:
   // common.
   ParseError judge_expect() {
     if (scan_.repeated.has(Known::expect)) return ParseError::bad_expect;
-    if (!chars::iequal(head_.fields.value(Known::expect, scan_.base), "100-continue"))
-      return ParseError::bad_expect;
+    if (!chars::iequal(head_.fields.value(Known::expect, scan_.base), "100-continue")) return ParseError::bad_expect;
     if (head_.framing == Framing::none) return ParseError::bad_expect;
     head_.expect_continue = head_.framing == Framing::chunked || head_.content_length > 0;
     return ParseError::none;

@@ -38,9 +38,8 @@ private:
     if (std::memcmp(p, protocol.data(), have) != 0) return wrong_protocol(p, have);
     if (end - p < 8) return ParseStatus::need_more;
     if (p[7] != '1' && p[7] != '0') {
-      return scan_.fail(
-          chars::is(p[7], chars::digit) ? ParseError::unsupported_version : ParseError::bad_status_line,
-          p + 7);
+      return scan_.fail(chars::is(p[7], chars::digit) ? ParseError::unsupported_version : ParseError::bad_status_line,
+                        p + 7);
     }
     if (end - p < 13) return scan_.fail(ParseError::bad_status_line, p + 8);  // needs a line end to count
     const bool code = p[8] == ' ' && p[9] >= '1' && p[9] <= '9' && chars::is(p[10], chars::digit) &&
@@ -66,8 +65,7 @@ private:
   // Counts at once, so that an endpoint that speaks something else is found out before its first LF.
   ParseStatus wrong_protocol(const char* p, std::size_t have) {
     const std::string_view text{p, have};
-    if (text.size() >= 6 && text.substr(0, 5) == "HTTP/" && chars::is(text[5], chars::digit) &&
-        text[5] != '1') {
+    if (text.size() >= 6 && text.substr(0, 5) == "HTTP/" && chars::is(text[5], chars::digit) && text[5] != '1') {
       return scan_.fail_now(ParseError::unsupported_version);
     }
     return scan_.fail_now(ParseError::bad_status_line);
@@ -118,8 +116,7 @@ ParseStatus ResponseParser::parse(std::string_view buffer, const HeadLimits& lim
   const bool full = buffer.size() >= limits.max_bytes;
   if (scanned_ > window) scanned_ = 0;
   // Without a new LF no verdict can change.
-  if (!full && scanned_ >= kShort &&
-      std::memchr(buffer.data() + scanned_, '\n', window - scanned_) == nullptr) {
+  if (!full && scanned_ >= kShort && std::memchr(buffer.data() + scanned_, '\n', window - scanned_) == nullptr) {
     scanned_ = static_cast<std::uint32_t>(window);
     return ParseStatus::need_more;
   }

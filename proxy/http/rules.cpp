@@ -47,8 +47,7 @@ bool Rules::replaces(std::string_view name) const {
 std::string_view Rules::set_value(std::string_view name) const {
   std::string_view value;
   for (const auto& rule : rules_) {
-    if (rule.op == config::HeaderOp::set && chars::iequal(rule.name, name) && permitted(rule))
-      value = rule.value;
+    if (rule.op == config::HeaderOp::set && chars::iequal(rule.name, name) && permitted(rule)) value = rule.value;
   }
   return value;
 }

@@ -89,8 +89,7 @@ void websocket_accept(char out[28], std::string_view key) {
   // 20 bytes are six groups of three and one of two.
   for (std::size_t i = 0; i < 7; ++i) {
     const std::uint32_t third = 3 * i + 2 < digest.size() ? digest[3 * i + 2] : 0;
-    const std::uint32_t group =
-        std::uint32_t{digest[3 * i]} << 16 | std::uint32_t{digest[3 * i + 1]} << 8 | third;
+    const std::uint32_t group = std::uint32_t{digest[3 * i]} << 16 | std::uint32_t{digest[3 * i + 1]} << 8 | third;
     for (std::size_t k = 0; k < 4; ++k) out[4 * i + k] = kBase64[group >> (18 - 6 * k) & 63];
   }
   out[27] = '=';

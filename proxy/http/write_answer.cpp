@@ -124,8 +124,7 @@ BodyKind kind_of_body(const OwnAnswer& answer, std::string_view accept) {
 template <class Sink>
 void compose(Sink& sink, const OwnAnswer& answer, BodyKind kind) {
   const char code[] = {static_cast<char>('0' + answer.status / 100 % 10),
-                       static_cast<char>('0' + answer.status / 10 % 10),
-                       static_cast<char>('0' + answer.status % 10)};
+                       static_cast<char>('0' + answer.status / 10 % 10), static_cast<char>('0' + answer.status % 10)};
   const std::string_view status{code, sizeof code};
   switch (kind) {
     case BodyKind::none: break;
@@ -173,8 +172,8 @@ void compose(Sink& sink, const OwnAnswer& answer, BodyKind kind) {
 void write_location(Pen& pen, std::string_view location) {
   pen << "Location: ";
   for (const char& c : location) {
-    const bool plain = (chars::is(c, chars::target) || c == '#') && c != '"' && c != '<' && c != '>' &&
-                       c != '\\' && c != '^' && c != '`' && c != '{' && c != '|' && c != '}';
+    const bool plain = (chars::is(c, chars::target) || c == '#') && c != '"' && c != '<' && c != '>' && c != '\\' &&
+                       c != '^' && c != '`' && c != '{' && c != '|' && c != '}';
     if (plain) {
       pen << c;
     } else {

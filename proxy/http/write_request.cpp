@@ -34,9 +34,8 @@ constexpr KnownSet kNeverCopied = {Known::host,
                                    Known::proxy_authenticate,
                                    Known::proxy_authorization};
 
-constexpr KnownSet kWebSocket = {Known::sec_websocket_key, Known::sec_websocket_version,
-                                 Known::sec_websocket_accept, Known::sec_websocket_protocol,
-                                 Known::sec_websocket_extensions};
+constexpr KnownSet kWebSocket = {Known::sec_websocket_key, Known::sec_websocket_version, Known::sec_websocket_accept,
+                                 Known::sec_websocket_protocol, Known::sec_websocket_extensions};
 
 constexpr std::string_view kEpochName = "Understudy-Epoch";
 
@@ -188,8 +187,8 @@ private:
       if (!trace_goes_on()) skip.add(Known::tracestate);
     }
     if (!websocket()) {
-      for (const Known id : {Known::sec_websocket_key, Known::sec_websocket_version,
-                             Known::sec_websocket_protocol, Known::sec_websocket_extensions}) {
+      for (const Known id : {Known::sec_websocket_key, Known::sec_websocket_version, Known::sec_websocket_protocol,
+                             Known::sec_websocket_extensions}) {
         skip.add(id);
       }
     } else if (rewrite_.drop_websocket_extensions) {
@@ -223,14 +222,11 @@ private:
       if (rewrite_.trusted) write_incoming(Known::x_forwarded_for);
       pen_ << rewrite_.peer_ip << "\r\n";
     }
-    own("X-Forwarded-Proto: ",
-        trusted_value(Known::x_forwarded_proto, is_scheme, rewrite_.tls ? "https" : "http"));
-    own("X-Forwarded-Host: ",
-        trusted_value(Known::x_forwarded_host, valid_authority, head_.authority.in(base_)));
+    own("X-Forwarded-Proto: ", trusted_value(Known::x_forwarded_proto, is_scheme, rewrite_.tls ? "https" : "http"));
+    own("X-Forwarded-Host: ", trusted_value(Known::x_forwarded_host, valid_authority, head_.authority.in(base_)));
     char digits[8];
     const auto end = std::to_chars(digits, digits + sizeof digits, rewrite_.listener_port).ptr;
-    const std::string_view port(digits,
-                                rewrite_.listener_port != 0 ? static_cast<std::size_t>(end - digits) : 0);
+    const std::string_view port(digits, rewrite_.listener_port != 0 ? static_cast<std::size_t>(end - digits) : 0);
     own("X-Forwarded-Port: ", trusted_value(Known::x_forwarded_port, is_port, port));
     own("X-Real-IP: ", rewrite_.client_ip);
     if (rewrite_.trusted && head_.fields.find(Known::forwarded) != nullptr && begin_own("Forwarded: ")) {
@@ -260,8 +256,7 @@ private:
     return !found.empty() && sensible(found) ? found : ours;
   }
   static bool is_scheme(std::string_view s) {
-    return chars::iequal(s, "https") || chars::iequal(s, "http") || chars::iequal(s, "wss") ||
-           chars::iequal(s, "ws");
+    return chars::iequal(s, "https") || chars::iequal(s, "http") || chars::iequal(s, "wss") || chars::iequal(s, "ws");
   }
   static bool is_port(std::string_view s) { return s.size() <= 5 && chars::all(s, chars::digit); }
 

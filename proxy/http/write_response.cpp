@@ -38,8 +38,7 @@ void copy_fields(Pen& pen, const ResponseHead& head, const char* base, Skip&& sk
   const Field* const list = head.fields.list.data();
   for (std::size_t i = 0; i < head.fields.count; ++i) {
     const Field& field = list[i];
-    if (field.hop_by_hop || field.drop || kHopByHop.has(field.id) || field.id == Known::content_length)
-      continue;
+    if (field.hop_by_hop || field.drop || kHopByHop.has(field.id) || field.id == Known::content_length) continue;
     if (!skip(field)) lines.keep(field);
   }
   lines.flush();

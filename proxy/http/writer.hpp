@@ -1,6 +1,5 @@
-// Builds the head that is forwarded: from the validated model, with exactly one framing, hop-by-hop fields
-// removed before ours are set (security rules §3, operators' habits §2.11). Pure: everything it needs is
-// handed in.
+// Builds the head that is forwarded: from the validated model, with exactly one framing, hop-by-hop fields removed before
+// ours are set (security rules §3, operators' habits §2.11). Pure: everything it needs is handed in.
 #pragma once
 
 #include <cstdint>
@@ -64,8 +63,8 @@ struct RequestRewrite {
   bool drop_websocket_extensions = false;
   std::string_view default_host;  // Host for an HTTP/1.0 request that named none (the endpoint's own)
 };
-// HTTP/1.1 always; Host kept; length forwarded canonically or chunked; Expect and TE removed; no Connection
-// field for plain requests (keep-alive is 1.1's default). Returns false on overflow.
+// HTTP/1.1 always; Host kept; length forwarded canonically or chunked; Expect and TE removed; no Connection field for
+// plain requests (keep-alive is 1.1's default). Returns false on overflow.
 bool write_request(Out& out, const RequestHead& head, const char* base, const RequestRewrite& rewrite);
 
 struct ResponseRewrite {
@@ -83,8 +82,7 @@ bool write_response(Out& out, const ResponseHead& head, const char* base, const 
 // 1xx other than 101, passed on.
 bool write_informational(Out& out, const ResponseHead& head, const char* base);
 
-// Our own answers. Body in JSON when Accept prefers it, else HTML; small, no version string, Cache-Control:
-// no-store.
+// Our own answers. Body in JSON when Accept prefers it, else HTML; small, no version string, Cache-Control: no-store.
 struct OwnAnswer {
   std::uint16_t status = 500;
   std::string_view reason;    // machine word, "no_available_endpoint"; goes to JSON
@@ -102,8 +100,7 @@ bool write_answer(Out& out, const OwnAnswer& answer, std::string_view accept);
 
 std::string_view reason_phrase(std::uint16_t status);
 
-// RFC 6455 §4.2.2: base64(SHA1(key + GUID)), 28 characters. SHA-1 is ours here because pure code links no
-// OpenSSL.
+// RFC 6455 §4.2.2: base64(SHA1(key + GUID)), 28 characters. SHA-1 is ours here because pure code links no OpenSSL.
 void websocket_accept(char out[28], std::string_view key);
 // The 101's Sec-WebSocket-Accept is right, and the chosen subprotocol was offered.
 bool websocket_answer_valid(const ResponseHead& response, const char* response_base, std::string_view key,

@@ -73,10 +73,7 @@ struct alignas(64) AddressCounter::Shard {
 };
 
 AddressCounter::AddressCounter(std::uint64_t limit, std::size_t capacity, std::uint64_t seed)
-    : limit_(limit),
-      capacity_(capacity),
-      seed_(seed),
-      shards_(std::make_unique<std::array<Shard, kShards>>()) {
+    : limit_(limit), capacity_(capacity), seed_(seed), shards_(std::make_unique<std::array<Shard, kShards>>()) {
   for (Shard& shard : *shards_) shard.counts = decltype(shard.counts)(0, KeyHash{seed});
 }
 AddressCounter::~AddressCounter() = default;

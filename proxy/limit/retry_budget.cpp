@@ -101,8 +101,7 @@ TimePoint TokenBucket::ready_at(double tokens, TimePoint now) const {
   constexpr double longest = 1e9;  // seconds; beyond the clock's range there is no "when"
   if (wait > longest) return TimePoint::max();
   TimePoint ready = last_ + std::chrono::nanoseconds(static_cast<std::int64_t>(std::ceil(wait * 1e9)));
-  while (available(ready) < tokens)
-    ready += std::chrono::nanoseconds(1);  // rounding of the product, not of the sum
+  while (available(ready) < tokens) ready += std::chrono::nanoseconds(1);  // rounding of the product, not of the sum
   return std::max(ready, now);
 }
 

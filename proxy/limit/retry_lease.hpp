@@ -79,8 +79,8 @@ public:
     reported_ = now;
     asked_ = true;
     wants_ = false;
-    return LeaseReport{std::exchange(first_attempts_, 0), std::exchange(spent_, 0),
-                       std::exchange(returning_, 0), tokens_};
+    return LeaseReport{std::exchange(first_attempts_, 0), std::exchange(spent_, 0), std::exchange(returning_, 0),
+                       tokens_};
   }
 
   void on_grant(const LeaseGrant& grant) {
@@ -92,9 +92,7 @@ public:
   }
 
   double held() const { return tokens_; }
-  std::uint64_t refused() const {
-    return refused_;
-  }  // retries that the budget did not allow; for the metrics
+  std::uint64_t refused() const { return refused_; }  // retries that the budget did not allow; for the metrics
 
   static constexpr std::chrono::milliseconds kSlice{10};
   static constexpr std::chrono::milliseconds kRenewal{500};

@@ -15,8 +15,7 @@ constexpr std::chrono::milliseconds kPause{100};  // after EMFILE and its kin: n
 }  // namespace
 
 bool Acceptor::start() {
-  // Level-triggered: what is left in the queue after 64 is shown again. Exclusive: a shared socket wakes one
-  // worker.
+  // Level-triggered: what is left in the queue after 64 is shown again. Exclusive: a shared socket wakes one worker.
   const int error = worker_.reactor().add(fd_, *this, shared_ ? EPOLLIN | EPOLLEXCLUSIVE : EPOLLIN);
   listening_ = error == 0;
   return listening_;
@@ -37,8 +36,7 @@ bool Acceptor::accept_some() {
   for (int i = 0; i < kPerTurn; ++i) {
     sockaddr_storage address;
     socklen_t length = sizeof address;
-    const int fd =
-        ::accept4(fd_, reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = ::accept4(fd_, reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       worker_.adopt(fd, from_sockaddr(address, length), name_, tcp_);
       continue;

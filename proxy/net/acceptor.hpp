@@ -1,5 +1,4 @@
-// Accepts from one listening socket for one worker. The socket belongs to the server and is never closed
-// here.
+// Accepts from one listening socket for one worker. The socket belongs to the server and is never closed here.
 #pragma once
 
 #include <string>

@@ -1,5 +1,4 @@
-// Pooled blocks for bytes in motion. One pool per worker, LIFO, not thread-safe. A connection that waits
-// holds none.
+// Pooled blocks for bytes in motion. One pool per worker, LIFO, not thread-safe. A connection that waits holds none.
 #pragma once
 
 #include <cstddef>

@@ -230,10 +230,10 @@ void Exchange::on_deadline(TimePoint now) {
   }
   if (!body_done_ && up_.unsent() < kReadSize && state_.phase() != exchange::Phase::finished) {
     const bool stalled = now >= upload_progress_ + limits_->body_timeout;
-    const bool slow = limits_->min_rate > 0 &&
-                      now >= state_.started_at() +
-                                 std::chrono::milliseconds(5'000 + body_in_ * 1000 / limits_->min_rate) +
-                                 upload_paused_;
+    const bool slow =
+        limits_->min_rate > 0 && now >= state_.started_at() +
+                                            std::chrono::milliseconds(5'000 + body_in_ * 1000 / limits_->min_rate) +
+                                            upload_paused_;
     if (stalled || slow) {
       listener.limit_hits.add(stalled ? observe::Limit::body_timeout : observe::Limit::min_rate);
       perform(state_.on({EventKind::downstream_late, Cause::none, 0, false, End::none}, now), now);

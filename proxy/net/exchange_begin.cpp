@@ -23,8 +23,7 @@ thread_local Slab slab;
 constexpr std::size_t kKeepFree = 256;
 
 std::int64_t unix_us() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 
@@ -145,11 +144,10 @@ void Exchange::begin(TimePoint now) {
     body_done_ = body.status == BodyStatus::done;
     if (body_in_ > 0) expect_continue_ = false;
   }
-  const bool repeatable = http::is_idempotent(method_) || (route_->retry_with_idempotency_key &&
-                                                           head().fields.find(http::Known::idempotency_key));
+  const bool repeatable = http::is_idempotent(method_) ||
+                          (route_->retry_with_idempotency_key && head().fields.find(http::Known::idempotency_key));
   worker_.note_first_attempt(plan_->plan(), pool_index_);
-  perform(state_.on({exchange::EventKind::head, health::Cause::none, 0, repeatable && !websocket_,
-                     exchange::End::none},
+  perform(state_.on({exchange::EventKind::head, health::Cause::none, 0, repeatable && !websocket_, exchange::End::none},
                     now),
           now);
 }
@@ -162,8 +160,7 @@ bool Exchange::route_request() {
   const std::string_view host = request.authority.in(base());
 
   if (listener.redirect_to_https) {
-    std::string location =
-        "https://" + std::string(without_port(host)) + std::string(request.path.in(base()));
+    std::string location = "https://" + std::string(without_port(host)) + std::string(request.path.in(base()));
     if (request.has_query) location += "?" + std::string(request.query.in(base()));
     http::OwnAnswer own;
     own.status = 308;
@@ -263,8 +260,7 @@ bool Exchange::route_request() {
 void Exchange::read_cookies() {
   const http::RequestHead& request = head();
   const std::string_view cookies = request.fields.value(http::Known::cookie, base());
-  if (!pool_->sticky.cookie.empty())
-    sticky_ = balance::parse_sticky(cookie_value(cookies, pool_->sticky.cookie));
+  if (!pool_->sticky.cookie.empty()) sticky_ = balance::parse_sticky(cookie_value(cookies, pool_->sticky.cookie));
   if (pool_->balance != config::BalanceKind::hash) return;
   std::string_view key;
   switch (pool_->hash_on) {
@@ -311,9 +307,8 @@ void Exchange::answer(const http::OwnAnswer& own, observe::Term term) {
   full.request_id = {request_id_.data(), request_id_size_};
   full.head_only = method_ == http::Method::head;
   const http::RequestHead& request = head();
-  const bool unread =
-      !body_done_ && (expect_continue_ || (request.framing == http::Framing::length &&
-                                           request.content_length > limits_->drain_body_bytes));
+  const bool unread = !body_done_ && (expect_continue_ || (request.framing == http::Framing::length &&
+                                                           request.content_length > limits_->drain_body_bytes));
   full.close = own.close || close_after_ || !keep_alive_ || unread || websocket_ || worker_.draining();
   if (full.close) keep_alive_ = false;
   if (route_) full.rules = route_->response_headers;
@@ -345,8 +340,7 @@ void Exchange::refuse(http::ParseError error) {
   own.reason = http::kind_of(error);
   own.sentence = http::sentence_of(error);
   own.close = true;  // after a protocol error nothing more is read (law 1)
-  answer(own,
-         error == http::ParseError::body_too_large ? observe::Term::limit_body : observe::Term::client_error);
+  answer(own, error == http::ParseError::body_too_large ? observe::Term::limit_body : observe::Term::client_error);
 }
 
 void Exchange::answer_end(exchange::End end) {

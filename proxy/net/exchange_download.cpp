@@ -38,9 +38,7 @@ bool Exchange::read_response_head(TimePoint now) {
     if (!inbox.empty()) {
       const http::ParseStatus status = connection.parser().parse(inbox.view(), limits, method_, response);
       if (status == http::ParseStatus::error) {
-        worker_.counters()
-            .response_errors[observe::WorkerCounters::index_of(connection.parser().error())]
-            .add();
+        worker_.counters().response_errors[observe::WorkerCounters::index_of(connection.parser().error())].add();
         upstream_failed(websocket_ ? Cause::ws_malformed : Cause::http_malformed, now);
         return true;
       }
@@ -96,8 +94,7 @@ bool Exchange::on_final_head(TimePoint now) {
     upstream_failed(Cause::ws_malformed, now);
     return true;
   }
-  const auto actions =
-      state_.on({EventKind::response_head, Cause::none, response.status, false, End::none}, now);
+  const auto actions = state_.on({EventKind::response_head, Cause::none, response.status, false, End::none}, now);
   const bool forward = !actions.empty() && actions.begin()->kind == exchange::ActionKind::forward;
   if (!forward) {
     perform(actions, now);
@@ -129,8 +126,7 @@ void Exchange::write_response_head(const http::ResponseHead& response) {
   if (down_framing_ == http::Framing::until_close) keep_alive_ = false;
   // An answer before the end of its upload: the rest of the request is not waited for.
   const bool early = !body_done_;
-  if (early || close_after_ || worker_.draining() || (websocket_ && requester_.has_surplus()))
-    keep_alive_ = false;
+  if (early || close_after_ || worker_.draining() || (websocket_ && requester_.has_surplus())) keep_alive_ = false;
   rewrite.close = !keep_alive_;
   rewrite.framing = down_framing_;
   rewrite.content_length = response.content_length;
@@ -228,8 +224,7 @@ bool Exchange::read_response_body(TimePoint now) {
 
 // The endpoint has said all. Its connection goes back to the pool before the client has taken the last byte.
 void Exchange::response_complete(TimePoint now) {
-  if (down_framing_ == http::Framing::chunked && status_ != 304 && status_ != 204 &&
-      method_ != http::Method::head) {
+  if (down_framing_ == http::Framing::chunked && status_ != 304 && status_ != 204 && method_ != http::Method::head) {
     char last[16];
     const std::size_t n = http::write_last_chunk(last, first_chunk_down_);
     down_.push_inline({last, n});
@@ -239,10 +234,9 @@ void Exchange::response_complete(TimePoint now) {
   const bool clean = attempt_.keep_alive && attempt_.sent && connection.inbox().empty() &&
                      !connection.stream().hangup() && !websocket_ &&
                      attempt_.body.framing() != http::Framing::until_close;
-  perform(state_.on(
-              {EventKind::response_end, server_fault ? Cause::http_status : Cause::none, 0, false, End::none},
-              now),
-          now);
+  perform(
+      state_.on({EventKind::response_end, server_fault ? Cause::http_status : Cause::none, 0, false, End::none}, now),
+      now);
   if (clean && attempt_.connection) {
     attempt_.endpoint->load->in_flight.fetch_sub(1, std::memory_order_relaxed);
     attempt_.endpoint = nullptr;
@@ -327,9 +321,7 @@ bool Exchange::upgrade(const http::ResponseHead& response, TimePoint now) {
     fill_record(*start.record, observe::Term::ok);
   }
   logged_ = true;
-  plan_->counters()
-      .route(requester_.facts().listener, route_index_)
-      .requests.add(observe::CodeClass::informational);
+  plan_->counters().route(requester_.facts().listener, route_index_).requests.add(observe::CodeClass::informational);
   down_.clear();
   Tunnel::open(worker_, std::move(start));
   drop_attempt();

@@ -1,6 +1,5 @@
-// Drives one exchange: owns its pipes, head copy and attempt, and does what exchange::State says. It keeps no
-// phase of its own. Lives inside its requester, which calls step() once per turn; it never calls up but by
-// wake().
+// Drives one exchange: owns its pipes, head copy and attempt, and does what exchange::State says. It keeps no phase of its
+// own. Lives inside its requester, which calls step() once per turn; it never calls up but by wake().
 #pragma once
 
 #include <array>

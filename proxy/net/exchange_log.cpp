@@ -15,8 +15,7 @@ void Exchange::finish_record(observe::Term term) {
   listener.request_duration.record(now - state_.started_at());
   listener.bytes_in.add(head_size_ + body_in_);
   listener.bytes_out.add(bytes_out_);
-  if (route_ != nullptr)
-    counters.route(facts.listener, route_index_).requests.add(observe::code_class_of(status_));
+  if (route_ != nullptr) counters.route(facts.listener, route_index_).requests.add(observe::code_class_of(status_));
   if (worker_.access() == nullptr) return;
   if (observe::AccessRecord* record = worker_.access()->begin_write()) {
     fill_record(*record, term);
@@ -29,8 +28,7 @@ void Exchange::fill_record(observe::AccessRecord& record, observe::Term term) {
   const http::RequestHead& request = head();
   const TimePoint now = worker_.reactor().now();
   const auto us = [](auto duration) {
-    return static_cast<std::uint32_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
+    return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
   };
   record.unix_us = started_unix_us_;
   record.duration_us = us(now - state_.started_at());
@@ -54,8 +52,7 @@ void Exchange::fill_record(observe::AccessRecord& record, observe::Term term) {
   record.listener.assign(plan_->plan().config.listeners[facts.listener].name);
   record.route_name.assign(route_ != nullptr ? std::string_view(route_->name) : std::string_view{});
   record.pool.assign(pool_ != nullptr ? std::string_view(pool_->name) : std::string_view{});
-  record.endpoint.assign(last_endpoint_ != nullptr ? std::string_view(last_endpoint_->label)
-                                                   : std::string_view{});
+  record.endpoint.assign(last_endpoint_ != nullptr ? std::string_view(last_endpoint_->label) : std::string_view{});
   record.host.assign(request.authority.in(base()));
   const bool query = request.has_query && plan_->plan().config.log.query;
   if (query && request.target.length >= request.path.length) {

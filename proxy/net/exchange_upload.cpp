@@ -46,20 +46,17 @@ bool Exchange::write_request_head() {
 bool Exchange::upload(TimePoint now) {
   if (finished_ || response_done_) return false;
   bool progress = false;
-  const bool connected = attempt_.connection &&
-                         attempt_.connection->state() == UpstreamConnection::State::open &&
-                         (state_.phase() == Phase::uploading || state_.phase() == Phase::awaiting ||
-                          state_.phase() == Phase::streaming);
+  const bool connected =
+      attempt_.connection && attempt_.connection->state() == UpstreamConnection::State::open &&
+      (state_.phase() == Phase::uploading || state_.phase() == Phase::awaiting || state_.phase() == Phase::streaming);
 
   if (!body_done_ && connected && expect_continue_ && state_.phase() == Phase::uploading) {
     expect_continue_ = false;
     requester_.send_continue();
   }
-  // Read on while there is room. What was sent is released once it is too much to be kept for another
-  // attempt.
+  // Read on while there is room. What was sent is released once it is too much to be kept for another attempt.
   if (!body_done_ && !expect_continue_ && up_.unsent() < kReadSize) {
-    if (up_.retains() && state_.byte_sent() &&
-        (up_.held() >= kReplayBytes || up_.full() || !state_.wants_replay())) {
+    if (up_.retains() && state_.byte_sent() && (up_.held() >= kReplayBytes || up_.full() || !state_.wants_replay())) {
       up_.retain(false);
       state_.on({EventKind::not_replayable, Cause::none, 0, false, End::none}, now);
     }
@@ -78,10 +75,9 @@ bool Exchange::upload(TimePoint now) {
           break;
         case BodyStatus::bad:
           worker_.counters().request_errors[observe::WorkerCounters::index_of(body.error)].add();
-          perform(state_.on(
-                      {EventKind::downstream_bad, Cause::none, 0, false,
-                       body.error == http::ParseError::body_too_large ? End::limit_body : End::client_error},
-                      now),
+          perform(state_.on({EventKind::downstream_bad, Cause::none, 0, false,
+                             body.error == http::ParseError::body_too_large ? End::limit_body : End::client_error},
+                            now),
                   now);
           return true;
         case BodyStatus::gone:
@@ -114,8 +110,7 @@ bool Exchange::upload(TimePoint now) {
     attempt_.upload_broken = true;
     return true;
   }
-  if (body_done_ && attempt_.head.empty() && up_.drained() &&
-      !attempt_.connection->stream().pending_output()) {
+  if (body_done_ && attempt_.head.empty() && up_.drained() && !attempt_.connection->stream().pending_output()) {
     attempt_.sent = true;
     attempt_.sent_at = worker_.reactor().now();
     state_.on({EventKind::sent, Cause::none, 0, false, End::none}, attempt_.sent_at);

@@ -43,10 +43,8 @@ std::string_view sentence_of(End end) {
     case End::upstream_header_timeout: return "The server behind this address did not answer in time.";
     case End::upstream_body_timeout:
     case End::upstream_cut: return "The server behind this address stopped in the middle of its answer.";
-    case End::upstream_reset:
-      return "The server behind this address closed the connection without an answer.";
-    case End::upstream_bad_response:
-      return "The server behind this address gave an answer that is not valid.";
+    case End::upstream_reset: return "The server behind this address closed the connection without an answer.";
+    case End::upstream_bad_response: return "The server behind this address gave an answer that is not valid.";
     case End::upstream_own_error: return "This proxy is short of resources. Please try again.";
     case End::request_timeout: return "The request took longer than is allowed here.";
     case End::no_endpoint: return "No server is available to answer this request. Please try again shortly.";
@@ -55,8 +53,7 @@ std::string_view sentence_of(End end) {
   return "";
 }
 
-std::string expand_redirect(std::string_view to, std::string_view host, std::string_view path,
-                            std::string_view query) {
+std::string expand_redirect(std::string_view to, std::string_view host, std::string_view path, std::string_view query) {
   std::string out;
   while (!to.empty()) {
     if (to.starts_with("{host}")) {

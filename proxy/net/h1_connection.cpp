@@ -17,8 +17,8 @@ constexpr std::uint64_t kLingerBytes = 64 * 1024;
 }  // namespace
 
 H1Connection::H1Connection(Worker& worker, Ref<Stream> stream, const config::SocketAddress& peer,
-                           const std::string& listener, std::shared_ptr<const TlsServer> tls,
-                           SnapshotRef snapshot, std::uint32_t listener_index)
+                           const std::string& listener, std::shared_ptr<const TlsServer> tls, SnapshotRef snapshot,
+                           std::uint32_t listener_index)
     : worker_(worker),
       stream_(std::move(stream)),
       tls_(std::move(tls)),
@@ -133,14 +133,13 @@ bool H1Connection::step_handshake() {
                     : version == "TLSv1.2" ? observe::TlsVersion::tls12
                                            : observe::TlsVersion::unknown;
   if (result.status != Io::ok) {
-    const auto outcome = result.status == Io::eof || result.error != EPROTO ? observe::TlsResult::aborted
-                                                                            : observe::TlsResult::refused;
+    const auto outcome =
+        result.status == Io::eof || result.error != EPROTO ? observe::TlsResult::aborted : observe::TlsResult::refused;
     worker_.counters().tls_handshake(kind, outcome);
     close();
     return false;
   }
-  worker_.counters().tls_handshake(kind,
-                                   tls.resumed() ? observe::TlsResult::resumed : observe::TlsResult::full);
+  worker_.counters().tls_handshake(kind, tls.resumed() ? observe::TlsResult::resumed : observe::TlsResult::full);
   facts_.server_name = tls.server_name();
   mode_ = Mode::idle;
   since_ = worker_.reactor().now();
@@ -187,8 +186,7 @@ bool H1Connection::step_idle(TimePoint now) {
   auto& scratch = worker_.scratch();
   scratch.request_owner = nullptr;
   const SnapshotRef& snapshot = worker_.snapshot();
-  const auto status =
-      parser_.parse(inbox_.view(), snapshot->plan().listeners[facts_.listener].head, scratch.request);
+  const auto status = parser_.parse(inbox_.view(), snapshot->plan().listeners[facts_.listener].head, scratch.request);
   if (status == http::ParseStatus::need_more) {
     // The largest head allowed must fit behind what is there.
     if (inbox_.room() < kLeastRead) inbox_.make_room(worker_.blocks(), kReadSize);
@@ -283,8 +281,7 @@ bool H1Connection::step_discard() {
   return true;
 }
 
-// FIN went out; what the client still sends is read and thrown away, so that no RST destroys the answer on
-// its way.
+// FIN went out; what the client still sends is read and thrown away, so that no RST destroys the answer on its way.
 void H1Connection::linger(TimePoint now) {
   stream_->shutdown_write();
   mode_ = Mode::linger;
@@ -339,19 +336,17 @@ void H1Connection::send_refusal(std::uint16_t status, std::string_view kind, std
   if (status == 405) own.allow = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
   char id[36];
   const std::uint64_t bits[2] = {worker_.random(), worker_.random()};
-  const auto unix_us = std::chrono::duration_cast<std::chrono::microseconds>(
-                           std::chrono::system_clock::now().time_since_epoch())
-                           .count();
-  http::write_uuid7(id, static_cast<std::uint64_t>(unix_us / 1000),
-                    reinterpret_cast<const std::uint8_t*>(bits));
+  const auto unix_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
+  http::write_uuid7(id, static_cast<std::uint64_t>(unix_us / 1000), reinterpret_cast<const std::uint8_t*>(bits));
   own.request_id = {id, sizeof id};
   http::Out out{worker_.scratch().out.data(), worker_.scratch().out.size(), 0, false};
   http::write_answer(out, own, {});
   refusal_.pending = out.view();
   Pipe nothing;
   std::uint64_t sent = 0;
-  send_all(*stream_, refusal_, nothing,
-           sent);  // what a full socket does not take is lost with the connection
+  send_all(*stream_, refusal_, nothing, sent);  // what a full socket does not take is lost with the connection
   refusal_.clear();
   counters_->bytes_out.add(sent);
   counters_->bytes_in.add(inbox_.size());
@@ -419,8 +414,8 @@ void H1Connection::on_timer(TimePoint now) {
       if (head_begun_) {
         if (now < since_ + limits_->header_timeout) break;
         count_timeout(Limit::header_timeout);
-        send_refusal(408, "client_timeout", "The request did not arrive in time.", 0,
-                     observe::Term::client_timeout, now);
+        send_refusal(408, "client_timeout", "The request did not arrive in time.", 0, observe::Term::client_timeout,
+                     now);
         break;
       }
       if (draining_ && now >= drain_until_) {

@@ -1,5 +1,4 @@
-// One downstream connection speaking HTTP/1.1: handshake, heads one after the other, one exchange at a time,
-// and a proper end.
+// One downstream connection speaking HTTP/1.1: handshake, heads one after the other, one exchange at a time, and a proper end.
 //
 //   handshake ─► idle ─► exchange ─► idle …
 //                 │          ├─► discard (rest of a body after our own answer) ─► idle
@@ -29,9 +28,8 @@ class H1Connection final : public Object,
                            public ConnectionHook,
                            public Ready {
 public:
-  H1Connection(Worker& worker, Ref<Stream> stream, const config::SocketAddress& peer,
-               const std::string& listener, std::shared_ptr<const TlsServer> tls, SnapshotRef snapshot,
-               std::uint32_t listener_index);
+  H1Connection(Worker& worker, Ref<Stream> stream, const config::SocketAddress& peer, const std::string& listener,
+               std::shared_ptr<const TlsServer> tls, SnapshotRef snapshot, std::uint32_t listener_index);
   ~H1Connection() override;
 
   void start();
@@ -76,8 +74,8 @@ private:
   void begin_exchange(TimePoint now);
   void refuse(http::ParseError error, TimePoint now);
   void refuse_busy();
-  void send_refusal(std::uint16_t status, std::string_view kind, std::string_view sentence,
-                    std::uint32_t retry_after, observe::Term term, TimePoint now);
+  void send_refusal(std::uint16_t status, std::string_view kind, std::string_view sentence, std::uint32_t retry_after,
+                    observe::Term term, TimePoint now);
   void after_exchange(TimePoint now);
   void linger(TimePoint now);
   void arm();

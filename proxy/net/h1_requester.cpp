@@ -50,8 +50,7 @@ BodyResult H1Connection::read_body(Pipe& up, bool chunked, std::size_t limit, bo
     }
     if (only_buffered || up.unsent() >= limit || up.full() || !stream_->readable()) return out;
     inbox_.make_room(worker_.blocks(), kLeastRead);
-    const IoResult result =
-        stream_->read(inbox_.block.data() + inbox_.end, std::min(inbox_.room(), kReadSize));
+    const IoResult result = stream_->read(inbox_.block.data() + inbox_.end, std::min(inbox_.room(), kReadSize));
     if (result.status == Io::again) {
       if (inbox_.empty()) inbox_.drop();
       return out;
@@ -68,9 +67,8 @@ BodyResult H1Connection::read_body(Pipe& up, bool chunked, std::size_t limit, bo
 void H1Connection::send_continue() {
   static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
   const iovec part{const_cast<char*>(kContinue.data()), kContinue.size()};
-  stream_->write(
-      &part,
-      1);  // 25 bytes on an otherwise silent connection; a client without it sends after a while anyway
+  stream_->write(&part,
+                 1);  // 25 bytes on an otherwise silent connection; a client without it sends after a while anyway
 }
 
 bool H1Connection::departed() {

@@ -1,5 +1,4 @@
-// Reference counting inside one worker: plain integers, no atomics. Owners of sockets are never moved or
-// copied.
+// Reference counting inside one worker: plain integers, no atomics. Owners of sockets are never moved or copied.
 #pragma once
 
 #include <cstdint>

@@ -20,8 +20,8 @@ struct Inbox {
   std::uint32_t size() const { return end - begin; }
   char* data() const { return block.data() + begin; }
   std::string_view view() const { return block ? std::string_view(data(), size()) : std::string_view{}; }
-  // Makes room for another read of at least `least` bytes behind what is there, moving it to a fresh block
-  // when it must. Consumed bytes may still be referenced by pieces, so they are never overwritten.
+  // Makes room for another read of at least `least` bytes behind what is there, moving it to a fresh block when it must.
+  // Consumed bytes may still be referenced by pieces, so they are never overwritten.
   void make_room(BlockPool& pool, std::size_t least);
   std::size_t room() const { return block ? kBlockSize - end : 0; }
   void consume(std::uint32_t n) { begin += n; }

@@ -105,8 +105,7 @@ void Reactor::turn() {
   int timeout = -1;
   const auto next = wheel_.next();
   if (next) {
-    const auto wait =
-        std::chrono::ceil<std::chrono::milliseconds>(*next - std::chrono::steady_clock::now()).count();
+    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(*next - std::chrono::steady_clock::now()).count();
     timeout = static_cast<int>(std::clamp<long long>(wait, 0, 60'000));
   }
   const int n = ::epoll_wait(epoll_, events.data(), kBatch, timeout);

@@ -1,9 +1,8 @@
-// A worker's event loop: one edge-triggered epoll set, one wheel, one mailbox. Nothing else runs on the
-// thread.
+// A worker's event loop: one edge-triggered epoll set, one wheel, one mailbox. Nothing else runs on the thread.
 //
-// The request path registers with epoll directly rather than through an Asio context: one epoll_wait per
-// batch, no handler objects, and FIN is seen while waiting (RDHUP) for free. Everything off the request path
-// (probes, admin, timers of the control thread) lives on the control thread's io_context.
+// The request path registers with epoll directly rather than through an Asio context: one epoll_wait per batch, no handler
+// objects, and FIN is seen while waiting (RDHUP) for free. Everything off the request path (probes, admin, timers of the control
+// thread) lives on the control thread's io_context.
 #pragma once
 
 #include <sys/epoll.h>
@@ -20,8 +19,8 @@
 
 namespace understudy::net {
 
-// Something with a descriptor in the epoll set. Kept alive until the batch that closed it has ended, so that
-// a stale event can never reach freed memory.
+// Something with a descriptor in the epoll set. Kept alive until the batch that closed it has ended, so that a stale event
+// can never reach freed memory.
 class Pollable : public Object {
 public:
   virtual void on_events(std::uint32_t events) = 0;
@@ -50,8 +49,7 @@ public:
   void mark_ready(Ready& item) {
     if (!item.linked()) ready_.push_back(item);
   }
-  // Any thread. Runs on the worker's thread, in order. Unbounded in principle: only the control thread posts,
-  // once per event.
+  // Any thread. Runs on the worker's thread, in order. Unbounded in principle: only the control thread posts, once per event.
   void post(std::function<void()> work);
   // Own thread. Returns after stop().
   void run();
@@ -62,13 +60,11 @@ public:
   TimePoint now() const { return now_; }
   // Reads the clock (heads parsed, requests sent, first bytes: four times per request).
   TimePoint fresh() { return now_ = std::chrono::steady_clock::now(); }
-  // This turn began more than 100 ms late: the process was stopped or starved, and what times out now is no
-  // evidence against anybody else.
+  // This turn began more than 100 ms late: the process was stopped or starved, and what times out now is no evidence
+  // against anybody else.
   bool starved() const { return starved_; }
   // When the loop last came round, for the watchdog; any thread.
-  TimePoint last_turn() const {
-    return TimePoint(TimePoint::duration(last_turn_.load(std::memory_order_relaxed)));
-  }
+  TimePoint last_turn() const { return TimePoint(TimePoint::duration(last_turn_.load(std::memory_order_relaxed))); }
   std::uint64_t exceptions() const { return exceptions_.load(std::memory_order_relaxed); }
   // The object whose handler threw is told to close; set by the worker.
   std::function<void(const char* what)> on_exception;

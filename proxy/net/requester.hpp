@@ -1,5 +1,5 @@
-// The client's side of an exchange, as the exchange sees it: an HTTP/1.1 connection now, an HTTP/2 stream
-// later. Calls go down and return results; a requester never calls its exchange from inside one of these.
+// The client's side of an exchange, as the exchange sees it: an HTTP/1.1 connection now, an HTTP/2 stream later.
+// Calls go down and return results; a requester never calls its exchange from inside one of these.
 #pragma once
 
 #include <cstdint>
@@ -42,8 +42,8 @@ class Requester {
 public:
   // The head is understood; its body may be at most `max_bytes` long (UINT64_MAX: any).
   virtual void begin_body(http::Framing framing, std::uint64_t length, std::uint64_t max_bytes) = 0;
-  // Moves request payload into `up` (with chunk framing when `chunked`), reading from the client while `up`
-  // holds less than `limit` unsent bytes. With only_buffered nothing is read from the socket.
+  // Moves request payload into `up` (with chunk framing when `chunked`), reading from the client while `up` holds less than
+  // `limit` unsent bytes. With only_buffered nothing is read from the socket.
   virtual BodyResult read_body(Pipe& up, bool chunked, std::size_t limit, bool only_buffered) = 0;
   virtual void send_continue() = 0;
   // The request is complete and nothing is expected from the client: has it left? Consumes nothing.

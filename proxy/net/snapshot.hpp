@@ -1,6 +1,6 @@
-// What a worker serves by: one immutable snapshot of configuration (Plan) and health (View). The control
-// thread builds it and posts it to every worker; a worker holds ONE shared_ptr in a locally counted handle,
-// and exchanges count locally. Tunnels and idle connections hold none.
+// What a worker serves by: one immutable snapshot of configuration (Plan) and health (View). The control thread builds it and
+// posts it to every worker; a worker holds ONE shared_ptr in a locally counted handle, and exchanges count locally.
+// Tunnels and idle connections hold none.
 #pragma once
 
 #include <atomic>
@@ -21,8 +21,8 @@
 
 namespace understudy::net {
 
-// A pool's retry budget, shared by the workers. Taken only when something is retried and when deposits are
-// handed in (every 64 requests), never per request.
+// A pool's retry budget, shared by the workers. Taken only when something is retried and when deposits are handed in
+// (every 64 requests), never per request.
 class SharedBudget {
 public:
   SharedBudget(double ratio, double floor) : budget_(ratio, floor) {}

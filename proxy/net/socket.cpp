@@ -17,9 +17,7 @@ using Family = config::SocketAddress::Family;
 namespace {
 constexpr int kBacklog = 4096;
 
-void set_option(int fd, int level, int name, int value) {
-  ::setsockopt(fd, level, name, &value, sizeof value);
-}
+void set_option(int fd, int level, int name, int value) { ::setsockopt(fd, level, name, &value, sizeof value); }
 
 int family_of(Family family) {
   switch (family) {
@@ -32,8 +30,7 @@ int family_of(Family family) {
 }
 
 // A Unix socket file that nobody listens on any more may be replaced; one in use may not.
-bool remove_stale_socket(const sockaddr_storage& address, socklen_t length, const std::string& path,
-                         std::string& why) {
+bool remove_stale_socket(const sockaddr_storage& address, socklen_t length, const std::string& path, std::string& why) {
   struct stat info {};
   if (path.empty() || path[0] == '@' || ::lstat(path.c_str(), &info) != 0) return true;
   if (!S_ISSOCK(info.st_mode)) {
@@ -76,8 +73,7 @@ socklen_t to_sockaddr(const config::SocketAddress& address, sockaddr_storage& ou
       std::memcpy(un->sun_path, address.path.data(), address.path.size());
       const bool abstract = address.path[0] == '@';
       if (abstract) un->sun_path[0] = '\0';
-      return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address.path.size() +
-                                    (abstract ? 0 : 1));
+      return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address.path.size() + (abstract ? 0 : 1));
     }
     case Family::none: break;
   }
@@ -178,8 +174,7 @@ int listen_socket(const config::SocketAddress& address, bool reuse_port, std::st
   if (::bind(fd, reinterpret_cast<const sockaddr*>(&storage), length) != 0 || ::listen(fd, kBacklog) != 0) {
     const int error = errno;
     why = std::strerror(error);
-    if (error == EACCES && !unix_socket)
-      why += "; ports below 1024 need CAP_NET_BIND_SERVICE or a passed socket";
+    if (error == EACCES && !unix_socket) why += "; ports below 1024 need CAP_NET_BIND_SERVICE or a passed socket";
     if (error == EADDRINUSE) why += "; another process listens there";
     ::close(fd);
     return -1;

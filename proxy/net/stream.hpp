@@ -1,6 +1,5 @@
-// The only type that does socket I/O on the request path: a descriptor, its readiness flags, and TLS when
-// there is any. Registered with the reactor by address, so it is never moved; who owns it may change (an
-// exchange's connection becomes a tunnel's).
+// The only type that does socket I/O on the request path: a descriptor, its readiness flags, and TLS when there is any.
+// Registered with the reactor by address, so it is never moved; who owns it may change (an exchange's connection becomes a tunnel's).
 #pragma once
 
 #include <memory>
@@ -48,15 +47,13 @@ public:
   }
   bool pending_output() const { return tls_ && tls_->pending_output(); }
   IoResult flush() { return tls_ ? tls_->flush(transport_) : IoResult{Io::ok, 0, 0}; }
-  // Is the peer still there? Consumes nothing. eof or error: gone; ok: it sent something; again: silent and
-  // there.
+  // Is the peer still there? Consumes nothing. eof or error: gone; ok: it sent something; again: silent and there.
   IoResult peek();
   Transport& transport() { return transport_; }
 
   // FIN (and close_notify) to the peer; reading goes on.
   void shutdown_write();
-  // Closes at once; the object lives on until nobody refers to it. With `reset` the peer gets RST instead of
-  // FIN.
+  // Closes at once; the object lives on until nobody refers to it. With `reset` the peer gets RST instead of FIN.
   void close(bool reset = false);
 
 private:

@@ -1,6 +1,5 @@
-// TLS over OpenSSL with our own BIO on pooled blocks: one recv and one send per request as in clear text, no
-// buffer held while waiting. Contexts are built on the control thread and shared read-only; sessions belong
-// to one worker.
+// TLS over OpenSSL with our own BIO on pooled blocks: one recv and one send per request as in clear text, no buffer held
+// while waiting. Contexts are built on the control thread and shared read-only; sessions belong to one worker.
 #pragma once
 
 #include <chrono>
@@ -42,15 +41,13 @@ struct CertificateInfo {
 // What a TLS listener presents. Immutable; a reload builds a new one and connections under way keep the old.
 class TlsServer {
 public:
-  // Throws std::runtime_error naming the file and the remedy (unreadable, no PEM, key does not match, expired
-  // is a warning only).
+  // Throws std::runtime_error naming the file and the remedy (unreadable, no PEM, key does not match, expired is a warning only).
   TlsServer(const config::ListenTls& settings, const std::string& listener_name,
             std::shared_ptr<TicketKeys::Data> tickets);
   ~TlsServer();
   ssl_ctx_st* context() const;
   const std::vector<CertificateInfo>& certificates() const;
-  // The certificate that `server_name` selected covers `host` (else 421). "" server_name: the first
-  // certificate.
+  // The certificate that `server_name` selected covers `host` (else 421). "" server_name: the first certificate.
   bool covers(std::string_view server_name, std::string_view host) const;
 
 private:
@@ -77,8 +74,7 @@ private:
 std::string check_tls_files(const config::ListenTls& settings);
 std::string check_tls_files(const config::UpstreamTls& settings);
 
-// One TLS connection. Drives its own handshake inside read() and write(); never blocks, never waits for
-// close_notify.
+// One TLS connection. Drives its own handshake inside read() and write(); never blocks, never waits for close_notify.
 class TlsSession {
 public:
   TlsSession(const TlsServer& server, BlockPool& pool);
@@ -94,9 +90,8 @@ public:
 
   // Plaintext out of ciphertext. One recv fills a pooled block, which is returned when drained.
   IoResult read(Transport& transport, void* data, std::size_t size);
-  // Takes plaintext (all of it up to 256 KiB of pending ciphertext, then a part), encrypts into pooled blocks
-  // and sends with as few calls as possible. `bytes` is what was taken; call flush() until pending_output()
-  // is false.
+  // Takes plaintext (all of it up to 256 KiB of pending ciphertext, then a part), encrypts into pooled blocks and sends with
+  // as few calls as possible. `bytes` is what was taken; call flush() until pending_output() is false.
   IoResult write(Transport& transport, const iovec* parts, int count);
   IoResult flush(Transport& transport);
   bool pending_output() const;
@@ -116,8 +111,8 @@ public:
   bool client_certificate_verified() const;
   bool key_update_flood() const;       // more than 32 a minute: the caller closes
   bool application_data_sent() const;  // for "proof that no byte was sent"
-  // The transport ended without close_notify. Harmless after a framed message; a body that lasts until the
-  // connection closes may have been cut by anyone on the way.
+  // The transport ended without close_notify. Harmless after a framed message; a body that lasts until the connection closes
+  // may have been cut by anyone on the way.
   bool truncated() const;
 
 private:

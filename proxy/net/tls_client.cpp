@@ -28,8 +28,7 @@ int on_new_session(SSL* ssl, SSL_SESSION* session) {
 }
 
 bool still_good(SSL_SESSION* session) {
-  constexpr std::time_t kLongest =
-      3600;  // a server that changed its certificate is verified again within the hour
+  constexpr std::time_t kLongest = 3600;  // a server that changed its certificate is verified again within the hour
   const std::time_t age = std::time(nullptr) - static_cast<std::time_t>(SSL_SESSION_get_time(session));
   return SSL_SESSION_is_resumable(session) == 1 && age >= 0 && age < kLongest &&
          age < static_cast<std::time_t>(SSL_SESSION_get_timeout(session));
@@ -46,8 +45,8 @@ void trust(SSL_CTX* context, const config::UpstreamTls& settings) {
     const Authorities authorities = load_authorities("ca", settings.ca);
     SSL_CTX_set1_cert_store(context, authorities.store.get());
   } else if (SSL_CTX_set_default_verify_paths(context) != 1) {
-    throw std::runtime_error("the system's certificate authorities cannot be read: " +
-                             openssl_words("unknown reason") + "; install ca-certificates or set tls.ca");
+    throw std::runtime_error("the system's certificate authorities cannot be read: " + openssl_words("unknown reason") +
+                             "; install ca-certificates or set tls.ca");
   }
 }
 
@@ -70,8 +69,7 @@ SessionPtr ClientContext::borrow(const std::string& host) {
     SessionPtr session = std::move(kept.back());
     kept.pop_back();
     if (!still_good(session.get())) continue;
-    if (SSL_SESSION_get_protocol_version(session.get()) == TLS1_2_VERSION &&
-        SSL_SESSION_up_ref(session.get()) == 1) {
+    if (SSL_SESSION_get_protocol_version(session.get()) == TLS1_2_VERSION && SSL_SESSION_up_ref(session.get()) == 1) {
       kept.emplace_back(session.get());  // may be used again, and brings no successor
     }
     return session;
@@ -86,16 +84,14 @@ TlsClient::TlsClient(const config::UpstreamTls& settings) : state_(std::make_uni
   owner->insecure = settings.insecure;
   owner->context.reset(SSL_CTX_new(TLS_client_method()));
   SSL_CTX* context = owner->context.get();
-  if (context == nullptr)
-    throw std::runtime_error("OpenSSL gives no TLS context: " + openssl_words("unknown reason"));
+  if (context == nullptr) throw std::runtime_error("OpenSSL gives no TLS context: " + openssl_words("unknown reason"));
   apply_protocol(context, true);
   attach_owner(context, owner.get());
   if (SSL_CTX_set_alpn_protos(context, kAlpn, sizeof kAlpn) != 0) throw std::bad_alloc();
   trust(context, settings);
   if (settings.certificate.empty() != settings.key.empty()) {
-    throw std::runtime_error(settings.key.empty()
-                                 ? "tls.certificate is set but tls.key is not; give both or neither"
-                                 : "tls.key is set but tls.certificate is not; give both or neither");
+    throw std::runtime_error(settings.key.empty() ? "tls.certificate is set but tls.key is not; give both or neither"
+                                                  : "tls.key is set but tls.certificate is not; give both or neither");
   }
   if (!settings.certificate.empty()) {
     use_credentials(context, load_credentials("client certificate", settings.certificate, settings.key),

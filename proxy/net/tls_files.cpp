@@ -22,8 +22,7 @@ constexpr std::size_t kMaxFile = 4 << 20;  // a bundle of every public authority
 }
 
 [[noreturn]] void cannot_read(const std::string& role, const std::string& path, int error) {
-  const std::string remedy =
-      error == EACCES ? "let the user that understudy runs as read it" : "correct the path";
+  const std::string remedy = error == EACCES ? "let the user that understudy runs as read it" : "correct the path";
   refuse(role, path, std::string("cannot be read: ") + std::strerror(error) + "; " + remedy);
 }
 
@@ -39,8 +38,7 @@ std::string read_file(const std::string& role, const std::string& path) {
   if (::fstat(fd, &about) != 0) cannot_read(role, path, errno);
   if (S_ISDIR(about.st_mode)) cannot_read(role, path, EISDIR);
   if (!S_ISREG(about.st_mode)) refuse(role, path, "is no regular file; give a PEM file");
-  if (static_cast<std::size_t>(about.st_size) > kMaxFile)
-    refuse(role, path, "is larger than 4 MiB; give a PEM file");
+  if (static_cast<std::size_t>(about.st_size) > kMaxFile) refuse(role, path, "is larger than 4 MiB; give a PEM file");
   std::string content(static_cast<std::size_t>(about.st_size), '\0');
   std::size_t done = 0;
   while (done < content.size()) {
@@ -79,8 +77,7 @@ std::vector<CertificatePtr> parse_certificates(const std::string& role, const st
   }
   ERR_clear_error();
   if (certificates.empty()) {
-    refuse(role, path,
-           "holds no PEM certificate; it needs a block that starts with -----BEGIN CERTIFICATE-----");
+    refuse(role, path, "holds no PEM certificate; it needs a block that starts with -----BEGIN CERTIFICATE-----");
   }
   return certificates;
 }
@@ -103,11 +100,9 @@ KeyPtr parse_key(const std::string& path, const std::string& content) {
            "readable only by its user");
   }
   if (content.find("PRIVATE KEY-----") == std::string::npos) {  // OpenSSL 3 says "unsupported" to this, too
-    refuse("key", path,
-           "holds no PEM private key; it needs a block that starts with -----BEGIN PRIVATE KEY-----");
+    refuse("key", path, "holds no PEM private key; it needs a block that starts with -----BEGIN PRIVATE KEY-----");
   }
-  refuse("key", path,
-         "holds a damaged private key: " + openssl_words("unknown reason") + "; replace the file");
+  refuse("key", path, "holds a damaged private key: " + openssl_words("unknown reason") + "; replace the file");
 }
 
 }  // namespace
@@ -137,8 +132,7 @@ void use_credentials(SSL_CTX* context, const Credentials& credentials, const std
   if (rest == nullptr) throw std::bad_alloc();
   for (std::size_t i = 1; i < credentials.chain.size(); ++i) sk_X509_push(rest, credentials.chain[i].get());
   ERR_clear_error();
-  const int good =
-      SSL_CTX_use_cert_and_key(context, credentials.chain.front().get(), credentials.key.get(), rest, 1);
+  const int good = SSL_CTX_use_cert_and_key(context, credentials.chain.front().get(), credentials.key.get(), rest, 1);
   sk_X509_free(rest);
   if (good != 1) {
     refuse("certificate", certificate_path,

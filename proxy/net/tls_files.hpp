@@ -21,8 +21,7 @@ struct Credentials {
 };
 
 // `role` stands in messages: "certificate", "client certificate".
-Credentials load_credentials(const std::string& role, const std::string& certificate_path,
-                             const std::string& key_path);
+Credentials load_credentials(const std::string& role, const std::string& certificate_path, const std::string& key_path);
 void use_credentials(SSL_CTX* context, const Credentials& credentials, const std::string& certificate_path);
 
 struct Authorities {

@@ -29,8 +29,7 @@ void sort_unique(std::vector<std::string>& values) {
 // A DNS name from a certificate into the right list; anything that is no host name is left out.
 void add_name(CertificateNames& names, std::string_view name) {
   if (name.starts_with("*.")) {
-    const HostText rest(
-        name.substr(1));  // ".example.org"; clients accept no wildcard over a top-level domain
+    const HostText rest(name.substr(1));  // ".example.org"; clients accept no wildcard over a top-level domain
     if (rest.view().find('.', 1) != std::string_view::npos) names.suffixes.emplace_back(rest.view());
     return;
   }
@@ -39,8 +38,7 @@ void add_name(CertificateNames& names, std::string_view name) {
 }
 
 std::string_view text_of(const ASN1_STRING* s) {
-  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(s)),
-          static_cast<std::size_t>(ASN1_STRING_length(s))};
+  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(s)), static_cast<std::size_t>(ASN1_STRING_length(s))};
 }
 
 std::string common_name(X509* certificate) {
@@ -100,8 +98,7 @@ bool CertificateNames::covers(std::string_view host) const {
   const HostText text(host);
   if (text.view().empty()) return false;
   std::array<char, 16> bytes;
-  if (const std::size_t size = parse_address(text, bytes); size > 0)
-    return contains(addresses, {bytes.data(), size});
+  if (const std::size_t size = parse_address(text, bytes); size > 0) return contains(addresses, {bytes.data(), size});
   if (contains(exact, text.view())) return true;
   const std::string_view suffix = text.suffix();
   return !suffix.empty() && contains(suffixes, suffix);
@@ -154,9 +151,8 @@ void NameIndex::finish() {
 
 std::size_t NameIndex::find(std::string_view server_name) const {
   const auto look = [](const Entries& entries, std::string_view name) {
-    const auto at =
-        std::lower_bound(entries.begin(), entries.end(), name,
-                         [](const auto& entry, std::string_view wanted) { return entry.first < wanted; });
+    const auto at = std::lower_bound(entries.begin(), entries.end(), name,
+                                     [](const auto& entry, std::string_view wanted) { return entry.first < wanted; });
     return at != entries.end() && at->first == name ? at->second : kNone;
   };
   const HostText text(server_name);

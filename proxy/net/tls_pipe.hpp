@@ -43,7 +43,7 @@ public:
   private:
     CipherPipe& pipe_;
   };
-  void hold() { hold_ = true; }  // no further recv during this Attach: there is something to return already
+  void hold() { hold_ = true; }     // no further recv during this Attach: there is something to return already
   void stop() { stopped_ = true; }  // never again: the peer misbehaves
 
   // Sends what is pending with as few calls as possible. ok: nothing is left. After an error the output is

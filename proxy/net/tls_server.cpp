@@ -45,8 +45,7 @@ int on_client_hello(SSL* ssl, int* alert, void*) {
   const HostText name(server_name_of(ssl));
   SSL_CTX* chosen = server.select(name.view()).context.get();
   *alert = SSL_AD_INTERNAL_ERROR;
-  if (chosen != SSL_get_SSL_CTX(ssl) && SSL_set_SSL_CTX(ssl, chosen) == nullptr)
-    return SSL_CLIENT_HELLO_ERROR;
+  if (chosen != SSL_get_SSL_CTX(ssl) && SSL_set_SSL_CTX(ssl, chosen) == nullptr) return SSL_CLIENT_HELLO_ERROR;
   if (!bind_sessions(ssl, server, name.view())) return SSL_CLIENT_HELLO_ERROR;
   if (SessionNotes* notes = notes_of(ssl)) {
     try {
@@ -63,8 +62,8 @@ int on_server_name(SSL*, int*, void*) { return SSL_TLSEXT_ERR_OK; }
 
 // http/1.1, or a refusal: a client that offers only other protocols must not be answered in this one (RFC
 // 7301 §3.2).
-int on_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in,
-            unsigned int in_size, void*) {
+int on_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in, unsigned int in_size,
+            void*) {
   for (unsigned int at = 0; at < in_size; at += 1u + in[at]) {
     if (in_size - at < sizeof kAlpn) break;
     if (std::memcmp(in + at, kAlpn, sizeof kAlpn) != 0) continue;
@@ -76,20 +75,16 @@ int on_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsi
 }
 
 // A session with a client certificate is resumed only while that certificate is valid.
-SSL_TICKET_RETURN on_ticket(SSL*, SSL_SESSION* session, const unsigned char*, size_t,
-                            SSL_TICKET_STATUS status, void*) {
-  if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
-    return SSL_TICKET_RETURN_IGNORE_RENEW;
+SSL_TICKET_RETURN on_ticket(SSL*, SSL_SESSION* session, const unsigned char*, size_t, SSL_TICKET_STATUS status, void*) {
+  if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_IGNORE_RENEW;
   const X509* peer = SSL_SESSION_get0_peer(session);
-  if (peer != nullptr && X509_cmp_current_time(X509_get0_notAfter(peer)) <= 0)
-    return SSL_TICKET_RETURN_IGNORE_RENEW;
+  if (peer != nullptr && X509_cmp_current_time(X509_get0_notAfter(peer)) <= 0) return SSL_TICKET_RETURN_IGNORE_RENEW;
   return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 
 std::array<unsigned char, 32> digest_of(const std::string& text) {
   std::array<unsigned char, 32> digest{};
-  if (EVP_Digest(text.data(), text.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1)
-    throw std::bad_alloc();
+  if (EVP_Digest(text.data(), text.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1) throw std::bad_alloc();
   return digest;
 }
 
@@ -123,8 +118,7 @@ struct ClientRules {
 ContextPtr make_context(const config::ListenTls& settings, const ClientRules& rules, ServerContext& owner) {
   ContextPtr result(SSL_CTX_new(TLS_server_method()));
   SSL_CTX* context = result.get();
-  if (context == nullptr)
-    throw std::runtime_error("OpenSSL gives no TLS context: " + openssl_words("unknown reason"));
+  if (context == nullptr) throw std::runtime_error("OpenSSL gives no TLS context: " + openssl_words("unknown reason"));
   apply_protocol(context, settings.allow_tls12);
   attach_owner(context, &owner);
   SSL_CTX_set_client_hello_cb(context, on_client_hello, nullptr);
@@ -186,14 +180,13 @@ TlsServer::TlsServer(const config::ListenTls& settings, const std::string& liste
                      std::shared_ptr<TicketKeys::Data> tickets)
     : state_(std::make_unique<State>()) {
   if (settings.certificates.empty()) {
-    throw std::runtime_error(
-        "tls names no certificate; give at least one { certificate = \"...\", key = \"...\" }");
+    throw std::runtime_error("tls names no certificate; give at least one { certificate = \"...\", key = \"...\" }");
   }
   auto owner = std::make_shared<ServerContext>();
   owner->tickets = std::move(tickets);
   const ClientRules rules(settings);
-  owner->identity = digest_of(listener_name + '\0' + static_cast<char>('0' + static_cast<int>(rules.mode)) +
-                              rules.authorities.pem);
+  owner->identity =
+      digest_of(listener_name + '\0' + static_cast<char>('0' + static_cast<int>(rules.mode)) + rules.authorities.pem);
   add_certificates(settings, rules, *owner);
   state_->context = std::move(owner);
 }

@@ -68,8 +68,7 @@ std::string failure_words(bool server) {
   if (ERR_GET_LIB(error) == ERR_LIB_SSL) {
     if (reason >= SSL_AD_REASON_OFFSET) {
       ERR_clear_error();
-      return std::string("the peer sent the alert '") +
-             SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET) + "'";
+      return std::string("the peer sent the alert '") + SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET) + "'";
     }
     switch (reason) {
       case SSL_R_HTTP_REQUEST: return "the client speaks plain HTTP to a TLS port";
@@ -158,10 +157,8 @@ IoResult TlsSession::State::fail(Transport& transport, int number, std::string w
 IoResult TlsSession::State::after_stop(Transport& transport, int result, bool mid_handshake) {
   const std::string during = mid_handshake ? " during the TLS handshake" : "";
   const int kind = SSL_get_error(ssl.get(), result);
-  if (notes.key_update_flood)
-    return fail(transport, EPROTO, "more than 32 key updates from the peer within a minute");
-  if (pipe.exhausted())
-    return fail(transport, ENOBUFS, "the peer provokes TLS answers and does not read them");
+  if (notes.key_update_flood) return fail(transport, EPROTO, "more than 32 key updates from the peer within a minute");
+  if (pipe.exhausted()) return fail(transport, ENOBUFS, "the peer provokes TLS answers and does not read them");
   if (kind == SSL_ERROR_WANT_READ) {
     if (pipe.receive_error() != 0) {
       return fail(transport, pipe.receive_error(), std::strerror(pipe.receive_error()) + during);
@@ -334,8 +331,7 @@ TlsSession::TlsSession(const TlsClient& client, const std::string& endpoint_host
   const std::shared_ptr<ClientContext>& owner = client.state_->context;
   state_ = std::make_unique<State>(owner, client.context(), pool);
   state_->prepare_client(*owner, endpoint_host);
-  if (const SessionPtr session = owner->borrow(endpoint_host))
-    SSL_set_session(state_->ssl.get(), session.get());
+  if (const SessionPtr session = owner->borrow(endpoint_host)) SSL_set_session(state_->ssl.get(), session.get());
 }
 
 TlsSession::~TlsSession() = default;

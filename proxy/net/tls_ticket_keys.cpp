@@ -18,9 +18,7 @@ using Key = TicketKeys::Data::Key;
 enum : std::size_t { kPrevious, kCurrent, kNext };
 
 void fill(Key& key) {
-  const auto random = [](auto& bytes) {
-    return RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) == 1;
-  };
+  const auto random = [](auto& bytes) { return RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) == 1; };
   if (!random(key.name) || !random(key.cipher) || !random(key.mac)) {
     throw std::runtime_error("the system gives no random bytes for TLS ticket keys: " +
                              openssl_words("unknown reason"));
@@ -76,8 +74,7 @@ int on_ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_C
       borrowed.key = data.keys[kCurrent];
     }
     if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1) return kFailed;
-    if (EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), nullptr, borrowed.key.cipher.data(), iv) != 1)
-      return kFailed;
+    if (EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), nullptr, borrowed.key.cipher.data(), iv) != 1) return kFailed;
     if (!prepare_mac(mac, borrowed.key)) return kFailed;
     std::copy(borrowed.key.name.begin(), borrowed.key.name.end(), name);
     return kGood;
@@ -85,17 +82,14 @@ int on_ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_C
   std::size_t which = kPrevious;
   {
     const std::shared_lock lock(data.mutex);
-    const auto same = [name](const Key& key) {
-      return std::memcmp(key.name.data(), name, key.name.size()) == 0;
-    };
+    const auto same = [name](const Key& key) { return std::memcmp(key.name.data(), name, key.name.size()) == 0; };
     const auto found = std::find_if(data.keys.begin(), data.keys.end(), same);
     if (found == data.keys.end()) return kUnknown;
     which = static_cast<std::size_t>(found - data.keys.begin());
     borrowed.key = *found;
   }
   if (!prepare_mac(mac, borrowed.key)) return kFailed;
-  if (EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), nullptr, borrowed.key.cipher.data(), iv) != 1)
-    return kFailed;
+  if (EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), nullptr, borrowed.key.cipher.data(), iv) != 1) return kFailed;
   // TLS 1.3 clients use a ticket once, so each resumption brings a new one.
   return which == kPrevious || SSL_version(ssl) == TLS1_3_VERSION ? kGoodRenew : kGood;
 }

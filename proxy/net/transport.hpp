@@ -1,5 +1,4 @@
-// A non-blocking socket with remembered readiness (edge-triggered epoll sets the flags, a short or refused
-// call clears them).
+// A non-blocking socket with remembered readiness (edge-triggered epoll sets the flags, a short or refused call clears them).
 #pragma once
 
 #include <sys/socket.h>

@@ -74,8 +74,7 @@ bool Tunnel::flush_head() {
 bool Tunnel::pump(Stream& from, Stream& to, Direction& direction, bool from_client, bool& progress) {
   Inbox& inbox = direction.inbox;
   std::size_t budget = kBudget;
-  const auto write_error =
-      from_client ? observe::TunnelEnd::upstream_reset : observe::TunnelEnd::client_reset;
+  const auto write_error = from_client ? observe::TunnelEnd::upstream_reset : observe::TunnelEnd::client_reset;
   const auto read_error = from_client ? observe::TunnelEnd::client_reset : observe::TunnelEnd::upstream_reset;
   for (;;) {
     if (to.pending_output()) {
@@ -117,8 +116,7 @@ bool Tunnel::pump(Stream& from, Stream& to, Direction& direction, bool from_clie
     if (budget == 0 || !from.readable()) break;
     if (inbox.empty() && inbox.block) inbox.begin = inbox.end = 0;
     inbox.make_room(worker_.blocks(), 1);
-    const IoResult result =
-        from.read(inbox.block.data() + inbox.end, std::min({inbox.room(), kReadSize, budget}));
+    const IoResult result = from.read(inbox.block.data() + inbox.end, std::min({inbox.room(), kReadSize, budget}));
     if (result.status == Io::again) break;
     if (result.status == Io::error) {
       close(read_error);

@@ -1,6 +1,5 @@
-// Opaque bytes both ways after an upgrade. Holds two streams, no driver, no snapshot, and no buffer while
-// nothing moves. Honours half-close: FIN from one side is passed on after its last byte, and the other
-// direction goes on.
+// Opaque bytes both ways after an upgrade. Holds two streams, no driver, no snapshot, and no buffer while nothing moves.
+// Honours half-close: FIN from one side is passed on after its last byte, and the other direction goes on.
 #pragma once
 
 #include <chrono>

@@ -53,9 +53,8 @@ IoResult send_all(Stream& stream, HeadOut& head, Pipe& pipe, std::uint64_t& sent
   return result;
 }
 
-Cause UpstreamConnection::dial(const config::SocketAddress& address,
-                               const std::shared_ptr<const TlsClient>& tls, const std::string& server_name,
-                               UpstreamUser* user) {
+Cause UpstreamConnection::dial(const config::SocketAddress& address, const std::shared_ptr<const TlsClient>& tls,
+                               const std::string& server_name, UpstreamUser* user) {
   user_ = user;
   int error = 0;
   const int fd = connect_socket(address, error);
@@ -70,8 +69,8 @@ Cause UpstreamConnection::dial(const config::SocketAddress& address,
   }
   if (tls) {
     tls_ = tls;
-    stream_->start_tls(std::make_unique<TlsSession>(
-        *tls, tls->server_name().empty() ? server_name : tls->server_name(), worker_.blocks()));
+    stream_->start_tls(std::make_unique<TlsSession>(*tls, tls->server_name().empty() ? server_name : tls->server_name(),
+                                                    worker_.blocks()));
   }
   state_ = State::connecting;
   return Cause::none;

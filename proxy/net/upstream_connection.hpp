@@ -17,8 +17,7 @@ namespace understudy::net {
 
 class Worker;
 
-// Head bytes that go in front of a pipe: in the worker's scratch buffer at first, copied only if the socket
-// does not take all.
+// Head bytes that go in front of a pipe: in the worker's scratch buffer at first, copied only if the socket does not take all.
 struct HeadOut {
   std::string_view pending;
   BlockRef block;

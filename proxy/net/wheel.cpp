@@ -14,8 +14,7 @@ std::uint64_t next_set(const std::array<std::uint64_t, Words>& bits, std::uint64
   for (std::uint64_t step = 0; step < size;) {
     const std::uint64_t at = (from + step) % size;
     const std::uint64_t word = bits[at / 64] >> (at % 64);
-    if (word != 0)
-      return std::min<std::uint64_t>(step + static_cast<std::uint64_t>(std::countr_zero(word)), size);
+    if (word != 0) return std::min<std::uint64_t>(step + static_cast<std::uint64_t>(std::countr_zero(word)), size);
     step += 64 - at % 64;
   }
   return size;

@@ -1,6 +1,6 @@
 // Deadlines of one worker: 256 slots of 8 ms for what is near, 512 of 1 s for the rest, re-slotted lazily.
-// A node never stands in a slot later than its deadline, so it is late by at most one fine tick (8 ms), far
-// ones too: they come down into the fine slots first. Setting a later deadline only stores it.
+// A node never stands in a slot later than its deadline, so it is late by at most one fine tick (8 ms), far ones too: they
+// come down into the fine slots first. Setting a later deadline only stores it.
 #pragma once
 
 #include <array>

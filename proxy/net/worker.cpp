@@ -48,15 +48,13 @@ Worker::~Worker() = default;
 
 void Worker::run() {
   reactor_.run();
-  // The order of ends: acceptors, connections and tunnels (finish() closed them), upstream pools, snapshot,
-  // buffers.
+  // The order of ends: acceptors, connections and tunnels (finish() closed them), upstream pools, snapshot, buffers.
   acceptors_.clear();
   slots_.clear();
   snapshot_.reset();
 }
 
-// ---- snapshots
-// -----------------------------------------------------------------------------------------------------
+// ---- snapshots -----------------------------------------------------------------------------------------------------
 
 void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
   const std::uint64_t version = snapshot->version;
@@ -70,8 +68,7 @@ void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
       auto& tiers = balancers_.emplace_back();
       const config::PoolConfig* config = plan.config.pool(pool.name);
       for (std::size_t t = 0; t < pool.tiers.size(); ++t)
-        tiers.push_back(
-            balance::make_balancer(config ? config->balance : config::BalanceKind::least_request));
+        tiers.push_back(balance::make_balancer(config ? config->balance : config::BalanceKind::least_request));
     }
     first_attempts_.assign(plan.pools.size(), 0);
   }
@@ -120,8 +117,7 @@ void Worker::apply_view_changes(const health::View& view) {
   for (Exchange* exchange : waiting) exchange->on_snapshot(reactor_.now());
 }
 
-// ---- listening
-// -----------------------------------------------------------------------------------------------------
+// ---- listening -----------------------------------------------------------------------------------------------------
 
 void Worker::listen(const std::string& name, int fd, bool tcp, bool shared) {
   auto acceptor = make_ref<Acceptor>(*this, name, fd, tcp, shared);
@@ -176,8 +172,8 @@ void Worker::adopt(int fd, const config::SocketAddress& peer, const std::string&
     return;
   }
   tune_accepted(fd, tcp);
-  auto connection = make_ref<H1Connection>(*this, make_ref<Stream>(reactor_, fd), peer, listener, plan.tls,
-                                           snapshot_, index);
+  auto connection =
+      make_ref<H1Connection>(*this, make_ref<Stream>(reactor_, fd), peer, listener, plan.tls, snapshot_, index);
   connection_opened(*connection);
   connection->start();
 }
@@ -224,14 +220,12 @@ void Worker::tunnel_closed(Tunnel& tunnel) {
 void Worker::reclaim_idle(std::size_t count) {
   std::vector<Ref<H1Connection>> oldest;
   lists_->connections.for_each([&](H1Connection& connection) {
-    if (oldest.size() < count && connection.idle() && connection.requests() > 0)
-      oldest.emplace_back(&connection);
+    if (oldest.size() < count && connection.idle() && connection.requests() > 0) oldest.emplace_back(&connection);
   });
   for (const auto& connection : oldest) connection->close();
 }
 
-// ---- stopping
-// ------------------------------------------------------------------------------------------------------
+// ---- stopping ------------------------------------------------------------------------------------------------------
 
 void Worker::drain() {
   if (draining_) return;
@@ -269,12 +263,9 @@ bool Worker::drained() const {
   return drained_.load(std::memory_order_acquire) || (open_connections() == 0 && open_tunnels() == 0);
 }
 
-// ---- memory
-// --------------------------------------------------------------------------------------------------------
+// ---- memory --------------------------------------------------------------------------------------------------------
 
-std::size_t Worker::gather_limit() const {
-  return blocks_.outstanding() < kGatherBlocks ? kGather : kReadSize;
-}
+std::size_t Worker::gather_limit() const { return blocks_.outstanding() < kGatherBlocks ? kGather : kReadSize; }
 
 bool Worker::memory_short() {
   const auto mine = static_cast<std::uint64_t>(blocks_.outstanding());

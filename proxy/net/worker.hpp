@@ -1,12 +1,9 @@
-// One worker: a thread with its own reactor, buffers, listening sockets, upstream pools, balancers and
-// counters. Nothing on the request path is shared with other workers but the in-flight counts of the
-// endpoints.
+// One worker: a thread with its own reactor, buffers, listening sockets, upstream pools, balancers and counters.
+// Nothing on the request path is shared with other workers but the in-flight counts of the endpoints.
 //
-//   accept ► TLS ► H1Connection ► Exchange ► pick(snapshot) ► borrow/dial ► pump both ways ► recycle ► access
-//   log
+//   accept ► TLS ► H1Connection ► Exchange ► pick(snapshot) ► borrow/dial ► pump both ways ► recycle ► access log
 //
-// The control thread talks to it by post(); everything else here belongs to the worker's thread, except what
-// says "any thread".
+// The control thread talks to it by post(); everything else here belongs to the worker's thread, except what says "any thread".
 #pragma once
 
 #include <array>
@@ -180,9 +177,8 @@ private:
   double latency(const health::EndpointView& endpoint) const override;
 
   Slot& slot(health::EndpointId id);
-  std::optional<std::uint32_t> pick_in_tier(const health::PoolView& pool, std::uint32_t pool_index,
-                                            std::uint32_t tier, const PickRequest& request,
-                                            std::uint32_t max_in_flight);
+  std::optional<std::uint32_t> pick_in_tier(const health::PoolView& pool, std::uint32_t pool_index, std::uint32_t tier,
+                                            const PickRequest& request, std::uint32_t max_in_flight);
   void touch(std::uint32_t slot_index);
   void publish_pending(std::uint32_t slot_index, Slot& s);
   void apply_view_changes(const health::View& view);

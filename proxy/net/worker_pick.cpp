@@ -85,8 +85,7 @@ Picked Worker::pick(const PickRequest& request) {
       return out;
     }
   }
-  // Law 9: everything in the serving tier refused this request; law 11: other tiers only for safe methods,
-  // unless shared.
+  // Law 9: everything in the serving tier refused this request; law 11: other tiers only for safe methods, unless shared.
   const bool others = request.safe || config.tiers_mode == config::TiersMode::shared;
   bool elsewhere = false;
   for (std::uint32_t t = 0; t < pool.tiers.size(); ++t) {
@@ -129,8 +128,7 @@ void Worker::put_idle(UpstreamConnection& connection, const config::PoolConfig& 
   }
   s.pool.put(connection, reactor_.now());
   s.pool.trim(pool.keepalive_connections);
-  if (connection.IdleHook::linked())
-    reactor_.wheel().set(connection, reactor_.now() + pool.keepalive_timeout);
+  if (connection.IdleHook::linked()) reactor_.wheel().set(connection, reactor_.now() + pool.keepalive_timeout);
 }
 
 void Worker::forget_idle(UpstreamConnection& connection) {
@@ -140,8 +138,7 @@ void Worker::forget_idle(UpstreamConnection& connection) {
   connection.close();
 }
 
-// ---- retry budget
-// --------------------------------------------------------------------------------------------------
+// ---- retry budget --------------------------------------------------------------------------------------------------
 
 void Worker::note_first_attempt(const Plan& plan, std::uint32_t pool) {
   if (plan.generation != balancer_generation_ || pool >= first_attempts_.size()) return;
@@ -157,8 +154,7 @@ bool Worker::take_retry_token(const Plan& plan, std::uint32_t pool) {
   return plan.pools[pool].budget->take(deposits, reactor_.now());
 }
 
-// ---- evidence
-// ------------------------------------------------------------------------------------------------------
+// ---- evidence ------------------------------------------------------------------------------------------------------
 
 void Worker::touch(std::uint32_t slot_index) {
   auto& word = touched_[slot_index / 64];

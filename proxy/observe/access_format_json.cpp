@@ -103,9 +103,7 @@ void append_cut_names(const AccessRecord& record, JsonLine& line, std::string& o
   if (any) out += ']';
 }
 
-std::string_view protocol_of(const AccessRecord& record) {
-  return record.minor == 0 ? "HTTP/1.0" : "HTTP/1.1";
-}
+std::string_view protocol_of(const AccessRecord& record) { return record.minor == 0 ? "HTTP/1.0" : "HTTP/1.1"; }
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// One finished exchange as a fixed-size record: written by a worker into its ring without locking or
-// allocating, turned into a line by the file thread.
+// One finished exchange as a fixed-size record: written by a worker into its ring without locking or allocating,
+// turned into a line by the file thread.
 #pragma once
 
 #include <array>

@@ -39,8 +39,7 @@ std::string failure(const std::string& path, std::string_view doing) {
   why += doing;
   why += ')';
   if (error == ENOENT || error == ENOTDIR) why += "; the folder must exist";
-  if (error == EACCES || error == EPERM || error == EROFS)
-    why += "; this user must be allowed to write in its folder";
+  if (error == EACCES || error == EPERM || error == EROFS) why += "; this user must be allowed to write in its folder";
   if (error == ENOSPC || error == EDQUOT) why += "; the disk is full";
   return why;
 }
@@ -59,8 +58,8 @@ bool write_all(int fd, std::string_view content) {
 // Name in the same folder, different for every call: two writers can't mix.
 std::string temporary_of(const std::string& path) {
   static std::atomic<std::uint64_t> calls{0};
-  return path + "." + std::to_string(::getpid()) + "." +
-         std::to_string(calls.fetch_add(1, std::memory_order_relaxed)) + ".tmp";
+  return path + "." + std::to_string(::getpid()) + "." + std::to_string(calls.fetch_add(1, std::memory_order_relaxed)) +
+         ".tmp";
 }
 
 std::string folder_of(const std::string& path) {
@@ -99,8 +98,7 @@ std::string write_file_atomically(const std::string& path, std::string_view cont
   // then.
   const std::string folder = folder_of(path);
   const Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() < 0)
-    return failure(path, "opening the folder " + folder + " to make the rename durable");
+  if (directory.get() < 0) return failure(path, "opening the folder " + folder + " to make the rename durable");
   if (::fsync(directory.get()) != 0 && errno != EINVAL && errno != ENOTSUP) {
     return failure(path, "fsync of the folder " + folder);
   }

@@ -44,9 +44,7 @@ private:
 // A level that only its worker sets. Any thread may read.
 class Gauge {
 public:
-  void add(std::int64_t by) {
-    value_.store(value_.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
-  }
+  void add(std::int64_t by) { value_.store(value_.load(std::memory_order_relaxed) + by, std::memory_order_relaxed); }
   void set(std::int64_t value) { value_.store(value, std::memory_order_relaxed); }
   std::int64_t get() const { return value_.load(std::memory_order_relaxed); }
 
@@ -77,15 +75,7 @@ private:
 // ---- the words of the labels ----
 
 // Why a connection was refused before it could ask anything.
-enum class Rejection : std::uint8_t {
-  max_connections,
-  per_ip,
-  memory,
-  descriptors,
-  handshakes,
-  draining,
-  count
-};
+enum class Rejection : std::uint8_t { max_connections, per_ip, memory, descriptors, handshakes, draining, count };
 // A limit that ended or refused an exchange or a connection; the names are those of the configuration where
 // it has one.
 enum class Limit : std::uint8_t {
@@ -110,15 +100,7 @@ enum class Limit : std::uint8_t {
   key_update,
   count
 };
-enum class CodeClass : std::uint8_t {
-  informational,
-  success,
-  redirect,
-  client_error,
-  server_error,
-  other,
-  count
-};
+enum class CodeClass : std::uint8_t { informational, success, redirect, client_error, server_error, other, count };
 enum class TlsVersion : std::uint8_t { tls12, tls13, unknown, count };
 // `refused`: our side said no (no common version or cipher, no certificate for the name, client certificate
 // missing or bad).
@@ -239,8 +221,7 @@ public:
   // The block to count in. Slots that were never prepared, or above the bound, share one spare block that
   // nobody reads.
   EndpointCounters& at(std::uint32_t slot) {
-    Page* page =
-        slot < kPageSlots * kPages ? pages_[slot / kPageSlots].load(std::memory_order_relaxed) : nullptr;
+    Page* page = slot < kPageSlots * kPages ? pages_[slot / kPageSlots].load(std::memory_order_relaxed) : nullptr;
     return page != nullptr ? page->blocks[slot % kPageSlots] : spare_;
   }
   // Null while this worker has not prepared exactly this endpoint. A block changes hands only after every
@@ -272,8 +253,7 @@ struct PlanCounters {
 class CounterBook {
 public:
   // The table for a generation with these names, in this order. Names met before get their old blocks.
-  std::shared_ptr<const PlanCounters> plan(std::span<const std::string> listeners,
-                                           std::span<const std::string> routes,
+  std::shared_ptr<const PlanCounters> plan(std::span<const std::string> listeners, std::span<const std::string> routes,
                                            std::span<const std::string> pools);
   // Forgets blocks that no table holds any more, so that reloads with ever new names don't grow the book.
   // Call it when an old generation has been let go. Returns how many went.

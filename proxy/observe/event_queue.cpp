@@ -18,9 +18,7 @@ public:
     const std::string_view word = word_of(message.level);
     out.append(word.data(), word.data() + word.size());
   }
-  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override {
-    return std::make_unique<LevelWord>();
-  }
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override { return std::make_unique<LevelWord>(); }
 
 private:
   static std::string_view word_of(spdlog::level::level_enum level) {
@@ -102,8 +100,7 @@ void EventFormat::append(const QueuedEvent& event, std::string& out) {
 void EventFormat::settle(spdlog::log_clock::time_point now, bool anyway, std::string& out) {
   if (repeats_ == 0 || (!anyway && now - last_.at < kFoldFor)) return;
   append_line(now, last_.level,
-              "last message repeated " + std::to_string(repeats_) + (repeats_ == 1 ? " time" : " times"),
-              out);
+              "last message repeated " + std::to_string(repeats_) + (repeats_ == 1 ? " time" : " times"), out);
   repeats_ = 0;
   last_ = {};
 }

@@ -24,8 +24,7 @@ struct QueuedEvent {
 class EventQueue final : public spdlog::sinks::sink {
 public:
   // Bounded by lines and by a kibibyte per line on average. `wake` is called after a push and must not block.
-  EventQueue(std::size_t max_lines, std::function<void()> wake)
-      : max_lines_(max_lines), wake_(std::move(wake)) {}
+  EventQueue(std::size_t max_lines, std::function<void()> wake) : max_lines_(max_lines), wake_(std::move(wake)) {}
 
   // Any thread. The lock is held for one push or one swap, never while anything is written.
   void log(const spdlog::details::log_msg& message) override;
@@ -62,8 +61,8 @@ public:
   bool folding() const { return repeats_ > 0; }
 
 private:
-  void append_line(spdlog::log_clock::time_point at, spdlog::level::level_enum level,
-                   const std::string& message, std::string& out);
+  void append_line(spdlog::log_clock::time_point at, spdlog::level::level_enum level, const std::string& message,
+                   std::string& out);
   bool priorities_;
   std::unique_ptr<spdlog::formatter> formatter_;
   QueuedEvent last_;

@@ -70,8 +70,7 @@ std::string_view word_of(Exposition::Type type) {
 
 std::string_view unit_of(std::string_view family) {
   for (const std::string_view unit : {"seconds", "bytes"}) {
-    if (family.size() > unit.size() && family.ends_with(unit) &&
-        family[family.size() - unit.size() - 1] == '_')
+    if (family.size() > unit.size() && family.ends_with(unit) && family[family.size() - unit.size() - 1] == '_')
       return unit;
   }
   return {};
@@ -87,8 +86,7 @@ std::string_view trim(std::string_view s) {
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [&](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
 }
 
 // Takes the part up to `separator` off the front of `rest`.
@@ -168,8 +166,7 @@ void Exposition::family(std::string_view name, Type type, std::string_view help)
   }
 }
 
-void Exposition::begin_line(std::string_view suffix, std::initializer_list<Label> labels,
-                            std::string_view le) {
+void Exposition::begin_line(std::string_view suffix, std::initializer_list<Label> labels, std::string_view le) {
   out_ += name_;
   out_ += suffix;
   bool any = false;
@@ -203,8 +200,7 @@ void Exposition::histogram(std::initializer_list<Label> labels, const HistogramC
   std::size_t bucket = 0;
   std::uint64_t below = 0;
   for (const Bound& bound : kBounds) {
-    for (; bucket + 1 < kBuckets && bucket_bound(bucket) <= bound.us; ++bucket)
-      below += counts.buckets[bucket];
+    for (; bucket + 1 < kBuckets && bucket_bound(bucket) <= bound.us; ++bucket) below += counts.buckets[bucket];
     begin_line("_bucket", labels, bound.le);
     append_number(out_, below);
     out_ += '\n';

@@ -20,8 +20,7 @@ public:
   enum class Type : std::uint8_t { counter, gauge, histogram };
   explicit Exposition(Format format);
 
-  // Starts a family; `name` without the understudy_ prefix, counters with their _total. Every sample that
-  // follows is of it.
+  // Starts a family; `name` without the understudy_ prefix, counters with their _total. Every sample that follows is of it.
   void family(std::string_view name, Type type, std::string_view help);
   void sample(std::initializer_list<Label> labels, double value);
   void sample(std::initializer_list<Label> labels, std::uint64_t value);

@@ -81,9 +81,9 @@ public:
   bool push(std::string key, std::function<void()> work) {
     std::function<void()> replaced;  // destroyed outside the lock: it may own much
     const std::lock_guard lock(mutex_);
-    const auto same = key.empty() ? tasks_.end()
-                                  : std::find_if(tasks_.begin(), tasks_.end(),
-                                                 [&](const Task& task) { return task.key == key; });
+    const auto same =
+        key.empty() ? tasks_.end()
+                    : std::find_if(tasks_.begin(), tasks_.end(), [&](const Task& task) { return task.key == key; });
     if (same != tasks_.end()) {
       replaced = std::exchange(same->work, std::move(work));
       return true;
@@ -189,10 +189,9 @@ FileThread::State::Core::Core(Options given)
   const config::LogConfig& log = options.log;
   event_target = std::make_shared<LogTarget>(log.path, "event log");
   if (log.access_format != config::AccessFormat::off) {
-    access_target = log.access_path == log.path ? event_target
-                                                : std::make_shared<LogTarget>(log.access_path, "access log");
-    for (unsigned i = 0; i < options.workers; ++i)
-      rings.push_back(std::make_unique<AccessRing>(options.ring_records));
+    access_target =
+        log.access_path == log.path ? event_target : std::make_shared<LogTarget>(log.access_path, "access log");
+    for (unsigned i = 0; i < options.workers; ++i) rings.push_back(std::make_unique<AccessRing>(options.ring_records));
   }
   if (!event_target->is_standard_error()) {
     try {
@@ -244,8 +243,7 @@ void FileThread::State::Core::wait() {
   nfds_t count = 0;
   fds[count++] = {wake_up.fd(), POLLIN, 0};
   for (const LogTarget* target : {event_target.get(), access_target.get(), console.get()}) {
-    if (target != nullptr && target->blocked() && !target->failed())
-      fds[count++] = {target->fd(), POLLOUT, 0};
+    if (target != nullptr && target->blocked() && !target->failed()) fds[count++] = {target->fd(), POLLOUT, 0};
   }
   const auto time = std::chrono::ceil<milliseconds>(patience(Clock::now()));
   ::poll(fds.data(), count, static_cast<int>(time.count()));
@@ -257,8 +255,8 @@ void FileThread::State::Core::reopen_all() {
     put_out(*target);
     if (const std::string why = target->reopen(); !why.empty()) {
       errors.fetch_add(1, std::memory_order_relaxed);
-      say(Level::error,
-          "cannot reopen the " + target->description() + ": " + why + "; the old file stays in use", nullptr);
+      say(Level::error, "cannot reopen the " + target->description() + ": " + why + "; the old file stays in use",
+          nullptr);
     }
   }
 }
@@ -276,8 +274,7 @@ void FileThread::State::Core::flush(LogTarget& target, Report& report) {
   if (target.failed()) {
     if (const Clock::time_point now = Clock::now(); report.due(now)) {
       say(Level::error,
-          "cannot write the " + target.description() + ": " +
-              std::generic_category().message(target.error()) +
+          "cannot write the " + target.description() + ": " + std::generic_category().message(target.error()) +
               "; trying again every second, lines that do not fit meanwhile are dropped and counted",
           &target);
       report.at = now;
@@ -294,8 +291,7 @@ void FileThread::State::Core::write_events() {
       events->take(taken);
       for (const QueuedEvent& event : taken) event_format.append(event, event_target->lines());
     }
-    event_format.settle(spdlog::log_clock::now(), stopping.load(std::memory_order_relaxed),
-                        event_target->lines());
+    event_format.settle(spdlog::log_clock::now(), stopping.load(std::memory_order_relaxed), event_target->lines());
   }
   flush(*event_target, event_failure);
   if (console) flush(*console, console_failure);
@@ -376,12 +372,10 @@ bool FileThread::State::Core::say(Level level, const std::string& text, const Lo
 }
 
 void FileThread::State::Core::report_drops(Clock::time_point now) {
-  const auto report = [&](Report& last, std::uint64_t total, const LogTarget& target,
-                          std::string_view things) {
+  const auto report = [&](Report& last, std::uint64_t total, const LogTarget& target, std::string_view things) {
     if (total == last.count || !last.due(now)) return;
-    const std::string text = std::to_string(total - last.count) + " " + std::string(things) +
-                             " dropped: the " + target.description() +
-                             " does not take them as fast as they come";
+    const std::string text = std::to_string(total - last.count) + " " + std::string(things) + " dropped: the " +
+                             target.description() + " does not take them as fast as they come";
     if (!say(Level::warn, text, target.blocked() || target.failed() ? &target : nullptr)) return;
     last.count = total;
     last.at = now;
@@ -478,8 +472,6 @@ std::uint64_t FileThread::access_dropped() const {
 
 std::uint64_t FileThread::events_dropped() const { return state_->core->events->dropped(); }
 
-std::uint64_t FileThread::write_errors() const {
-  return state_->core->errors.load(std::memory_order_relaxed);
-}
+std::uint64_t FileThread::write_errors() const { return state_->core->errors.load(std::memory_order_relaxed); }
 
 }  // namespace understudy::observe

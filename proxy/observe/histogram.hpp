@@ -1,5 +1,5 @@
-// Latency histogram with fixed log-linear buckets (four per doubling, 16 µs to about 70 s), written by one
-// worker with relaxed atomics and summed by the control thread.
+// Latency histogram with fixed log-linear buckets (four per doubling, 16 µs to about 70 s), written by one worker with relaxed
+// atomics and summed by the control thread.
 #pragma once
 
 #include <array>

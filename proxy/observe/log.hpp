@@ -1,6 +1,5 @@
-// The event log and the access log. Neither can block a worker: access records go through a bounded
-// single-producer ring per worker, events through a bounded queue; the file thread writes. What does not fit
-// is dropped and counted.
+// The event log and the access log. Neither can block a worker: access records go through a bounded single-producer ring per
+// worker, events through a bounded queue; the file thread writes. What does not fit is dropped and counted.
 #pragma once
 
 #include <atomic>
@@ -49,16 +48,14 @@ public:
     std::size_t ring_records = 4096;
     std::size_t queue_lines = 8192;
   };
-  explicit FileThread(
-      Options options);  // opens the files; throws std::runtime_error naming the path when it cannot
-  ~FileThread();         // stops after what is queued was written, waiting at most a second
+  explicit FileThread(Options options);  // opens the files; throws std::runtime_error naming the path when it cannot
+  ~FileThread();                         // stops after what is queued was written, waiting at most a second
 
   AccessRing* ring(unsigned worker);  // null when the access log is off
-  // Any thread; never blocks. Fields are appended as key=value. Journald priority prefixes when
-  // JOURNAL_STREAM is set.
+  // Any thread; never blocks. Fields are appended as key=value. Journald priority prefixes when JOURNAL_STREAM is set.
   void event(Level level, std::string_view message);
-  // Any thread; never blocks. `work` runs on the file thread; false when the queue is full. A newer write
-  // under the same key replaces one that has not begun.
+  // Any thread; never blocks. `work` runs on the file thread; false when the queue is full. A newer write under the same
+  // key replaces one that has not begun.
   bool write_later(std::string key, std::function<void()> work);
   void reopen();  // SIGUSR1: keeps the old descriptor where the new one can't be opened
   void set_level(Level level);
@@ -73,8 +70,7 @@ private:
   std::unique_ptr<State> state_;
 };
 
-// Writes `content` to path atomically: temporary file in the same folder, fsync, rename. Empty string on
-// success, else why not.
+// Writes `content` to path atomically: temporary file in the same folder, fsync, rename. Empty string on success, else why not.
 std::string write_file_atomically(const std::string& path, std::string_view content, unsigned mode);
 
 }  // namespace understudy::observe

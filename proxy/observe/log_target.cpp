@@ -76,8 +76,8 @@ void LogTarget::open_standard() {
   struct stat status {};
   if (::fstat(standard_, &status) != 0) {
     throw std::runtime_error("cannot write the " + what_ + " to " +
-                             (standard_ == 2 ? "standard error" : "standard output") + ": " + reason(errno) +
-                             "; " + std::string(remedy(EBADF)));
+                             (standard_ == 2 ? "standard error" : "standard output") + ": " + reason(errno) + "; " +
+                             std::string(remedy(EBADF)));
   }
   const mode_t type = status.st_mode & S_IFMT;
   if (type != S_IFREG && type != S_IFSOCK) {

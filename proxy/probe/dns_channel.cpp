@@ -22,8 +22,7 @@ constexpr int kMinTry = 20;
 
 void start_library() {
   static const int status = ares_library_init(ARES_LIB_INIT_ALL);
-  if (status != ARES_SUCCESS)
-    throw std::runtime_error(std::string("c-ares cannot start: ") + ares_strerror(status));
+  if (status != ARES_SUCCESS) throw std::runtime_error(std::string("c-ares cannot start: ") + ares_strerror(status));
 }
 
 // "10.0.0.1:53,[::1]:5353"
@@ -97,8 +96,7 @@ Lookup read_result(const ares_addrinfo* info) {
     lookup.addresses.push_back(address);
     ttl = std::min(ttl, node->ai_ttl);
   }
-  for (const auto* alias = info->cnames; alias != nullptr; alias = alias->next)
-    ttl = std::min(ttl, alias->ttl);
+  for (const auto* alias = info->cnames; alias != nullptr; alias = alias->next) ttl = std::min(ttl, alias->ttl);
   lookup.ttl = std::chrono::seconds(std::max(ttl, 0));
   return lookup;
 }
@@ -130,15 +128,13 @@ std::shared_ptr<DnsChannel> DnsChannel::open(asio::io_context& io, const config:
 
   ares_options options{};
   // count × (t + 2t) has to end before dns.timeout, so that one silent server or record type loses nothing.
-  options.timeout =
-      std::max(static_cast<int>(dns.timeout.count() * 9 / 10 / static_cast<int>(3 * count)), kMinTry);
+  options.timeout = std::max(static_cast<int>(dns.timeout.count() * 9 / 10 / static_cast<int>(3 * count)), kMinTry);
   options.tries = kTries;
   char lookups[] = "fb";  // /etc/hosts first, then DNS
   options.lookups = lookups;
   options.sock_state_cb = &DnsChannel::on_socket;
   options.sock_state_cb_data = self.get();
-  const int mask =
-      ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_NOROTATE;
+  const int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_NOROTATE;
   check(ares_init_options(&self->channel_, &options, mask));
   if (!servers.empty()) check(ares_set_servers_ports_csv(self->channel_, servers.c_str()));
   return self;

@@ -52,14 +52,11 @@ bool to_native(const config::SocketAddress& address, Native& out) {
   const bool abstract = address.path.front() == '@';
   if (abstract) un.sun_path[0] = '\0';
   std::memcpy(&out.storage, &un, sizeof un);
-  out.length =
-      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address.path.size() + (abstract ? 0 : 1));
+  out.length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address.path.size() + (abstract ? 0 : 1));
   return true;
 }
 
-int native_family(Family family) {
-  return family == Family::v4 ? AF_INET : family == Family::v6 ? AF_INET6 : AF_UNIX;
-}
+int native_family(Family family) { return family == Family::v4 ? AF_INET : family == Family::v6 ? AF_INET6 : AF_UNIX; }
 
 // A connect to a free port of the ephemeral range can meet itself; that is nobody listening.
 bool connected_to_itself(int fd) {
@@ -77,8 +74,8 @@ Link::Link(boost::asio::io_context& io) : descriptor_(io) {}
 Link::~Link() { close(); }
 
 bool Link::is_own_side(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
-         error == EADDRNOTAVAIL || error == ENOSPC;
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS || error == EADDRNOTAVAIL ||
+         error == ENOSPC;
 }
 
 int Link::connect(const config::SocketAddress& address, bool* own_side) {
@@ -263,8 +260,7 @@ std::string Link::describe_tls_failure() {
   const unsigned long code = ERR_peek_last_error();
   ERR_clear_error();
   if (verdict != X509_V_OK && SSL_get_verify_mode(ssl_) != SSL_VERIFY_NONE)
-    return std::string("certificate for '") + expected_name_ +
-           "' refused: " + X509_verify_cert_error_string(verdict);
+    return std::string("certificate for '") + expected_name_ + "' refused: " + X509_verify_cert_error_string(verdict);
   const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
   return reason != nullptr ? reason : "TLS protocol error";
 }
@@ -272,8 +268,7 @@ std::string Link::describe_tls_failure() {
 void Link::take_ciphertext() {
   BIO* bio = SSL_get_wbio(ssl_);
   std::array<char, 4096> block;
-  for (int n = BIO_read(bio, block.data(), block.size()); n > 0;
-       n = BIO_read(bio, block.data(), block.size()))
+  for (int n = BIO_read(bio, block.data(), block.size()); n > 0; n = BIO_read(bio, block.data(), block.size()))
     out_.append(block.data(), static_cast<std::size_t>(n));
 }
 

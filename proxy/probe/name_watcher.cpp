@@ -143,8 +143,8 @@ struct NameWatcher::State : std::enable_shared_from_this<State> {
   }
 };
 
-NameWatcher::NameWatcher(asio::io_context& io, Resolver& resolver, std::uint64_t seed, Changed changed,
-                         Failed failed, RetryPauses pauses)
+NameWatcher::NameWatcher(asio::io_context& io, Resolver& resolver, std::uint64_t seed, Changed changed, Failed failed,
+                         RetryPauses pauses)
     : state_(std::make_shared<State>(io, resolver, seed, pauses)) {
   state_->changed = std::move(changed);
   state_->failed = std::move(failed);

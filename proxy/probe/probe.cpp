@@ -25,9 +25,9 @@ using config::CheckKind;
 using health::Cause;
 using std::chrono::milliseconds;
 
-constexpr std::uint32_t kMaxHead = 64 * 1024;  // all heads of an answer together, interim ones included
-constexpr unsigned kMaxInterim = 16;           // 1xx answers before the final one
-constexpr std::size_t kMaxBody = 64 * 1024;    // searched for the expected text
+constexpr std::uint32_t kMaxHead = 64 * 1024;            // all heads of an answer together, interim ones included
+constexpr unsigned kMaxInterim = 16;                     // 1xx answers before the final one
+constexpr std::size_t kMaxBody = 64 * 1024;              // searched for the expected text
 constexpr std::size_t kMaxPlain = std::size_t{1} << 20;  // what chunk framing may add to that
 constexpr std::size_t kReadSize = 16 * 1024;
 constexpr milliseconds kBacklogPause{10};
@@ -97,8 +97,7 @@ asio::awaitable<void> Probe::run(std::shared_ptr<Probe> self) {
   } catch (const std::exception& e) {
     trouble = e.what();
   }
-  if (!trouble.empty())
-    self->fail(Cause::own_error, "the probe of " + self->target_ + " failed here: " + trouble);
+  if (!trouble.empty()) self->fail(Cause::own_error, "the probe of " + self->target_ + " failed here: " + trouble);
 }
 
 asio::awaitable<bool> Probe::climb() {
@@ -140,8 +139,7 @@ asio::awaitable<bool> Probe::shake_hands() {
   for (;;) {
     const IoStep step = link_.handshake();
     if (step.kind == IoStep::Kind::ok) co_return true;
-    if (step.kind != IoStep::Kind::want_read && step.kind != IoStep::Kind::want_write)
-      co_return fail_io(step);
+    if (step.kind != IoStep::Kind::want_read && step.kind != IoStep::Kind::want_write) co_return fail_io(step);
     if (!co_await wait(step.kind)) co_return false;
   }
 }
@@ -192,11 +190,11 @@ asio::awaitable<bool> Probe::read_head() {
   http::ResponseParser parser;
   unsigned interim = 0;
   for (;;) {
-    const auto parsed = buffer_.empty() ? http::ParseStatus::need_more
-                                        : parser.parse(buffer_, limits, http::Method::get, head_);
+    const auto parsed =
+        buffer_.empty() ? http::ParseStatus::need_more : parser.parse(buffer_, limits, http::Method::get, head_);
     if (parsed == http::ParseStatus::error)
-      co_return fail(malformed, target_ + " sent no valid HTTP answer: " +
-                                    printable(http::sentence_of(parser.error()), 120));
+      co_return fail(malformed,
+                     target_ + " sent no valid HTTP answer: " + printable(http::sentence_of(parser.error()), 120));
     if (parsed == http::ParseStatus::done) {
       if (head_.status >= 200 || head_.status == 101) {
         status_ = head_.status;
@@ -250,14 +248,13 @@ asio::awaitable<bool> Probe::find_text() {
       case Search::found: co_return succeed(answered + " with the expected text");
       case Search::broken: co_return fail(Cause::http_malformed, answered + " with broken chunked framing");
       case Search::absent:
-        co_return fail(Cause::http_body,
-                       answered + ", but " + wanted + " is not in " +
-                           (text.size() < kMaxBody ? "its body" : "the first 64 KiB of its body"));
+        co_return fail(Cause::http_body, answered + ", but " + wanted + " is not in " +
+                                             (text.size() < kMaxBody ? "its body" : "the first 64 KiB of its body"));
       case Search::more: break;
     }
     if (eof_)
-      co_return fail(Cause::body_cut, answered + " and ended the body early after " +
-                                          std::to_string(text.size()) + " bytes without " + wanted);
+      co_return fail(Cause::body_cut, answered + " and ended the body early after " + std::to_string(text.size()) +
+                                          " bytes without " + wanted);
     if (!co_await receive()) co_return false;
   }
 }
@@ -284,8 +281,8 @@ asio::awaitable<bool> Probe::check_websocket() {
   if (!co_await flush()) co_return false;
   if (!co_await read_head()) co_return false;
   if (status_ != 101)
-    co_return fail(Cause::ws_refused, target_ + " answered " + std::to_string(status_) +
-                                          " instead of 101 to the WebSocket handshake");
+    co_return fail(Cause::ws_refused,
+                   target_ + " answered " + std::to_string(status_) + " instead of 101 to the WebSocket handshake");
   if (!head_.upgrade_websocket)
     co_return fail(Cause::ws_malformed, target_ + " answered 101 without 'Upgrade: websocket'");
   if (!http::websocket_answer_valid(head_, buffer_.data(), key, {}))
@@ -328,12 +325,10 @@ void Probe::on_deadline() {
   }
   const auto waited = began_ - submitted_;
   if (waited > kQueueTolerance || now - request_.deadline > kLagTolerance) {
-    fail(Cause::own_error,
-         "the probe of " + target_ + " was delayed in this process; its timeout says nothing");
+    fail(Cause::own_error, "the probe of " + target_ + " was delayed in this process; its timeout says nothing");
     return;
   }
-  const std::string within =
-      " within " + duration_text(request_.deadline - submitted_, request_.check->timeout);
+  const std::string within = " within " + duration_text(request_.deadline - submitted_, request_.check->timeout);
   switch (rung_) {
     case Rung::queue:
     case Rung::connect: fail(Cause::tcp_timeout, "no connection to " + target_ + within); break;

@@ -29,8 +29,7 @@ struct Prober::State : std::enable_shared_from_this<State> {
   void start(ProbeRequest request, Done done) {
     auto probe = std::make_shared<Probe>(io, std::move(request),
                                          [weak = weak_from_this()](Probe& ended, health::ProbeResult result) {
-                                           if (const auto self = weak.lock())
-                                             self->ended(ended, std::move(result));
+                                           if (const auto self = weak.lock()) self->ended(ended, std::move(result));
                                          });
     entries.emplace(probe.get(), Entry{probe, std::move(done)});
     queue.push_back(probe);

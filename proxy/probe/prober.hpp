@@ -20,8 +20,8 @@ struct ProbeRequest {
   config::SocketAddress address;  // where to connect; check->port replaces its port
   std::string host;               // endpoint's host as written, no port or brackets; "" for Unix sockets
   std::shared_ptr<const config::CheckConfig> check;  // never null
-  std::shared_ptr<const TlsSettings> tls;          // set when the pool speaks TLS, and for checks of kind tls
-  std::chrono::steady_clock::time_point deadline;  // one absolute end for all rungs
+  std::shared_ptr<const TlsSettings> tls;            // set when the pool speaks TLS, and for checks of kind tls
+  std::chrono::steady_clock::time_point deadline;    // one absolute end for all rungs
 };
 
 // Result of a probe:

@@ -16,8 +16,7 @@
 namespace understudy::probe {
 
 struct Answer {
-  std::vector<config::SocketAddress>
-      addresses;                // sorted, distinct, port 0, at most max_addresses; empty on failure
+  std::vector<config::SocketAddress> addresses;  // sorted, distinct, port 0, at most max_addresses; empty on failure
   std::chrono::seconds ttl{0};  // ask again after this; within [min_ttl, max_ttl] when there are addresses
   std::string error;            // why there are none, for people; empty on success
 };

@@ -23,8 +23,7 @@ using Context = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
 
 void load_authorities(SSL_CTX* context, const std::string& file) {
   if (file.empty()) {
-    SSL_CTX_set_default_verify_paths(
-        context);  // absent system certificates fail at verification, with a reason
+    SSL_CTX_set_default_verify_paths(context);  // absent system certificates fail at verification, with a reason
     return;
   }
   if (SSL_CTX_load_verify_file(context, file.c_str()) != 1)
@@ -34,8 +33,7 @@ void load_authorities(SSL_CTX* context, const std::string& file) {
 void load_identity(SSL_CTX* context, const config::UpstreamTls& settings) {
   if (settings.certificate.empty()) return;
   if (SSL_CTX_use_certificate_chain_file(context, settings.certificate.c_str()) != 1)
-    refuse("tls.certificate", settings.certificate,
-           "give a readable PEM certificate chain, own certificate first");
+    refuse("tls.certificate", settings.certificate, "give a readable PEM certificate chain, own certificate first");
   const std::string& key = settings.key.empty() ? settings.certificate : settings.key;
   if (SSL_CTX_use_PrivateKey_file(context, key.c_str(), SSL_FILETYPE_PEM) != 1)
     refuse("tls.key", key, "give the readable PEM private key that belongs to tls.certificate");

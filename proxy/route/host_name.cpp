@@ -33,8 +33,7 @@ std::string_view literal_key(std::string_view inside, HostBuffer& buffer) {
 std::string_view normalise_host(std::string_view authority, HostBuffer& buffer) {
   if (!authority.empty() && authority.front() == '[') {
     const auto close = authority.find(']');
-    return close == std::string_view::npos ? std::string_view{}
-                                           : literal_key(authority.substr(1, close - 1), buffer);
+    return close == std::string_view::npos ? std::string_view{} : literal_key(authority.substr(1, close - 1), buffer);
   }
   std::string_view host = authority.substr(0, authority.find(':'));
   if (!host.empty() && host.back() == '.') host.remove_suffix(1);

@@ -60,8 +60,7 @@ PathPattern::PathPattern(std::string_view rule) {
   split(rule, '/', [&](std::string_view part) {
     Segment& segment = segments_.emplace_back();
     segment.many = part == "**";
-    if (!segment.many)
-      split(part, '*', [&](std::string_view piece) { segment.pieces.push_back(decode(piece)); });
+    if (!segment.many) split(part, '*', [&](std::string_view piece) { segment.pieces.push_back(decode(piece)); });
   });
   if (rule.ends_with("/*")) segments_.back().many = true;
 }
@@ -85,8 +84,7 @@ bool PathPattern::matches(std::string_view path) const {
   switch (kind_) {
     case Kind::any: return true;
     case Kind::exact: return path == text_;
-    case Kind::prefix:
-      return path.starts_with(text_) && (path.size() == text_.size() || path[text_.size()] == '/');
+    case Kind::prefix: return path.starts_with(text_) && (path.size() == text_.size() || path[text_.size()] == '/');
     case Kind::glob: return matches_glob(path);
   }
   return false;

@@ -17,8 +17,7 @@ bool is_plain(std::string_view path) {
   for (; p != end; ++p) {
     const char c = *p;
     if (c == '%' || c == '\\' || c == ';') return false;
-    if (c == '\0' || static_cast<unsigned char>(c) > 0x7F)
-      return false;  // parsers refuse them; not left to that
+    if (c == '\0' || static_cast<unsigned char>(c) > 0x7F) return false;  // parsers refuse them; not left to that
     if (previous == '/' && (c == '/' || c == '.')) return false;
     previous = c;
   }

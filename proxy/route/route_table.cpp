@@ -109,8 +109,7 @@ struct RouteTable::Index {
     bool but_for_method = false;
     bool operator==(const Outcome&) const = default;
   };
-  Outcome scan(const Host& host, std::string_view path, const http::RequestHead& head,
-               const char* base) const;
+  Outcome scan(const Host& host, std::string_view path, const http::RequestHead& head, const char* base) const;
   // The first match under every reading of a doubtful path; RouteError::ambiguous_path when they differ.
   RouteMatch scan_doubtful(const Host& host, const PathTraits& traits, std::string_view path,
                            const http::RequestHead& head, const char* base, char* scratch) const;
@@ -197,12 +196,10 @@ RouteMatch as_match(std::uint32_t route, bool but_for_method) {
 }  // namespace
 
 RouteMatch RouteTable::Index::scan_doubtful(const Host& host, const PathTraits& traits, std::string_view path,
-                                            const http::RequestHead& head, const char* base,
-                                            char* scratch) const {
+                                            const http::RequestHead& head, const char* base, char* scratch) const {
   constexpr RouteMatch ambiguous{0, RouteError::ambiguous_path};
   const Outcome outcome = scan(host, read_path(path, Reading{}, scratch), head, base);
-  if (traits.encoded_slash && (outcome.route == kNone || !rules[outcome.route].allow_encoded_slash))
-    return ambiguous;
+  if (traits.encoded_slash && (outcome.route == kNone || !rules[outcome.route].allow_encoded_slash)) return ambiguous;
   if (outcome.route != kNone) {  // nothing is forwarded otherwise
     const Readings others = other_readings(traits);
     for (std::size_t i = 0; i < others.count; ++i) {

@@ -62,8 +62,7 @@ void Listeners::adopt_inherited() {
     const int fd = SD_LISTEN_FDS_START + i;
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
     ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
-    inherited_.push_back(
-        {fd, names != nullptr && names[i] != nullptr ? names[i] : "", bound_address(fd), false});
+    inherited_.push_back({fd, names != nullptr && names[i] != nullptr ? names[i] : "", bound_address(fd), false});
   }
   if (names != nullptr) {
     for (char** name = names; *name != nullptr; ++name) std::free(*name);

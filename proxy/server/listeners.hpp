@@ -1,5 +1,5 @@
-// Listening sockets belong to the server: one per worker with SO_REUSEPORT, one shared for Unix paths and
-// inherited sockets. A reload never closes one that stays configured. Control thread only.
+// Listening sockets belong to the server: one per worker with SO_REUSEPORT, one shared for Unix paths and inherited sockets.
+// A reload never closes one that stays configured. Control thread only.
 #pragma once
 
 #include <map>
@@ -19,15 +19,14 @@ public:
   Listeners(const Listeners&) = delete;
   Listeners& operator=(const Listeners&) = delete;
 
-  // Sockets passed by systemd (LISTEN_FDS), matched by name (FileDescriptorName=web ↔ [listen.web]) or by
-  // address.
+  // Sockets passed by systemd (LISTEN_FDS), matched by name (FileDescriptorName=web ↔ [listen.web]) or by address.
   void adopt_inherited();
 
-  // Opens what `wanted` has and we do not. All or nothing: on failure everything opened here is closed again
-  // and the sentence says which listener and why. Empty on success.
+  // Opens what `wanted` has and we do not. All or nothing: on failure everything opened here is closed again and the
+  // sentence says which listener and why. Empty on success.
   std::string open(const std::vector<config::ListenerConfig>& wanted, unsigned workers);
-  // Hands newly opened sockets to the workers; takes those away that `wanted` no longer has and closes them
-  // once every worker has emptied its accept queue.
+  // Hands newly opened sockets to the workers; takes those away that `wanted` no longer has and closes them once every
+  // worker has emptied its accept queue.
   void apply(const std::vector<config::ListenerConfig>& wanted,
              const std::vector<std::unique_ptr<net::Worker>>& workers);
 

@@ -63,8 +63,7 @@ void forbid_new_privileges() {
       if (cap != CAP_SETUID && cap != CAP_SETGID && cap != CAP_CHOWN) ::prctl(PR_CAPBSET_DROP, cap);
 }
 
-bool find_identity(const config::ServerConfig& config, bool keep_root, bool builtin, Identity& out,
-                   std::string& why) {
+bool find_identity(const config::ServerConfig& config, bool keep_root, bool builtin, Identity& out, std::string& why) {
   if (::geteuid() != 0 || keep_root) return true;
   const auto look_up = [&out](const std::string& name) {
     const passwd* entry = ::getpwnam(name.c_str());

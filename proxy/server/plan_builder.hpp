@@ -13,8 +13,8 @@ class PlanBuilder {
 public:
   PlanBuilder();
 
-  // Throws std::runtime_error naming the key, the file and the remedy when a certificate or key cannot be
-  // used; nothing has changed then. Retry budgets of pools that stay are the same objects.
+  // Throws std::runtime_error naming the key, the file and the remedy when a certificate or key cannot be used; nothing has
+  // changed then. Retry budgets of pools that stay are the same objects.
   std::shared_ptr<const net::Plan> build(config::Config config);
   net::TicketKeys& tickets() { return tickets_; }
 

@@ -44,12 +44,9 @@ void Process::log(observe::Level level, const std::string& text) {
   if (files_) files_->event(level, text);
 }
 
-admin::Instant Process::instant() const {
-  return {std::chrono::steady_clock::now(), std::chrono::system_clock::now()};
-}
+admin::Instant Process::instant() const { return {std::chrono::steady_clock::now(), std::chrono::system_clock::now()}; }
 
-// ---- start
-// ---------------------------------------------------------------------------------------------------------
+// ---- start ---------------------------------------------------------------------------------------------------------
 
 std::string Process::start() {
   const config::Config& config = *loaded_.config;
@@ -59,8 +56,7 @@ std::string Process::start() {
 
   Identity identity;
   std::string why;
-  if (!find_identity(config.server, options_.keep_root, static_cast<bool>(options_.builtin), identity, why))
-    return why;
+  if (!find_identity(config.server, options_.keep_root, static_cast<bool>(options_.builtin), identity, why)) return why;
   const unsigned workers = config.server.workers.value_or(usable_cores());
   descriptors_ = raise_descriptor_limit();
 
@@ -109,8 +105,7 @@ std::string Process::start() {
         pump();
       },
       [this](const probe::NameFailure& failure) {
-        if (failure.in_a_row == 1)
-          log(observe::Level::warn, "cannot resolve '" + failure.host + "': " + failure.error);
+        if (failure.in_a_row == 1) log(observe::Level::warn, "cannot resolve '" + failure.host + "': " + failure.error);
       });
 
   const TimePoint now = std::chrono::steady_clock::now();
@@ -174,8 +169,8 @@ void Process::start_workers(unsigned count) {
   shared_->max_connections = server.max_connections ? std::min(*server.max_connections, fit) : fit;
   if (server.max_connections && *server.max_connections > fit)
     log(observe::Level::warn, "max_connections is " + std::to_string(*server.max_connections) +
-                                  ", but the descriptor limit of " + std::to_string(descriptors_) +
-                                  " allows " + std::to_string(fit) + "; raise LimitNOFILE");
+                                  ", but the descriptor limit of " + std::to_string(descriptors_) + " allows " +
+                                  std::to_string(fit) + "; raise LimitNOFILE");
   shared_->addresses.set_limit(server.max_connections_per_ip);
   shared_->max_buffer_blocks = server.max_buffer_memory.value_or(default_buffer_memory()) / net::kBlockSize;
   shared_->urgent = [this](health::EndpointId id) { boost::asio::post(io_, [this, id] { on_urgent(id); }); };
@@ -190,13 +185,12 @@ std::string Process::describe_start() const {
   std::string text = "understudy " UNDERSTUDY_VERSION " serves";
   for (const auto& bound : listeners_.bound()) text += " " + bound.name + " on " + bound.address + ",";
   text += " " + std::to_string(workers_.size()) + (workers_.size() == 1 ? " worker, " : " workers, ") +
-          std::to_string(shared_->max_connections.load()) + " connections at most (" +
-          std::to_string(descriptors_) + " descriptors), admin on " + loaded_.config->admin.listen.text;
+          std::to_string(shared_->max_connections.load()) + " connections at most (" + std::to_string(descriptors_) +
+          " descriptors), admin on " + loaded_.config->admin.listen.text;
   return text;
 }
 
-// ---- signals and the end
-// -------------------------------------------------------------------------------------------
+// ---- signals and the end -------------------------------------------------------------------------------------------
 
 void Process::arm_signals() {
   if (!signals_armed_)
@@ -212,9 +206,7 @@ void Process::arm_signals() {
         });
         break;
       case SIGUSR1: reopen_logs(); break;
-      case SIGUSR2:
-        log(observe::Level::warn, "SIGUSR2: binary upgrade is not supported yet; nothing was done");
-        break;
+      case SIGUSR2: log(observe::Level::warn, "SIGUSR2: binary upgrade is not supported yet; nothing was done"); break;
       case SIGINT: begin_stop(stop_ != Stop::no); break;  // a second Ctrl-C does not wait
       case SIGQUIT:
         stop_deadline_ = TimePoint::max();
@@ -265,8 +257,8 @@ void Process::continue_stop() {
       if (admin_) admin_->stop();
       if (state_dir_.kept()) {
         const std::string text = to_json(core_.save(now));
-        files_->write_later(
-            "state", [path = state_dir_.file(), text] { observe::write_file_atomically(path, text, 0600); });
+        files_->write_later("state",
+                            [path = state_dir_.file(), text] { observe::write_file_atomically(path, text, 0600); });
       }
       log(observe::Level::info, "stopped");
       prober_->cancel_all();

@@ -1,6 +1,6 @@
-// The control side of the running process: one thread, one io_context. It owns the health core, the probes,
-// the names, the listening sockets, the workers and the admin API, and carries facts between them. Decisions
-// are the core's, bytes are the workers'.
+// The control side of the running process: one thread, one io_context. It owns the health core, the probes, the names, the
+// listening sockets, the workers and the admin API, and carries facts between them. Decisions are the core's, bytes are the
+// workers'.
 //
 //   workers ── outcomes (sampled every 100 ms, urgent ones posted) ─┐
 //   prober  ── results ─────────────────────────────────────────────┼─► core ─► snapshot to every worker
@@ -62,8 +62,7 @@ public:
   boost::json::value config() override;
   boost::json::value version() override;
   void reload(std::function<void(admin::Reply)> done) override;
-  admin::Reply command(const health::Command& command, const std::string& pool,
-                       const std::string& who) override;
+  admin::Reply command(const health::Command& command, const std::string& pool, const std::string& who) override;
   admin::Reply check_config() override;
   admin::Reply reopen_logs() override;
   admin::Reply stop(bool now) override;

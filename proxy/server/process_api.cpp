@@ -11,18 +11,16 @@ namespace understudy::server {
 namespace json = boost::json;
 
 namespace {
-constexpr std::chrono::seconds kWedged{
-    5};  // a worker that has not come round for this long, with work waiting
+constexpr std::chrono::seconds kWedged{5};  // a worker that has not come round for this long, with work waiting
 }
 
 admin::Readiness Process::livez() {
-  // Reached this thread, so the control loop ticks. Workers sleep without bound when idle; a posted message
-  // wakes them.
+  // Reached this thread, so the control loop ticks. Workers sleep without bound when idle; a posted message wakes them.
   admin::Readiness out{true, "control: ok\n"};
   const std::uint64_t newest = snapshot_version_;
   for (const auto& worker : workers_) {
-    const bool behind = worker->applied_version() < newest &&
-                        std::chrono::steady_clock::now() - worker->last_turn() > kWedged;
+    const bool behind =
+        worker->applied_version() < newest && std::chrono::steady_clock::now() - worker->last_turn() > kWedged;
     out.lines += "worker " + std::to_string(worker->index()) + (behind ? ": stuck\n" : ": ok\n");
     out.ready &= !behind;
   }
@@ -36,8 +34,7 @@ admin::Readiness Process::readyz() {
     return out;
   }
   for (const health::PoolStatus& pool : core_.status()) {
-    const bool serves =
-        pool.active < pool.tiers.size() && pool.tiers[pool.active].serviceable && !pool.maintenance;
+    const bool serves = pool.active < pool.tiers.size() && pool.tiers[pool.active].serviceable && !pool.maintenance;
     out.ready |= serves;
     out.lines += "pool " + pool.name + ": " +
                  (pool.maintenance ? "maintenance"
@@ -105,12 +102,9 @@ json::value Process::events(std::uint64_t since) {
 
 json::value Process::config() { return json::object{{"toml", config::show(loaded_, true)}}; }
 
-json::value Process::version() {
-  return json::object{{"version", UNDERSTUDY_VERSION}, {"compiler", __VERSION__}};
-}
+json::value Process::version() { return json::object{{"version", UNDERSTUDY_VERSION}, {"compiler", __VERSION__}}; }
 
-admin::Reply Process::command(const health::Command& command, const std::string& pool_name,
-                              const std::string& who) {
+admin::Reply Process::command(const health::Command& command, const std::string& pool_name, const std::string& who) {
   const TimePoint now = note_time();
   const health::CommandResult result = core_.on_command(command, now);
   if (!result.ok) return admin::Problem{409, "Not done", result.error};

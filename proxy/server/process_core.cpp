@@ -14,8 +14,7 @@ constexpr std::chrono::milliseconds kStarved{100};  // law 12: this much later t
 constexpr std::chrono::milliseconds kSample{100};
 }  // namespace
 
-// Every fact enters through here: if this thread has not run for longer than it should have, the core is told
-// first.
+// Every fact enters through here: if this thread has not run for longer than it should have, the core is told first.
 TimePoint Process::note_time() {
   const TimePoint now = std::chrono::steady_clock::now();
   if (last_beat_ != TimePoint{} && now - last_beat_ > kBeat + kStarved) {
@@ -40,8 +39,7 @@ void Process::beat() {
   static_assert(kSample == 2 * kBeat);
 }
 
-// Drains what the core wants done. Never re-entered: what is told to the core from inside is drained by the
-// outer call.
+// Drains what the core wants done. Never re-entered: what is told to the core from inside is drained by the outer call.
 void Process::pump() {
   if (pumping_) return;
   pumping_ = true;
@@ -117,8 +115,7 @@ void Process::on_event(const health::Event& event) {
   save_state_soon();
 }
 
-// ---- traffic
-// -------------------------------------------------------------------------------------------------------
+// ---- traffic -------------------------------------------------------------------------------------------------------
 
 health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   Totals& totals = totals_[slot];
@@ -143,8 +140,7 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
       out.failures[c] = delta;
   }
   totals.outcomes = sums;
-  out.consecutive_failures =
-      totals.load ? totals.load->consecutive_failures.load(std::memory_order_relaxed) : 0;
+  out.consecutive_failures = totals.load ? totals.load->consecutive_failures.load(std::memory_order_relaxed) : 0;
   if (out.pending > 0)
     waiting_slots_.insert(slot);
   else
@@ -155,8 +151,7 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
 // Only endpoints touched since the last sample, and those with unanswered requests.
 void Process::sample(TimePoint now) {
   std::set<std::uint32_t> slots(waiting_slots_);
-  for (const auto& worker : workers_)
-    worker->take_touched([&slots](std::uint32_t slot) { slots.insert(slot); });
+  for (const auto& worker : workers_) worker->take_touched([&slots](std::uint32_t slot) { slots.insert(slot); });
   std::vector<health::TrafficSample> samples;
   for (const std::uint32_t slot : slots)
     if (slot < totals_.size() && totals_[slot].known) samples.push_back(collect(slot, false));
@@ -165,17 +160,14 @@ void Process::sample(TimePoint now) {
 }
 
 void Process::on_urgent(health::EndpointId endpoint) {
-  if (endpoint.slot >= totals_.size() || !totals_[endpoint.slot].known ||
-      totals_[endpoint.slot].id != endpoint)
-    return;
+  if (endpoint.slot >= totals_.size() || !totals_[endpoint.slot].known || totals_[endpoint.slot].id != endpoint) return;
   const TimePoint now = note_time();
   const health::TrafficSample sample = collect(endpoint.slot, true);
   core_.on_traffic({&sample, 1}, now);
   pump();
 }
 
-// ---- snapshots
-// -----------------------------------------------------------------------------------------------------
+// ---- snapshots -----------------------------------------------------------------------------------------------------
 
 void Process::index_view(const health::View& view) {
   for (Totals& totals : totals_) totals.known = false;

@@ -1,5 +1,4 @@
-// /metrics: everything summed over the workers. Every label value comes from the configuration, never from a
-// request.
+// /metrics: everything summed over the workers. Every label value comes from the configuration, never from a request.
 #include <dirent.h>
 #include <unistd.h>
 
@@ -104,9 +103,7 @@ struct Process::Metrics {
       return sum([&](std::size_t w) { return f(*p.counters_[w]->listeners[i]); });
     };
     out.family("connections", Type::gauge, "Open downstream connections.");
-    each([&](auto name, auto i) {
-      out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.active(); }));
-    });
+    each([&](auto name, auto i) { out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.active(); })); });
     out.family("connections_accepted_total", Type::counter, "Downstream connections accepted.");
     each([&](auto name, auto i) {
       out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.accepted.get(); }));
@@ -149,9 +146,8 @@ struct Process::Metrics {
         const std::string_view pool = r < routes.size() ? std::string_view(routes[r].pool) : "";
         for (std::size_t c = 0; c < size_of<observe::CodeClass>(); ++c) {
           const auto which = static_cast<observe::CodeClass>(c);
-          out.sample(
-              {{"listener", name}, {"route", route}, {"pool", pool}, {"code_class", observe::name_of(which)}},
-              sum([&](std::size_t w) { return p.counters_[w]->route(i, r).requests.get(which); }));
+          out.sample({{"listener", name}, {"route", route}, {"pool", pool}, {"code_class", observe::name_of(which)}},
+                     sum([&](std::size_t w) { return p.counters_[w]->route(i, r).requests.get(which); }));
         }
       }
     });
@@ -175,14 +171,12 @@ struct Process::Metrics {
     out.family("tls_handshakes_total", Type::counter, "Downstream TLS handshakes.");
     for (std::size_t v = 0; v < size_of<observe::TlsVersion>(); ++v)
       for (std::size_t r = 0; r < size_of<observe::TlsResult>(); ++r)
-        out.sample(
-            {{"version", observe::name_of(static_cast<observe::TlsVersion>(v))},
-             {"result", observe::name_of(static_cast<observe::TlsResult>(r))}},
-            sum([&](std::size_t w) {
-              return p.workers_[w]->counters().tls_handshakes[v].get(static_cast<observe::TlsResult>(r));
-            }));
-    out.family("tls_certificate_expiry_timestamp_seconds", Type::gauge,
-               "Unix time when a served certificate ends.");
+        out.sample({{"version", observe::name_of(static_cast<observe::TlsVersion>(v))},
+                    {"result", observe::name_of(static_cast<observe::TlsResult>(r))}},
+                   sum([&](std::size_t w) {
+                     return p.workers_[w]->counters().tls_handshakes[v].get(static_cast<observe::TlsResult>(r));
+                   }));
+    out.family("tls_certificate_expiry_timestamp_seconds", Type::gauge, "Unix time when a served certificate ends.");
     for (const auto& listener : p.plan_->listeners) {
       if (!listener.tls) continue;
       for (const auto& certificate : listener.tls->certificates())
@@ -200,8 +194,7 @@ struct Process::Metrics {
     const auto counter = [&](std::string_view family, std::string_view help, auto f) {
       out.family(family, Type::counter, help);
       for (std::size_t i = 0; i < names.size(); ++i)
-        out.sample({{"pool", names[i].name}},
-                   sum([&](std::size_t w) { return f(*p.counters_[w]->pools[i]); }));
+        out.sample({{"pool", names[i].name}}, sum([&](std::size_t w) { return f(*p.counters_[w]->pools[i]); }));
     };
     counter("retries_total", "Attempts after the first.", [](const auto& c) { return c.retries.get(); });
     counter("retries_refused_total", "Retries that the budget did not allow.",
@@ -214,8 +207,7 @@ struct Process::Metrics {
             [](const auto& c) { return c.connections_opened.get(); });
     counter("upstream_connections_reused_total", "Attempts on a kept-alive connection.",
             [](const auto& c) { return c.connections_reused.get(); });
-    counter("websocket_sessions_opened_total", "Tunnels opened.",
-            [](const auto& c) { return c.tunnels_opened.get(); });
+    counter("websocket_sessions_opened_total", "Tunnels opened.", [](const auto& c) { return c.tunnels_opened.get(); });
     out.family("websocket_sessions", Type::gauge, "Open tunnels.");
     for (std::size_t i = 0; i < names.size(); ++i)
       out.sample({{"pool", names[i].name}},
@@ -247,8 +239,7 @@ struct Process::Metrics {
       out.family(family, Type::gauge, help);
       for (const auto& pool : pools)
         for (std::size_t t = 0; t < pool.tiers.size(); ++t)
-          out.sample({{"pool", pool.name}, {"tier", pool.tiers[t].name}},
-                     static_cast<std::uint64_t>(f(pool, t)));
+          out.sample({{"pool", pool.name}, {"tier", pool.tiers[t].name}}, static_cast<std::uint64_t>(f(pool, t)));
     };
     tier_gauge("tier_active", "1 for the designated tier.",
                [](const auto& pool, std::size_t t) { return pool.active == t; });
@@ -256,12 +247,11 @@ struct Process::Metrics {
                [](const auto& pool, std::size_t t) { return pool.tiers[t].serviceable; });
     tier_gauge("tier_panic", "1 while all endpoints are used because too few are available.",
                [](const auto& pool, std::size_t t) { return pool.tiers[t].panic; });
-    tier_gauge("tier_available_endpoints", "Endpoints that may take new work.",
-               [](const auto& pool, std::size_t t) {
-                 std::uint64_t n = 0;
-                 for (const auto& e : pool.tiers[t].endpoints) n += e.available;
-                 return n;
-               });
+    tier_gauge("tier_available_endpoints", "Endpoints that may take new work.", [](const auto& pool, std::size_t t) {
+      std::uint64_t n = 0;
+      for (const auto& e : pool.tiers[t].endpoints) n += e.available;
+      return n;
+    });
     tier_gauge("tier_endpoints", "Endpoints.",
                [](const auto& pool, std::size_t t) { return pool.tiers[t].endpoints.size(); });
     out.family("failover_epoch", Type::gauge, "Counts changes of the designated tier.");
@@ -287,12 +277,10 @@ struct Process::Metrics {
     out.family("endpoint_state", Type::gauge, "One series per state; 1 for the one it is in.");
     each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {
       const auto is = [&](std::string_view state, bool value) {
-        out.sample(
-            {{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}, {"state", state}},
-            std::uint64_t{value});
+        out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}, {"state", state}},
+                   std::uint64_t{value});
       };
-      const bool enabled =
-          e.operator_state == OperatorState::enabled || e.operator_state == OperatorState::held;
+      const bool enabled = e.operator_state == OperatorState::enabled || e.operator_state == OperatorState::held;
       is("available", e.available);
       is("unhealthy", enabled && e.active == ActiveState::unhealthy);
       is("unknown", enabled && e.active == ActiveState::unknown);

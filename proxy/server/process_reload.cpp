@@ -82,8 +82,8 @@ admin::Reply Process::apply_config(config::LoadResult loaded) {
   admin_->update(plan_->config.admin);
   files_->set_level(static_cast<observe::Level>(plan_->config.log.level));
   const std::uint64_t fit =
-      connections_that_fit(descriptors_, plan_->config.server.fd_reserve,
-                           static_cast<unsigned>(workers_.size()), plan_->config.listeners.size());
+      connections_that_fit(descriptors_, plan_->config.server.fd_reserve, static_cast<unsigned>(workers_.size()),
+                           plan_->config.listeners.size());
   shared_->max_connections =
       plan_->config.server.max_connections ? std::min(*plan_->config.server.max_connections, fit) : fit;
   shared_->addresses.set_limit(plan_->config.server.max_connections_per_ip);

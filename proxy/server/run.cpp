@@ -26,8 +26,7 @@ config::LoadContext system_context(bool with_files) {
       return text.str();
     };
   }
-  if (const char* dir = std::getenv("RUNTIME_DIRECTORY"); dir != nullptr && *dir != '\0')
-    context.runtime_dir = dir;
+  if (const char* dir = std::getenv("RUNTIME_DIRECTORY"); dir != nullptr && *dir != '\0') context.runtime_dir = dir;
   return context;
 }
 
@@ -39,9 +38,8 @@ int run(const RunOptions& options) {
   } else {
     std::ifstream in(options.config_path);
     if (!in) {
-      std::fprintf(
-          stderr, "understudy: cannot read '%s'; give the file with -c, or make one with `understudy init`\n",
-          options.config_path.c_str());
+      std::fprintf(stderr, "understudy: cannot read '%s'; give the file with -c, or make one with `understudy init`\n",
+                   options.config_path.c_str());
       return 1;
     }
     std::stringstream content;

@@ -1,5 +1,4 @@
-// Starts the process: reads the configuration, binds, drops privileges, runs workers, control and file thread
-// until a signal.
+// Starts the process: reads the configuration, binds, drops privileges, runs workers, control and file thread until a signal.
 #pragma once
 
 #include <functional>
@@ -13,10 +12,9 @@ struct RunOptions {
   std::string config_path;  // file to load and reload
   // Set for `quick` and `demo`: used instead of the file; there is then nothing to reload.
   std::function<config::LoadResult()> builtin;
-  bool keep_root = false;  // --keep-root: run on as root
-  bool quiet = false;      // no start-up lines on stderr
-  std::function<void(const std::string& line)>
-      on_ready;  // called once all listeners accept, with one line for people
+  bool keep_root = false;                                 // --keep-root: run on as root
+  bool quiet = false;                                     // no start-up lines on stderr
+  std::function<void(const std::string& line)> on_ready;  // called once all listeners accept, with one line for people
 };
 
 // Exit code: 0 after a clean stop, 1 when it could not start (why was printed).

@@ -38,8 +38,7 @@ Enum read_enum(const json::object& o, const char* key, int last, Enum fallback) 
   const json::value* v = o.if_contains(key);
   if (v == nullptr || !v->is_string()) return fallback;
   for (int i = 0; i <= last; ++i)
-    if (health::name_of(static_cast<Enum>(i)) == std::string_view(v->get_string()))
-      return static_cast<Enum>(i);
+    if (health::name_of(static_cast<Enum>(i)) == std::string_view(v->get_string())) return static_cast<Enum>(i);
   return fallback;
 }
 
@@ -82,8 +81,7 @@ std::string to_json(const health::SavedState& state) {
                          {"ejections", e.ejections},
                          {"ejected_left_ms", left_of(e.ejected_left)}});
   }
-  return json::serialize(json::object{{"format", kFormat}, {"pools", pools}, {"endpoints", endpoints}}) +
-         "\n";
+  return json::serialize(json::object{{"format", kFormat}, {"pools", pools}, {"endpoints", endpoints}}) + "\n";
 }
 
 std::optional<health::SavedState> from_json(const std::string& text, std::string& why) {

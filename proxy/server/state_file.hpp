@@ -1,5 +1,4 @@
-// What survives a restart, as JSON in state_dir, and the lock that makes one process the decider of that
-// folder.
+// What survives a restart, as JSON in state_dir, and the lock that makes one process the decider of that folder.
 #pragma once
 
 #include <optional>
@@ -22,8 +21,7 @@ public:
   StateDir& operator=(const StateDir&) = delete;
 
   enum class Outcome { kept, not_kept, in_use };
-  // Makes the folder if it can, takes the lock. not_kept: `why` says why state will not be kept, traffic can
-  // flow all the same.
+  // Makes the folder if it can, takes the lock. not_kept: `why` says why state will not be kept, traffic can flow all the same.
   Outcome open(const std::string& path, std::string& why);
   bool kept() const { return lock_ >= 0; }
   std::string file() const { return path_ + "/state.json"; }

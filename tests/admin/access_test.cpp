@@ -67,10 +67,7 @@ TEST(AdminAccess, HostOriginAndFetchSiteDecideWhoMayAsk) {
       {"cross-site", false, {{"Host", "127.0.0.1:9900"}, {"Sec-Fetch-Site", "cross-site"}}, false},
       {"unknown site", false, {{"Host", "127.0.0.1:9900"}, {"Sec-Fetch-Site", "nested-document"}}, false},
       {"unix socket with any Host", true, {{"Host", "whatever"}}, true},
-      {"unix socket, foreign origin",
-       true,
-       {{"Host", "localhost"}, {"Origin", "http://evil.example"}},
-       false},
+      {"unix socket, foreign origin", true, {{"Host", "localhost"}, {"Origin", "http://evil.example"}}, false},
       {"unix socket, forwarded port, own page",
        true,
        {{"Host", "localhost:7777"}, {"Origin", "http://localhost:7777"}},
@@ -117,8 +114,7 @@ TEST(AdminAccess, TokenMustBeTheWholeToken) {
   AccessRules rules;
   rules.token = "s3cret";
   for (const auto& [fields, expected] : cases) {
-    EXPECT_EQ(check_token(rules, request_with(fields)), expected)
-        << (fields.empty() ? "none" : fields[0].second);
+    EXPECT_EQ(check_token(rules, request_with(fields)), expected) << (fields.empty() ? "none" : fields[0].second);
   }
   rules.token = "";
   EXPECT_EQ(check_token(rules, request_with({{"Authorization", "Bearer "}})), Login::wrong)
@@ -195,8 +191,7 @@ TEST(PercentEncoding, RoundTripsAndRefusesWhatIsBroken) {
   const std::string label = "unix:/run/a b.sock?x#%";
   EXPECT_EQ(percent_encode(label), "unix%3A%2Frun%2Fa%20b.sock%3Fx%23%25");
   EXPECT_EQ(percent_decode(percent_encode(label)), label);
-  for (const char* bad : {"%", "%4", "%zz", "a%0", "%00", "%0a", "%7f"})
-    EXPECT_FALSE(percent_decode(bad)) << bad;
+  for (const char* bad : {"%", "%4", "%zz", "a%0", "%00", "%0a", "%7f"}) EXPECT_FALSE(percent_decode(bad)) << bad;
 }
 
 TEST(AdminRequest, QueryValuesAreFoundByKey) {

@@ -43,9 +43,8 @@ std::string detail_of(const Response& response) {
 }
 
 TEST(AdminApi, EveryReadAnswers) {
-  for (const char* path :
-       {"/", "/livez", "/readyz", "/metrics", "/api/v1/status", "/api/v1/pools", "/api/v1/pools/app",
-        "/api/v1/events", "/api/v1/events?since=7", "/api/v1/config", "/api/v1/version"}) {
+  for (const char* path : {"/", "/livez", "/readyz", "/metrics", "/api/v1/status", "/api/v1/pools", "/api/v1/pools/app",
+                           "/api/v1/events", "/api/v1/events?since=7", "/api/v1/config", "/api/v1/version"}) {
     FakeControl control;
     EXPECT_EQ(ask(control, read(path)).status, 200U) << path;
     EXPECT_EQ(ask(control, read(path, "HEAD")).status, 200U) << path;
@@ -62,8 +61,8 @@ TEST(AdminApi, ReadsRefuseOtherMethodsAndNameTheRightOne) {
 }
 
 TEST(AdminApi, ChangesArePostOnly) {
-  for (const char* path : {"/api/v1/reload", "/api/v1/check", "/api/v1/logs/reopen", "/api/v1/stop",
-                           "/api/v1/failover", "/api/v1/failback", "/api/v1/hold", "/api/v1/maintenance",
+  for (const char* path : {"/api/v1/reload", "/api/v1/check", "/api/v1/logs/reopen", "/api/v1/stop", "/api/v1/failover",
+                           "/api/v1/failback", "/api/v1/hold", "/api/v1/maintenance",
                            "/api/v1/pools/app/endpoints/a/state", "/api/v1/endpoints/a/state"}) {
     for (const char* method : {"GET", "HEAD", "PUT", "DELETE"}) {
       FakeControl control;
@@ -78,9 +77,9 @@ TEST(AdminApi, ChangesArePostOnly) {
 }
 
 TEST(AdminApi, UnknownPathsAre404) {
-  for (const char* path : {"/api", "/api/v1", "/api/v1/", "/api/v1/statusx", "/api/v1/status/", "//",
-                           "/api/v1/pools/", "/api/v1/pools/a/b", "/api/v1/pools/%zz", "/api/v1/pools/%00",
-                           "/API/v1/status", "*", "", "/api/v1/pools/../status"}) {
+  for (const char* path : {"/api", "/api/v1", "/api/v1/", "/api/v1/statusx", "/api/v1/status/", "//", "/api/v1/pools/",
+                           "/api/v1/pools/a/b", "/api/v1/pools/%zz", "/api/v1/pools/%00", "/API/v1/status", "*", "",
+                           "/api/v1/pools/../status"}) {
     FakeControl control;
     const Response response = ask(control, read(path));
     EXPECT_EQ(response.status, 404U) << path;
@@ -142,9 +141,7 @@ TEST(AdminApi, AnExceptionBecomesA500) {
 
 TEST(AdminApi, FailoverReachesTheControlPlane) {
   FakeControl control;
-  EXPECT_EQ(
-      ask(control, change("/api/v1/failover"), R"({"pool":"app","to":"standby","reason":"drill"})").status,
-      200U);
+  EXPECT_EQ(ask(control, change("/api/v1/failover"), R"({"pool":"app","to":"standby","reason":"drill"})").status, 200U);
   EXPECT_EQ(ask(control, change("/api/v1/failover"), R"({"pool":"app"})").status, 200U);
   ASSERT_EQ(control.commands.size(), 2U);
   const auto& first = std::get<health::MoveTier>(control.commands[0].command);
@@ -153,8 +150,7 @@ TEST(AdminApi, FailoverReachesTheControlPlane) {
   EXPECT_EQ(first.reason, "drill");
   EXPECT_EQ(control.commands[0].pool, "app");
   EXPECT_EQ(control.commands[0].who, "loopback");
-  EXPECT_FALSE(std::get<health::MoveTier>(control.commands[1].command).to)
-      << "no tier named: the next fit one";
+  EXPECT_FALSE(std::get<health::MoveTier>(control.commands[1].command).to) << "no tier named: the next fit one";
 }
 
 TEST(AdminApi, HoldAndMaintenanceCanExpire) {
@@ -192,8 +188,7 @@ TEST(AdminApi, EndpointStatesReachTheControlPlane) {
     EXPECT_EQ(command.state, state) << word;
   }
   FakeControl control;
-  EXPECT_EQ(ask(control, change("/api/v1/endpoints/10.0.0.1:80/state"), R"({"state":"draining","for":"1h"})")
-                .status,
+  EXPECT_EQ(ask(control, change("/api/v1/endpoints/10.0.0.1:80/state"), R"({"state":"draining","for":"1h"})").status,
             200U);
   EXPECT_EQ(std::get<health::SetEndpointState>(control.commands.at(0).command).pool, "");
 }
@@ -214,8 +209,7 @@ TEST(AdminApi, ProcessCommandsReachTheControlPlane) {
 
 TEST(AdminApi, ARefusedReloadTellsEveryFinding) {
   FakeControl control;
-  control.refusal =
-      Problem{422, "the file has errors", "understudy.toml:3:1: error: a\nunderstudy.toml:9:1: error: b"};
+  control.refusal = Problem{422, "the file has errors", "understudy.toml:3:1: error: a\nunderstudy.toml:9:1: error: b"};
   const Response response = ask(control, change("/api/v1/reload"), "{}");
   EXPECT_EQ(response.status, 422U);
   EXPECT_EQ(detail_of(response), control.refusal->detail);
@@ -248,8 +242,7 @@ TEST(AdminApi, BadBodiesAreRefusedWithThePlaceAndTheRemedy) {
       {"failover", R"({"pool":["app"]})", 422, "'pool' must be text, not a list"},
       {"failover", "{\"pool\":" + std::string(1000, '['), 400, "byte "},
       {"failover", R"({"pool":"app\nx"})", 422, "'pool' must be one line"},
-      {"failover", "{\"pool\":\"app\",\"reason\":\"" + std::string(501, 'x') + "\"}", 422,
-       "'reason' must be one line"},
+      {"failover", "{\"pool\":\"app\",\"reason\":\"" + std::string(501, 'x') + "\"}", 422, "'reason' must be one line"},
       {"failover", "{\"pool\":\"\xff\xfe\"}", 400, "byte "},
       {"failover", "{\"pool\":\"a\"/* c */}", 400, "byte "},
       {"failover", "{\"pool\":\"a\",}", 400, "byte "},
@@ -265,8 +258,7 @@ TEST(AdminApi, BadBodiesAreRefusedWithThePlaceAndTheRemedy) {
       {"reload", R"({"now":true})", 422, "unknown key 'now'; this command takes none"},
       {"stop", R"({"now":1})", 422, "'now' must be true or false, not a number"},
       {"pools/app/endpoints/a/state", R"({"state":"drainig"})", 422, "did you mean 'draining'?"},
-      {"pools/app/endpoints/a/state", R"({"state":"gone"})", 422,
-       "must be enabled, draining, disabled or held"},
+      {"pools/app/endpoints/a/state", R"({"state":"gone"})", 422, "must be enabled, draining, disabled or held"},
       {"pools/app/endpoints/a/state", R"({})", 422, "'state' is required"},
   };
   for (const BadBody& c : cases) {
@@ -276,8 +268,7 @@ TEST(AdminApi, BadBodiesAreRefusedWithThePlaceAndTheRemedy) {
     EXPECT_EQ(response.content_type, "application/problem+json");
     EXPECT_NE(detail_of(response).find(c.says), std::string::npos)
         << c.body.substr(0, 60) << " -> " << detail_of(response);
-    EXPECT_TRUE(control.commands.empty() && control.reloads == 0 && control.stops.empty())
-        << "nothing happened";
+    EXPECT_TRUE(control.commands.empty() && control.reloads == 0 && control.stops.empty()) << "nothing happened";
   }
 }
 
@@ -290,8 +281,7 @@ TEST(AdminApi, EveryAnswerCarriesTheSecurityFields) {
     EXPECT_NE(bytes.find(field), std::string::npos) << field;
   }
   EXPECT_EQ(bytes.find("Access-Control"), std::string::npos);
-  EXPECT_TRUE(serialize(text_response(200, "hello"), true, false).ends_with("\r\n\r\n"))
-      << "HEAD has no body";
+  EXPECT_TRUE(serialize(text_response(200, "hello"), true, false).ends_with("\r\n\r\n")) << "HEAD has no body";
 }
 
 }  // namespace

@@ -161,8 +161,7 @@ TEST_F(CliArguments, HelpIsCode0WithExamples) {
                                                {"config", "--help"}}) {
     const Finished result = finished(words);
     EXPECT_EQ(result.code, 0) << words[0];
-    EXPECT_NE(result.out.find(words.size() == 2 && words[0] == "config" ? "show" : "Examples:"),
-              std::string::npos)
+    EXPECT_NE(result.out.find(words.size() == 2 && words[0] == "config" ? "show" : "Examples:"), std::string::npos)
         << result.out;
     EXPECT_EQ(result.err, "");
   }

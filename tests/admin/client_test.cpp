@@ -60,8 +60,8 @@ TEST(AdminClient, SaysWhenNobodyIsThere) {
 
   const Opened opened = open_listener(unix_address(folder.file("stale.sock")));
   ::close(opened.fd);
-  EXPECT_TRUE(std::holds_alternative<NotReachable>(
-      client_of(unix_address(folder.file("stale.sock"))).request("GET", "/")));
+  EXPECT_TRUE(
+      std::holds_alternative<NotReachable>(client_of(unix_address(folder.file("stale.sock"))).request("GET", "/")));
 }
 
 TEST(AdminClient, GivesUpOnADaemonThatAcceptsButDoesNotAnswer) {
@@ -90,8 +90,7 @@ TEST(AdminClient, ReadsEveryFramingAndRefusesBrokenAnswers) {
       {"length", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", true, "hi"},
       {"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", true, "hi"},
       {"until close", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhi", true, "hi"},
-      {"after a 1xx", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", true,
-       "hi"},
+      {"after a 1xx", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", true, "hi"},
       {"cut", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhi", false, "cut off"},
       {"cut chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhi", false, "cut off"},
       {"nothing", "", false, "without an answer"},
@@ -122,8 +121,8 @@ TEST(AdminClient, ReadsEveryFramingAndRefusesBrokenAnswers) {
     server.join();
     ::close(opened.fd);
     EXPECT_EQ(std::holds_alternative<Answer>(result), c.answered) << c.name;
-    const std::string text = std::holds_alternative<Answer>(result) ? std::get<Answer>(result).body
-                                                                    : std::get<NotReachable>(result).why;
+    const std::string text =
+        std::holds_alternative<Answer>(result) ? std::get<Answer>(result).body : std::get<NotReachable>(result).why;
     EXPECT_NE(text.find(c.body_or_why), std::string::npos) << c.name << ": " << text;
   }
 }

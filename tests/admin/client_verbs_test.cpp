@@ -17,11 +17,9 @@ struct Outcome {
   std::string out, err;
 };
 
-Outcome run(const config::Address& address, const std::vector<std::string>& words,
-            const std::string& token = {}) {
+Outcome run(const config::Address& address, const std::vector<std::string>& words, const std::string& token = {}) {
   const auto parsed = parse_arguments(words);
-  if (const auto* finished = std::get_if<Finished>(&parsed))
-    return {finished->code, finished->out, finished->err};
+  if (const auto* finished = std::get_if<Finished>(&parsed)) return {finished->code, finished->out, finished->err};
   std::ostringstream out, err;
   const int code = run_client_verb(std::get<Arguments>(parsed), Daemon{address, token}, {}, out, err);
   return {code, out.str(), err.str()};
@@ -54,8 +52,7 @@ TEST(CliVerbs, PoolVerbsReachTheDaemonAndShowTheNewState) {
 
 TEST(CliVerbs, EndpointVerbsReachTheDaemon) {
   RunningServer server;
-  EXPECT_EQ(run(server.address(), {"drain", "unix:/run/app 1.sock", "--pool", "a/b", "--for", "30m"}).code,
-            0);
+  EXPECT_EQ(run(server.address(), {"drain", "unix:/run/app 1.sock", "--pool", "a/b", "--for", "30m"}).code, 0);
   server.control.pools_answer = boost::json::parse(
       R"({"pools":[{"name":"other","tiers":[]},{"name":"app","tiers":[{"name":"primary","endpoints":[{"label":"p1"}]}]}]})");
   const Outcome enabled = run(server.address(), {"enable", "p1"});
@@ -85,13 +82,11 @@ TEST(CliVerbs, ProcessVerbsPrintTheMessage) {
 
 TEST(CliVerbs, ARefusalIsCode1WithEveryLine) {
   RunningServer server;
-  server.control.refusal =
-      admin::Problem{422, "the file has errors", "understudy.toml:3:1: error: a\n\x1b[31mb"};
+  server.control.refusal = admin::Problem{422, "the file has errors", "understudy.toml:3:1: error: a\n\x1b[31mb"};
   const Outcome outcome = run(server.address(), {"reload"});
   EXPECT_EQ(outcome.code, 1);
   EXPECT_EQ(outcome.out, "");
-  EXPECT_EQ(outcome.err,
-            "understudy: refused (422): the file has errors\nunderstudy.toml:3:1: error: a\n?[31mb\n");
+  EXPECT_EQ(outcome.err, "understudy: refused (422): the file has errors\nunderstudy.toml:3:1: error: a\n?[31mb\n");
 }
 
 TEST(CliVerbs, ATokenIsNeededWhereOneIsConfigured) {
@@ -131,16 +126,14 @@ TEST(CliVerbs, HealthcheckIs0Or1) {
 config::LoadContext files(std::map<std::string, std::string> contents) {
   config::LoadContext context;
   context.environment = [](const std::string&) { return std::nullopt; };
-  context.read_file = [contents =
-                           std::move(contents)](const std::string& path) -> std::optional<std::string> {
+  context.read_file = [contents = std::move(contents)](const std::string& path) -> std::optional<std::string> {
     const auto found = contents.find(path);
     return found == contents.end() ? std::nullopt : std::optional(found->second);
   };
   return context;
 }
 
-constexpr const char* kRest =
-    "[listen.web]\naddress = \":8080\"\n[pool.app]\nprimary = [\"10.0.0.11:3000\"]\n";
+constexpr const char* kRest = "[listen.web]\naddress = \":8080\"\n[pool.app]\nprimary = [\"10.0.0.11:3000\"]\n";
 
 TEST(CliDaemon, AdminOptionComesFirst) {
   Arguments arguments;
@@ -158,8 +151,7 @@ TEST(CliDaemon, AdminOptionComesFirst) {
 
 TEST(CliDaemon, TheFilesAddressAndTokenAreTaken) {
   Arguments arguments;
-  const std::string text =
-      std::string("[admin]\nlisten = \"127.0.0.1:9911\"\ntoken = \"from-the-file\"\n") + kRest;
+  const std::string text = std::string("[admin]\nlisten = \"127.0.0.1:9911\"\ntoken = \"from-the-file\"\n") + kRest;
   const auto standard = find_daemon(arguments, files({{kDefaultConfig, text}}));
   ASSERT_TRUE(std::holds_alternative<Daemon>(standard));
   EXPECT_EQ(std::get<Daemon>(standard).address.text, "127.0.0.1:9911");
@@ -172,8 +164,7 @@ TEST(CliDaemon, TheFilesAddressAndTokenAreTaken) {
 }
 
 TEST(CliDaemon, WithoutAFileItIsTheDefaultSocket) {
-  for (const auto& contents :
-       std::vector<std::map<std::string, std::string>>{{}, {{kDefaultConfig, "broken = [["}}}) {
+  for (const auto& contents : std::vector<std::map<std::string, std::string>>{{}, {{kDefaultConfig, "broken = [["}}}) {
     const auto found = find_daemon(Arguments{}, files(contents));
     ASSERT_TRUE(std::holds_alternative<Daemon>(found));
     EXPECT_EQ(std::get<Daemon>(found).address.path, "/run/understudy/admin.sock");
@@ -183,8 +174,7 @@ TEST(CliDaemon, WithoutAFileItIsTheDefaultSocket) {
 TEST(CliDaemon, ANamedFileMustBeUsable) {
   Arguments arguments;
   arguments.config = "my.toml";
-  for (const auto& contents :
-       std::vector<std::map<std::string, std::string>>{{}, {{"my.toml", "broken = [["}}}) {
+  for (const auto& contents : std::vector<std::map<std::string, std::string>>{{}, {{"my.toml", "broken = [["}}}) {
     const auto found = find_daemon(arguments, files(contents));
     ASSERT_TRUE(std::holds_alternative<NoDaemon>(found));
     EXPECT_EQ(std::get<NoDaemon>(found).code, 1);

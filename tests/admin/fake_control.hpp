@@ -30,9 +30,7 @@ struct FakeControl : ControlPlane {
   boost::json::value pools_answer = boost::json::object{{"pools", boost::json::array{"app"}}};
 
   Readiness livez() override { return {alive, "control thread: ok\n"}; }
-  Readiness readyz() override {
-    return {ready, ready ? "pool app: ok\n" : "pool app: no endpoint available\n"};
-  }
+  Readiness readyz() override { return {ready, ready ? "pool app: ok\n" : "pool app: no endpoint available\n"}; }
   std::string metrics(bool open) override {
     openmetrics = open;
     return metrics_bytes ? std::string(metrics_bytes, 'm') : "understudy_up 1\n";
@@ -44,8 +42,7 @@ struct FakeControl : ControlPlane {
   }
   boost::json::value pools() override { return pools_answer; }
   Reply pool(const std::string& name) override {
-    if (name == "app")
-      return boost::json::value(boost::json::object{{"name", name}, {"tiers", boost::json::array{}}});
+    if (name == "app") return boost::json::value(boost::json::object{{"name", name}, {"tiers", boost::json::array{}}});
     return Problem{404, "no such pool", "no pool '" + name + "'; pools: app"};
   }
   boost::json::value events(std::uint64_t from) override {
@@ -78,9 +75,7 @@ struct FakeControl : ControlPlane {
   Reply stop(bool now) override { return stops.push_back(now), done("stopping"); }
 
 private:
-  static Reply done(const char* message) {
-    return boost::json::value(boost::json::object{{"result", message}});
-  }
+  static Reply done(const char* message) { return boost::json::value(boost::json::object{{"result", message}}); }
 };
 
 }  // namespace understudy::admin

@@ -64,8 +64,7 @@ public:
     sockaddr_in name{};
     socklen_t length = sizeof name;
     ::getsockname(opened.fd, reinterpret_cast<sockaddr*>(&name), &length);
-    address_ =
-        on_unix ? unix_address(folder_.file("admin.sock")) : tcp_address("127.0.0.1", ntohs(name.sin_port));
+    address_ = on_unix ? unix_address(folder_.file("admin.sock")) : tcp_address("127.0.0.1", ntohs(name.sin_port));
     server_ = std::make_unique<Server>(context_, std::move(options), control);
     server_->start(opened.fd);
     thread_ = std::thread([this] { context_.run(); });
@@ -159,8 +158,7 @@ public:
 
 private:
   bool wait(std::chrono::steady_clock::time_point deadline) const {
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
     pollfd entry{fd_, POLLIN, 0};
     return left > 0 && ::poll(&entry, 1, static_cast<int>(left)) > 0;
   }

@@ -12,8 +12,7 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 std::string get(const RunningServer& server, const std::string& path, const std::string& fields = {}) {
-  return "GET " + path + " HTTP/1.1\r\nHost: " + server.host() + "\r\nConnection: close\r\n" + fields +
-         "\r\n";
+  return "GET " + path + " HTTP/1.1\r\nHost: " + server.host() + "\r\nConnection: close\r\n" + fields + "\r\n";
 }
 
 std::string post(const RunningServer& server, const std::string& path, const std::string& body) {
@@ -55,11 +54,10 @@ TEST(AdminServer, RuleRowsHoldOnTheWire) {
       {"foreign Host, read", "GET /api/v1/status HTTP/1.1\r\nHost: evil.example\r\n" + close + "\r\n", 403,
        "Host not allowed"},
       {"foreign Host, write",
-       "POST /api/v1/stop HTTP/1.1\r\nHost: evil.example\r\n" + close + marks + "Content-Length: 2\r\n\r\n{}",
-       403, "Host not allowed"},
-      {"absolute form counts as Host",
-       "GET http://evil.example/livez HTTP/1.1\r\nHost: evil.example\r\n" + close + "\r\n", 403,
+       "POST /api/v1/stop HTTP/1.1\r\nHost: evil.example\r\n" + close + marks + "Content-Length: 2\r\n\r\n{}", 403,
        "Host not allowed"},
+      {"absolute form counts as Host",
+       "GET http://evil.example/livez HTTP/1.1\r\nHost: evil.example\r\n" + close + "\r\n", 403, "Host not allowed"},
       {"foreign Origin, read",
        "GET /api/v1/config HTTP/1.1\r\nHost: HOST\r\nOrigin: http://evil.example\r\n" + close + "\r\n", 403,
        "foreign Origin"},
@@ -67,13 +65,11 @@ TEST(AdminServer, RuleRowsHoldOnTheWire) {
        "POST /api/v1/reload HTTP/1.1\r\nHost: HOST\r\nOrigin: http://evil.example\r\n" + close + marks +
            "Content-Length: 2\r\n\r\n{}",
        403, "foreign Origin"},
-      {"cross-site read",
-       "GET /metrics HTTP/1.1\r\nHost: HOST\r\nSec-Fetch-Site: cross-site\r\n" + close + "\r\n", 403,
+      {"cross-site read", "GET /metrics HTTP/1.1\r\nHost: HOST\r\nSec-Fetch-Site: cross-site\r\n" + close + "\r\n", 403,
        "cross-site"},
       {"preflight gets no CORS",
-       "OPTIONS /api/v1/stop HTTP/1.1\r\nHost: HOST\r\nAccess-Control-Request-Method: POST\r\n" + close +
-           "\r\n",
-       405, "Allow: POST"},
+       "OPTIONS /api/v1/stop HTTP/1.1\r\nHost: HOST\r\nAccess-Control-Request-Method: POST\r\n" + close + "\r\n", 405,
+       "Allow: POST"},
       {"GET on a change", "GET /api/v1/stop HTTP/1.1\r\nHost: HOST\r\n" + close + "\r\n", 405, "Allow: POST"},
       {"plain form post",
        "POST /api/v1/stop HTTP/1.1\r\nHost: HOST\r\nContent-Type: text/plain\r\n" + close +
@@ -83,34 +79,29 @@ TEST(AdminServer, RuleRowsHoldOnTheWire) {
        "POST /api/v1/stop HTTP/1.1\r\nHost: HOST\r\nX-Understudy: 1\r\nContent-Type: text/plain\r\n" + close +
            "Content-Length: 2\r\n\r\n{}",
        415, "application/json"},
-      {"good change",
-       "POST /api/v1/stop HTTP/1.1\r\nHost: HOST\r\n" + close + marks + "Content-Length: 2\r\n\r\n{}", 200,
-       "stopping"},
+      {"good change", "POST /api/v1/stop HTTP/1.1\r\nHost: HOST\r\n" + close + marks + "Content-Length: 2\r\n\r\n{}",
+       200, "stopping"},
       {"chunked change",
        "POST /api/v1/check HTTP/1.1\r\nHost: HOST\r\n" + close + marks +
            "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
        200, "the file is good"},
       {"two lengths",
-       "POST /api/v1/stop HTTP/1.1\r\nHost: HOST\r\n" + marks +
-           "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
-       400, "problem+json"},
+       "POST /api/v1/stop HTTP/1.1\r\nHost: HOST\r\n" + marks + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400,
+       "problem+json"},
       {"length and chunked",
        "POST /api/v1/stop HTTP/1.1\r\nHost: HOST\r\n" + marks +
            "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
        400, "Connection: close"},
       {"bad chunk",
-       "POST /api/v1/check HTTP/1.1\r\nHost: HOST\r\n" + close + marks +
-           "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+       "POST /api/v1/check HTTP/1.1\r\nHost: HOST\r\n" + close + marks + "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
        400, "problem+json"},
       {"no Host", "GET /livez HTTP/1.1\r\n\r\n", 400, "problem+json"},
       {"garbage", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "Connection: close"},
       {"huge head", "GET /livez HTTP/1.1\r\nHost: HOST\r\nX: " + std::string(20'000, 'a') + "\r\n\r\n", 431,
        "problem+json"},
-      {"long target", "GET /" + std::string(5'000, 'a') + " HTTP/1.1\r\nHost: HOST\r\n\r\n", 414,
-       "problem+json"},
-      {"broken JSON",
-       "POST /api/v1/stop HTTP/1.1\r\nHost: HOST\r\n" + close + marks + "Content-Length: 1\r\n\r\n{", 400,
-       "not valid JSON"},
+      {"long target", "GET /" + std::string(5'000, 'a') + " HTTP/1.1\r\nHost: HOST\r\n\r\n", 414, "problem+json"},
+      {"broken JSON", "POST /api/v1/stop HTTP/1.1\r\nHost: HOST\r\n" + close + marks + "Content-Length: 1\r\n\r\n{",
+       400, "not valid JSON"},
       {"unknown path", "GET /wp-login.php HTTP/1.1\r\nHost: HOST\r\n" + close + "\r\n", 404, "no such path"},
   };
   RunningServer server;
@@ -203,8 +194,7 @@ TEST(AdminServer, RefusesHugeBodiesWithoutReadingThem) {
   EXPECT_EQ(answer.find("RESET"), std::string::npos) << "the answer survives the unread body";
   EXPECT_EQ(server.control.checks, 0);
 
-  const std::string fits =
-      ask_raw(server.address(), post(server, "/api/v1/check", std::string(65534, ' ') + "{}"));
+  const std::string fits = ask_raw(server.address(), post(server, "/api/v1/check", std::string(65534, ' ') + "{}"));
   EXPECT_EQ(status_of(fits), 200) << "64 KiB exactly";
 }
 
@@ -215,15 +205,12 @@ TEST(AdminServer, ATokenIsAskedForEverywhere) {
     EXPECT_TRUE(status_of(answer) == 401 || status_of(answer) == 429) << path;
   }
   RunningServer second(with_token());
-  EXPECT_EQ(
-      status_of(ask_raw(second.address(), get(second, "/livez", "Authorization: Bearer correct horse\r\n"))),
-      200);
+  EXPECT_EQ(status_of(ask_raw(second.address(), get(second, "/livez", "Authorization: Bearer correct horse\r\n"))),
+            200);
   const std::string missing = ask_raw(second.address(), get(second, "/livez"));
   EXPECT_EQ(status_of(missing), 401);
   EXPECT_NE(missing.find("WWW-Authenticate: Bearer"), std::string::npos);
-  EXPECT_EQ(
-      status_of(ask_raw(second.address(), get(second, "/livez", "Authorization: Bearer correct hors\r\n"))),
-      401);
+  EXPECT_EQ(status_of(ask_raw(second.address(), get(second, "/livez", "Authorization: Bearer correct hors\r\n"))), 401);
 }
 
 TEST(AdminServer, TenThousandBadTokensAreBraked) {
@@ -283,8 +270,7 @@ TEST(AdminServer, WhileBrakedEvenTheRightTokenGetsNoAnswer) {
   Options options = with_token();
   options.failed_logins_per_second = 1;
   RunningServer server(options);
-  EXPECT_EQ(status_of(ask_raw(server.address(), get(server, "/livez", "Authorization: Bearer wrong\r\n"))),
-            401);
+  EXPECT_EQ(status_of(ask_raw(server.address(), get(server, "/livez", "Authorization: Bearer wrong\r\n"))), 401);
   const std::string answer =
       ask_raw(server.address(), get(server, "/livez", "Authorization: Bearer correct horse\r\n"));
   EXPECT_EQ(status_of(answer), 429);
@@ -441,8 +427,7 @@ TEST(AdminServer, AReloadedTokenHoldsFromTheNextRequest) {
   config.token = config::Secret{"new"};
   server.on_thread([&] { server.server().update(config); });
   EXPECT_EQ(status_of(ask_raw(server.address(), get(server, "/livez"))), 401);
-  EXPECT_EQ(status_of(ask_raw(server.address(), get(server, "/livez", "Authorization: Bearer new\r\n"))),
-            200);
+  EXPECT_EQ(status_of(ask_raw(server.address(), get(server, "/livez", "Authorization: Bearer new\r\n"))), 200);
 }
 
 TEST(AdminServer, OffLoopbackItNeedsAToken) {

@@ -80,8 +80,7 @@ TEST_F(StatusText, ShowsWhatServesWhatIsDownAndSinceWhen) {
   const std::vector<health::PoolStatus> pools = {pool_on_standby()};
   boost::json::object status = describe_status(pools, kNow);
   status["listeners"] = boost::json::parse(R"([{"name":"web","address":"0.0.0.0:443","tls":true}])");
-  status["process"] =
-      boost::json::parse(R"({"version":"0.1.0","pid":42,"started_at":"2026-02-27T01:30:00.000Z"})");
+  status["process"] = boost::json::parse(R"({"version":"0.1.0","pid":42,"started_at":"2026-02-27T01:30:00.000Z"})");
   EXPECT_EQ(status_text(status, kWall),
             "[degraded] pool app serves from standby (primary: 0/1 available)\n"
             "\n"
@@ -129,8 +128,8 @@ TEST_F(StatusText, OneSentenceSaysWhatMatters) {
        "down", "pool app is down: no endpoint of tier standby is available (panic: all are tried)"},
       {"maintenance", [](auto& p) { p.maintenance = true; }, "maintenance",
        "pool app is in maintenance and answers 503"},
-      {"partly", [](auto& p) { p.active = 0, p.tiers[0] = p.tiers[1], p.tiers[0].name = "primary"; },
-       "degraded", "pool app serves from primary (1/2 available)"},
+      {"partly", [](auto& p) { p.active = 0, p.tiers[0] = p.tiers[1], p.tiers[0].name = "primary"; }, "degraded",
+       "pool app serves from primary (1/2 available)"},
       {"empty tier", [](auto& p) { p.tiers[1].endpoints.clear(); }, "down",
        "pool app is down: tier standby has no endpoint"},
   };
@@ -150,8 +149,7 @@ TEST_F(StatusText, TheWorstPoolSpeaksFirst) {
   EXPECT_EQ(describe_status(pools, kNow).at("sentence").as_string(),
             "pool devices is down: no endpoint of tier standby is available; 0 of 2 pools are fine");
   for (auto& pool : pools) pool.active = 0, pool.tiers[0].endpoints[0].available = true;
-  EXPECT_EQ(describe_status(pools, kNow).at("sentence").as_string(),
-            "all 2 pools serve from their first tier");
+  EXPECT_EQ(describe_status(pools, kNow).at("sentence").as_string(), "all 2 pools serve from their first tier");
   EXPECT_EQ(describe_status({}, kNow).at("sentence").as_string(), "no pool is configured");
 }
 
@@ -159,8 +157,7 @@ TEST_F(StatusText, StaysWithinAPhonesWidth) {
   const std::vector<health::PoolStatus> pools = {pool_on_standby()};
   const std::string text = pool_text(describe_pool(pools[0], kNow), kWall);
   std::size_t widest = 0, begin = 0;
-  for (std::size_t end = text.find('\n'); end != std::string::npos;
-       begin = end + 1, end = text.find('\n', begin)) {
+  for (std::size_t end = text.find('\n'); end != std::string::npos; begin = end + 1, end = text.find('\n', begin)) {
     widest = std::max(widest, end - begin);
   }
   EXPECT_LE(widest, 62U) << text;

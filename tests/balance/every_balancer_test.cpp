@@ -184,8 +184,8 @@ std::string kind_name(const ::testing::TestParamInfo<BalanceKind>& info) {
                                   "Hash"}[static_cast<std::size_t>(info.param)];
 }
 INSTANTIATE_TEST_SUITE_P(Kinds, EveryBalancer,
-                         ::testing::Values(BalanceKind::round_robin, BalanceKind::least_request,
-                                           BalanceKind::latency, BalanceKind::random, BalanceKind::hash),
+                         ::testing::Values(BalanceKind::round_robin, BalanceKind::least_request, BalanceKind::latency,
+                                           BalanceKind::random, BalanceKind::hash),
                          kind_name);
 
 }  // namespace

@@ -70,8 +70,8 @@ TEST(RingHash, LosingAnEndpointMovesOnlyItsKeys) {
     }
   }
   for (std::size_t i = 0; i < 10; ++i) {
-    EXPECT_TRUE(i == 4 || heirs[i] > 80)
-        << i << ": " << heirs[i];  // 222 each on average: spread, not dumped on one neighbour
+    EXPECT_TRUE(i == 4 || heirs[i] > 80) << i << ": "
+                                         << heirs[i];  // 222 each on average: spread, not dumped on one neighbour
   }
   set_usable(tier, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
   EXPECT_EQ(homes(ring, tier), before);

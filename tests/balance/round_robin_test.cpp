@@ -36,9 +36,7 @@ std::size_t longest_run(const std::string& text) {
 
 TEST_F(RoundRobinTest, EqualWeightsTakeTurns) { EXPECT_EQ(picks(tier_of(3), 9), "abcabcabc"); }
 
-TEST_F(RoundRobinTest, WeightsAreInterleavedNotBunched) {
-  EXPECT_EQ(picks(tier_of({5, 1, 1}), 14), "abaaacaabaaaca");
-}
+TEST_F(RoundRobinTest, WeightsAreInterleavedNotBunched) { EXPECT_EQ(picks(tier_of({5, 1, 1}), 14), "abaaacaabaaaca"); }
 
 TEST_F(RoundRobinTest, EachPeriodHoldsEachEndpointByItsWeight) {
   const std::string run = picks(tier_of({4, 3, 2, 1}), 1000);

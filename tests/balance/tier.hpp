@@ -62,9 +62,8 @@ private:
 };
 
 // How often each endpoint is picked in `picks` picks without load.
-inline std::vector<std::size_t> count_picks(Balancer& balancer, const health::TierView& tier,
-                                            const LoadSource& load, std::size_t picks, std::uint64_t seed,
-                                            PickInput input = {}) {
+inline std::vector<std::size_t> count_picks(Balancer& balancer, const health::TierView& tier, const LoadSource& load,
+                                            std::size_t picks, std::uint64_t seed, PickInput input = {}) {
   std::vector<std::size_t> counts(tier.endpoints.size());
   Randoms randoms(seed);
   for (std::size_t i = 0; i < picks; ++i) {

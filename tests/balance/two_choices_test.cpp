@@ -72,8 +72,7 @@ TEST(LeastRequest, OpenRequestsFollowTheWeights) {
     input.random = randoms.next();
     ++loads.flights[*balancer.pick(tier, input, loads)];
   }
-  for (std::size_t i = 0; i < 4; ++i)
-    EXPECT_NEAR(loads.flights[i], 100.0 * (static_cast<double>(i) + 1), 10) << i;
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(loads.flights[i], 100.0 * (static_cast<double>(i) + 1), 10) << i;
 }
 
 TEST(LeastLatency, TakesTheFasterOfTwo) {

@@ -123,8 +123,7 @@ TEST(SocketAddress, CanBeAKey) {
 TEST(Ip, IsOneLiteralAndNothingElse) {
   EXPECT_EQ(parse_ip("192.0.2.7")->ip_string(), "192.0.2.7");
   EXPECT_EQ(parse_ip("2001:DB8:0:0::1")->ip_string(), "2001:db8::1");
-  for (const char* text :
-       {"", "[::1]", "1.2.3.4:80", "1.2.3.4 ", "::1%lo", "example.org", "1:2:3:4:5:6:7:8:9"})
+  for (const char* text : {"", "[::1]", "1.2.3.4:80", "1.2.3.4 ", "::1%lo", "example.org", "1:2:3:4:5:6:7:8:9"})
     EXPECT_FALSE(parse_ip(text)) << text;
   EXPECT_FALSE(parse_ip(std::string(1000, '1')));
 }
@@ -165,8 +164,8 @@ TEST(Cidr, ContainsItsNetworkAndNoMore) {
 }
 
 TEST(Cidr, IsRefusedWhenItIsNone) {
-  for (const char* text : {"", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "10.0.0.0/8 ",
-                           "10.0.0/8", "example.org/8", "10.0.0.0/8/8", "10.0.0.0/999999999999"}) {
+  for (const char* text : {"", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "10.0.0.0/8 ", "10.0.0/8",
+                           "example.org/8", "10.0.0.0/8/8", "10.0.0.0/999999999999"}) {
     EXPECT_FALSE(parse_cidr(text)) << text;
   }
 }

@@ -13,11 +13,12 @@
 #include "tests/config/json_schema.hpp"
 #include "tests/config/model_fields.hpp"
 #include "tests/config/support.hpp"
+#include "tests/support/source_dir.hpp"
 
 namespace understudy::config {
 namespace {
 
-const std::string root = UNDERSTUDY_SOURCE_DIR;
+const std::string root = understudy::support::source_dir();
 
 std::vector<std::string> good_files() {
   std::vector<std::string> files;

@@ -6,11 +6,12 @@
 #include <filesystem>
 
 #include "tests/config/support.hpp"
+#include "tests/support/source_dir.hpp"
 
 namespace understudy::config {
 namespace {
 
-const std::string folder = std::string(UNDERSTUDY_SOURCE_DIR) + "/tests/config/cases";
+const std::string folder = std::string(understudy::support::source_dir()) + "/tests/config/cases";
 
 std::vector<std::string> case_names() {
   std::vector<std::string> names;
@@ -62,8 +63,7 @@ TEST_P(Golden, NeverPrintsASecret) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, Golden, testing::ValuesIn(case_names()),
-                         [](const auto& one) { return one.param; });
+INSTANTIATE_TEST_SUITE_P(Cases, Golden, testing::ValuesIn(case_names()), [](const auto& one) { return one.param; });
 
 TEST(GoldenCases, AreManyAndNoneIsLeftOver) {
   const auto names = case_names();

@@ -39,12 +39,11 @@ TEST(Hostile, DeepNestingIsRefusedBeforeItIsFollowed) {
 }
 
 TEST(Hostile, BracketsInStringsAndCommentsAreNoNesting) {
-  const std::string text =
-      "# " + repeat("[{", 100) +
-      "\n[listen.web]\naddress = \":80\"\n[pool.app]\nprimary = "
-      "[\"h:1\"]\n[[route]]\nmatch = { headers = { A = \"" +
-      repeat("[", 100) + "\", B = '" + repeat("{.", 100) +
-      "' } }\npool = \"app\"\n[[route]]\nrespond = { body = \"\"\"x\"y\n]]\\\"\"\"\" }\n";
+  const std::string text = "# " + repeat("[{", 100) +
+                           "\n[listen.web]\naddress = \":80\"\n[pool.app]\nprimary = "
+                           "[\"h:1\"]\n[[route]]\nmatch = { headers = { A = \"" +
+                           repeat("[", 100) + "\", B = '" + repeat("{.", 100) +
+                           "' } }\npool = \"app\"\n[[route]]\nrespond = { body = \"\"\"x\"y\n]]\\\"\"\"\" }\n";
   const LoadResult result = load_text(text);
   EXPECT_TRUE(result.config) << render(result.diagnostics, text);
 }
@@ -59,9 +58,8 @@ TEST(Hostile, ManyMistakesAreAllFound) {
 TEST(Hostile, LongNamesAndTextsAreCut) {
   expect_refused_soon(repeat("a", 1'000'000) + " = 1", "key");
   expect_refused_soon("[pool." + repeat("a", 1'000'000) + "]\n", "table");
-  expect_refused_soon(
-      "[listen.web]\naddress = \"" + repeat("a", 1'000'000) + "\"\n[pool.app]\nprimary = [\"h:1\"]\n",
-      "address");
+  expect_refused_soon("[listen.web]\naddress = \"" + repeat("a", 1'000'000) + "\"\n[pool.app]\nprimary = [\"h:1\"]\n",
+                      "address");
   expect_refused_soon("[pool.app]\nbalance = \"" + repeat("a", 1'000'000) + "\"\n", "choice");
 }
 
@@ -72,15 +70,13 @@ TEST(Hostile, AHugeFileIsRefusedUnread) {
   EXPECT_EQ(result.diagnostics[0].message, "the file is larger than 16 MiB");
 }
 
-TEST(Hostile, ZeroBytesAreRefused) {
-  expect_refused_soon(std::string("[listen.web]\0\naddress = 1", 25), "zero byte");
-}
+TEST(Hostile, ZeroBytesAreRefused) { expect_refused_soon(std::string("[listen.web]\0\naddress = 1", 25), "zero byte"); }
 
 TEST(Hostile, ManyRoutesAreComparedWithoutTheSquare) {
   std::string text = "[listen.web]\naddress = \":80\"\n[pool.app]\nprimary = [\"h:1\"]\n";
   for (int i = 0; i < 20'000; ++i)
-    text += "[[route]]\nmatch = { host = \"h" + std::to_string(i) +
-            ".example.org\", path = \"/x/*\" }\npool = \"app\"\n";
+    text +=
+        "[[route]]\nmatch = { host = \"h" + std::to_string(i) + ".example.org\", path = \"/x/*\" }\npool = \"app\"\n";
   const auto start = std::chrono::steady_clock::now();
   const LoadResult result = load_text(text);
   EXPECT_TRUE(result.config);
@@ -94,12 +90,11 @@ TEST(Speed, AThousandPoolsLoadQuickly) {
   std::string text = "[listen.web]\naddress = \":80\"\n[check]\npath = \"/healthz\"\n";
   for (int i = 0; i < 1000; ++i) {
     const std::string n = std::to_string(i);
-    text += "[pool.p" + n + "]\nprimary = [\"10.0." + std::to_string(i / 250) + "." +
-            std::to_string(i % 250 + 1) + ":80\", \"10.1." + std::to_string(i / 250) + "." +
-            std::to_string(i % 250 + 1) + ":80\"]\nstandby = [\"h" + n +
-            ".example:80\"]\nbalance = \"latency\"\n[pool.p" + n +
-            ".check]\ninterval = \"5s\"\n[[route]]\nmatch = { host = \"p" + n +
-            ".example.org\" }\npool = \"p" + n + "\"\n";
+    text += "[pool.p" + n + "]\nprimary = [\"10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250 + 1) +
+            ":80\", \"10.1." + std::to_string(i / 250) + "." + std::to_string(i % 250 + 1) + ":80\"]\nstandby = [\"h" +
+            n + ".example:80\"]\nbalance = \"latency\"\n[pool.p" + n +
+            ".check]\ninterval = \"5s\"\n[[route]]\nmatch = { host = \"p" + n + ".example.org\" }\npool = \"p" + n +
+            "\"\n";
   }
   auto best = std::chrono::nanoseconds::max();
   for (int i = 0; i < 3; ++i) {

@@ -166,8 +166,7 @@ private:
 
   static bool equals(const JsonValue& value, const Node& node) {
     if (value.kind == JsonValue::Kind::text) return node.is(Kind::text) && node.text == value.text;
-    if (value.kind == JsonValue::Kind::boolean)
-      return node.is(Kind::boolean) && node.boolean == value.boolean;
+    if (value.kind == JsonValue::Kind::boolean) return node.is(Kind::boolean) && node.boolean == value.boolean;
     throw std::runtime_error("enum");
   }
 
@@ -175,8 +174,7 @@ private:
                   const std::string& path) const {
     if (word == "type") return has_type(value.text, node) ? "" : path + " is not of type " + value.text;
     if (word == "$ref") {
-      const JsonValue* target =
-          root_.at({"definitions", value.text.substr(std::string("#/definitions/").size())});
+      const JsonValue* target = root_.at({"definitions", value.text.substr(std::string("#/definitions/").size())});
       if (target == nullptr) throw std::runtime_error("dangling " + value.text);
       return check(*target, node, path);
     }
@@ -207,13 +205,9 @@ private:
                  ? ""
                  : path + " has too few items";
     if (word == "minimum")
-      return !node.is(Kind::integer) || static_cast<double>(node.integer) >= value.number
-                 ? ""
-                 : path + " is too small";
+      return !node.is(Kind::integer) || static_cast<double>(node.integer) >= value.number ? "" : path + " is too small";
     if (word == "maximum")
-      return !node.is(Kind::integer) || static_cast<double>(node.integer) <= value.number
-                 ? ""
-                 : path + " is too large";
+      return !node.is(Kind::integer) || static_cast<double>(node.integer) <= value.number ? "" : path + " is too large";
     if (word == "items") {
       for (const Node& item : node.items) {
         const std::string complaint = check(value, item, path + "[]");
@@ -223,8 +217,7 @@ private:
     }
     if (word == "required") {
       for (const JsonValue& name : value.items) {
-        if (node.is(Kind::table) && node.find(name.text) == nullptr)
-          return path + "." + name.text + " is missing";
+        if (node.is(Kind::table) && node.find(name.text) == nullptr) return path + "." + name.text + " is missing";
       }
       return "";
     }
@@ -238,8 +231,7 @@ private:
     const JsonValue* others = schema.at({"additionalProperties"});
     for (const Member& member : node.members) {
       const JsonValue* inner = schema.at({"properties", member.name});
-      if (const JsonValue* patterns = schema.at({"patternProperties"});
-          inner == nullptr && patterns != nullptr) {
+      if (const JsonValue* patterns = schema.at({"patternProperties"}); inner == nullptr && patterns != nullptr) {
         for (const auto& [pattern, target] : patterns->members) {
           if (std::regex_search(member.name, std::regex(pattern))) inner = &target;
         }

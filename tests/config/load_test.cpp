@@ -191,8 +191,8 @@ TEST(Load, ExpectIsAListOfRanges) {
   EXPECT_EQ(ranges[2].low, 300);
   EXPECT_EQ(ranges[2].high, 399);
   EXPECT_EQ(expect("204")[0].low, 204);
-  for (const char* bad : {"\"\"", "\"2xx\"", "\"99\"", "\"600\"", "\"300-200\"", "\"200,\"", "\"200-\"",
-                          "\"-\"", "\"0200\"", "42"}) {
+  for (const char* bad :
+       {"\"\"", "\"2xx\"", "\"99\"", "\"600\"", "\"300-200\"", "\"200,\"", "\"200-\"", "\"-\"", "\"0200\"", "42"}) {
     EXPECT_FALSE(load_text(listener + pool + "[check]\npath = \"/\"\nexpect = " + bad + "\n").config) << bad;
   }
 }
@@ -229,8 +229,7 @@ TEST(Load, RoutesMatchAndAct) {
   EXPECT_TRUE(config.routes[3].websocket.allowed);
   EXPECT_EQ(config.routes[3].websocket.idle_timeout, std::nullopt);
   ASSERT_EQ(config.routes[3].request_headers.size(), 3U);
-  EXPECT_EQ(config.routes[3].request_headers[0].op, HeaderOp::remove)
-      << "fields are removed before others are set";
+  EXPECT_EQ(config.routes[3].request_headers[0].op, HeaderOp::remove) << "fields are removed before others are set";
   EXPECT_EQ(config.routes[3].request_headers[1].op, HeaderOp::set);
   EXPECT_EQ(config.routes[3].request_headers[2].op, HeaderOp::add);
 }
@@ -258,15 +257,12 @@ TEST(Load, PathsAreRelativeToTheFile) {
 TEST(Load, StateStandsWhereSystemdSays) {
   LoadContext context;
   context.environment = [](const std::string& name) -> std::optional<std::string> {
-    return name == "STATE_DIRECTORY" ? std::optional<std::string>("/var/lib/private/u:/second")
-                                     : std::nullopt;
+    return name == "STATE_DIRECTORY" ? std::optional<std::string>("/var/lib/private/u:/second") : std::nullopt;
   };
   const LoadResult result = load(listener + pool, "u.toml", context);
   EXPECT_EQ(result.config->server.state_dir, "/var/lib/private/u");
   EXPECT_EQ(result.origins.at("server.state_dir"), "environment STATE_DIRECTORY");
-  EXPECT_EQ(
-      load(listener + pool + "[server]\nstate_dir = \"none\"\n", "u.toml", context).config->server.state_dir,
-      "");
+  EXPECT_EQ(load(listener + pool + "[server]\nstate_dir = \"none\"\n", "u.toml", context).config->server.state_dir, "");
 }
 
 TEST(Expansion, TakesWholeValuesFromOutside) {
@@ -277,8 +273,7 @@ TEST(Expansion, TakesWholeValuesFromOutside) {
   ASSERT_TRUE(result.config);
   EXPECT_EQ(result.config->server.workers, 4U);
   EXPECT_TRUE(result.config->server.watch_config);
-  EXPECT_EQ(result.config->admin.token->value, "canary-9d41-of-the-file")
-      << "without the line end of the file";
+  EXPECT_EQ(result.config->admin.token->value, "canary-9d41-of-the-file") << "without the line end of the file";
   EXPECT_EQ(result.config->pools[0].tiers[0].endpoints[0].address.text, "10.0.0.11:8080");
   EXPECT_EQ(result.config->pools[0].connect_timeout, 1500ms);
   EXPECT_EQ(result.origins.at("server.workers"), "environment WORKERS");
@@ -303,10 +298,10 @@ TEST(Expansion, CanBeEscaped) {
 TEST(Expansion, IsNotRepeated) {
   LoadContext context;
   context.environment = [](const std::string&) { return std::optional<std::string>("${OTHER}"); };
-  const LoadResult result = load(
-      listener + pool +
-          "[[route]]\nmatch = { headers = { A = \"${X}\" } }\npool = \"app\"\n[[route]]\npool = \"app\"\n",
-      "u.toml", context);
+  const LoadResult result =
+      load(listener + pool +
+               "[[route]]\nmatch = { headers = { A = \"${X}\" } }\npool = \"app\"\n[[route]]\npool = \"app\"\n",
+           "u.toml", context);
   EXPECT_EQ(result.config->routes[0].match.headers[0].second, "${OTHER}");
 }
 
@@ -377,8 +372,7 @@ TEST(Diff, NamesWhatOnlyARestartCanChange) {
       "[server]\nworkers = 2\nstate_dir = \"/other\"\nshutdown_grace = \"5s\"\nmax_connections_per_ip = "
       "9\n[admin]\nlisten = \"127.0.0.1:9901\"\nmax_connections = 5\n[log]\nlevel = \"debug\"\n" +
       listener + pool + "balance = \"random\"\n");
-  EXPECT_THAT(restart_only_changes(before, after),
-              ElementsAre("server.workers", "server.state_dir", "admin.listen"));
+  EXPECT_THAT(restart_only_changes(before, after), ElementsAre("server.workers", "server.state_dir", "admin.listen"));
   EXPECT_THAT(restart_only_changes(before, before), IsEmpty());
 }
 

@@ -12,8 +12,8 @@ namespace understudy::config {
 
 template <class Visit>
 void each_field(const ServerConfig& object, const Visit& visit) {
-  const auto& [workers, state_dir, shutdown_grace, shutdown_lead, user, group, max_connections,
-               max_connections_per_ip, fd_reserve, watch_config, max_buffer_memory] = object;
+  const auto& [workers, state_dir, shutdown_grace, shutdown_lead, user, group, max_connections, max_connections_per_ip,
+               fd_reserve, watch_config, max_buffer_memory] = object;
   visit("workers", workers);
   visit("state_dir", state_dir);
   visit("shutdown_grace", shutdown_grace);
@@ -74,8 +74,8 @@ void each_field(const CertificateFiles& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const ListenTls& object, const Visit& visit) {
-  const auto& [certificates, client_ca, client_auth, allow_tls12, handshake_timeout, max_handshakes,
-               ticket_rotation] = object;
+  const auto& [certificates, client_ca, client_auth, allow_tls12, handshake_timeout, max_handshakes, ticket_rotation] =
+      object;
   visit("certificates", certificates);
   visit("client_ca", client_ca);
   visit("client_auth", client_auth);
@@ -120,8 +120,8 @@ void each_field(const StatusRange& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const CheckConfig& object, const Visit& visit) {
-  const auto& [kind, path, host, body, expect, port, interval, fast_interval, timeout, rise, fall, start,
-               start_wait] = object;
+  const auto& [kind, path, host, body, expect, port, interval, fast_interval, timeout, rise, fall, start, start_wait] =
+      object;
   visit("kind", kind);
   visit("path", path);
   visit("host", host);
@@ -184,10 +184,10 @@ void each_field(const FailoverConfig& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const PoolConfig& object, const Visit& visit) {
-  const auto& [name, tiers, balance, hash_on, hash_name, sticky, check, passive, failover, retry, tiers_mode,
-               tls, connect_timeout, response_timeout, try_timeout, idle_body_timeout, request_timeout,
-               keepalive_timeout, keepalive_connections, max_in_flight, max_response_header_bytes, slow_start,
-               panic_threshold, epoch_header] = object;
+  const auto& [name, tiers, balance, hash_on, hash_name, sticky, check, passive, failover, retry, tiers_mode, tls,
+               connect_timeout, response_timeout, try_timeout, idle_body_timeout, request_timeout, keepalive_timeout,
+               keepalive_connections, max_in_flight, max_response_header_bytes, slow_start, panic_threshold,
+               epoch_header] = object;
   visit("name", name);
   visit("tiers", tiers);
   visit("balance", balance);
@@ -255,9 +255,8 @@ void each_field(const WebSocketConfig& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const RouteConfig& object, const Visit& visit) {
-  const auto& [name, match, pool, redirect, respond, strip_prefix, add_prefix, request_headers,
-               response_headers, websocket, max_body_bytes, allow_encoded_slash, retry_with_idempotency_key] =
-      object;
+  const auto& [name, match, pool, redirect, respond, strip_prefix, add_prefix, request_headers, response_headers,
+               websocket, max_body_bytes, allow_encoded_slash, retry_with_idempotency_key] = object;
   visit("name", name);
   visit("match", match);
   visit("pool", pool);
@@ -306,9 +305,7 @@ private:
 
   void add(const std::string& path, const std::string& value) { line(path, "'" + value + "'"); }
   void add(const std::string& path, const Secret& value) { line(path, "secret '" + value.value + "'"); }
-  void add(const std::string& path, const Duration& value) {
-    line(path, std::to_string(value.count()) + "ms");
-  }
+  void add(const std::string& path, const Duration& value) { line(path, std::to_string(value.count()) + "ms"); }
   void add(const std::string& path, const Address& value) {
     line(path, value.text + "|" + value.host + "|" + std::to_string(value.port) + "|" + value.path);
   }

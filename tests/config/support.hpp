@@ -36,9 +36,7 @@ inline LoadContext test_context() {
     if (found == files.end()) return std::nullopt;
     return found->second;
   };
-  context.readable_by_others = [](const std::string& path) {
-    return path.find("open.key") != std::string::npos;
-  };
+  context.readable_by_others = [](const std::string& path) { return path.find("open.key") != std::string::npos; };
   return context;
 }
 

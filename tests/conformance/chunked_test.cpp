@@ -37,8 +37,7 @@ TEST(ChunkedConformance, Sizes) {
       {"empty body", kEnd, "", "done"},
       {"one chunk", "3\r\nabc\r\n" + kEnd, "abc", "done"},
       {"two chunks", "3\r\nabc\r\n2\r\nde\r\n" + kEnd, "abcde", "done"},
-      {"hex in both cases", "a\r\n0123456789\r\nB\r\n0123456789a\r\n" + kEnd, "01234567890123456789a",
-       "done"},
+      {"hex in both cases", "a\r\n0123456789\r\nB\r\n0123456789a\r\n" + kEnd, "01234567890123456789a", "done"},
       {"zeros in front", "0003\r\nabc\r\n" + kEnd, "abc", "done"},
       {"sixteen digits", "0000000000000003\r\nabc\r\n" + kEnd, "abc", "done"},
       {"seventeen digits", "00000000000000003\r\nabc\r\n" + kEnd, "", "error:bad_chunk_size"},
@@ -82,8 +81,7 @@ TEST(ChunkedConformance, Extensions) {
       {"empty", "3;\r\nabc\r\n" + kEnd, "abc", "done"},
       {"on the last chunk", "0;x\r\n\r\n", "", "done"},
       {"256 bytes", "3;" + std::string(255, 'x') + "\r\nabc\r\n" + kEnd, "abc", "done"},
-      {"257 bytes", "3;" + std::string(256, 'x') + "\r\nabc\r\n" + kEnd, "",
-       "error:chunk_extension_too_long"},
+      {"257 bytes", "3;" + std::string(256, 'x') + "\r\nabc\r\n" + kEnd, "", "error:chunk_extension_too_long"},
       {"a mebibyte", "3;" + std::string(1 << 20, 'x'), "", "error:chunk_extension_too_long"},
       {"4 KiB in a body", enough + kEnd, std::string(16, 'a'), "done"},
       {"above 4 KiB in a body", many + kEnd, std::string(16, 'a'), "error:chunk_extension_too_long"},
@@ -120,8 +118,8 @@ TEST(ChunkedConformance, Trailers) {
   check({
       {"one", body("X-Sum: 1\r\n"), "abc", "done"},
       {"X-Admin", body("X-Admin: 1\r\n"), "abc", "done"},
-      {"framing fields are dropped like all",
-       body("Content-Length: 5\r\nTransfer-Encoding: chunked\r\nHost: evil\r\n"), "abc", "done"},
+      {"framing fields are dropped like all", body("Content-Length: 5\r\nTransfer-Encoding: chunked\r\nHost: evil\r\n"),
+       "abc", "done"},
       {"empty value", body("X:\r\n"), "abc", "done"},
       {"64 fields", body(sixty_four), "abc", "done"},
       {"65 fields", body(sixty_five), "abc", "error:trailer_too_large"},
@@ -176,12 +174,10 @@ TEST(ChunkedConformance, SpoiltLineEndsNeverPass) {
       for (std::size_t i = 0; i < parts.size(); ++i) raw += parts[i].text + (i == spoilt ? end : "\r\n");
       raw += "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
       SCOPED_TRACE(std::string(parts[spoilt].name) + " ends in " + name + "\n" + printable(raw));
-      const BodyVerdict whole =
-          feed_body(raw, {raw.size()}, BodyDecoder::make(Framing::chunked, 0, UINT64_MAX));
+      const BodyVerdict whole = feed_body(raw, {raw.size()}, BodyDecoder::make(Framing::chunked, 0, UINT64_MAX));
       EXPECT_EQ(whole.end.substr(0, 6), "error:") << whole.end;
       for (const auto& way : cuts(raw.size())) {
-        ASSERT_EQ(feed_body(raw, way, BodyDecoder::make(Framing::chunked, 0, UINT64_MAX)), whole)
-            << cut_text(way);
+        ASSERT_EQ(feed_body(raw, way, BodyDecoder::make(Framing::chunked, 0, UINT64_MAX)), whole) << cut_text(way);
       }
     }
   }
@@ -203,8 +199,7 @@ TEST(ChunkedConformance, CutInEveryStateIsNoEnd) {
 TEST(ChunkedConformance, BodyLimit) {
   check({
       {"exactly the limit", "3\r\nabc\r\n2\r\nde\r\n" + kEnd, "abcde", "done", 0, 5},
-      {"above the limit by a later chunk", "3\r\nabc\r\n3\r\ndef\r\n" + kEnd, "abc", "error:body_too_large",
-       0, 5},
+      {"above the limit by a later chunk", "3\r\nabc\r\n3\r\ndef\r\n" + kEnd, "abc", "error:body_too_large", 0, 5},
       {"above the limit at once, before its data", "6\r\n", "", "error:body_too_large", 0, 5},
       {"limit zero, empty body", kEnd, "", "done", 0, 0},
       {"limit zero, one byte", "1\r\na\r\n" + kEnd, "", "error:body_too_large", 0, 0},
@@ -273,16 +268,14 @@ TEST(BodyConformance, AfterAnErrorNothingIsResynchronised) {
 }
 
 TEST(BodyConformance, ChunkLinesWeWriteAreReadBack) {
-  for (const std::uint64_t size :
-       {std::uint64_t{1}, std::uint64_t{15}, std::uint64_t{16}, std::uint64_t{65536}}) {
+  for (const std::uint64_t size : {std::uint64_t{1}, std::uint64_t{15}, std::uint64_t{16}, std::uint64_t{65536}}) {
     char line[20];
     std::string raw(line, write_chunk_prefix(line, size, true));
     raw += std::string(size, 'a');
     raw.append(line, write_chunk_prefix(line, 2, false));
     raw += "bc";
     raw.append(line, write_last_chunk(line, false));
-    const BodyVerdict verdict =
-        feed_body(raw, {raw.size()}, BodyDecoder::make(Framing::chunked, 0, UINT64_MAX));
+    const BodyVerdict verdict = feed_body(raw, {raw.size()}, BodyDecoder::make(Framing::chunked, 0, UINT64_MAX));
     EXPECT_EQ(verdict.end, "done");
     EXPECT_EQ(verdict.payload, std::string(size, 'a') + "bc");
     EXPECT_EQ(verdict.consumed, raw.size());

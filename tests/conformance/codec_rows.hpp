@@ -88,8 +88,8 @@ struct Verdict {
 // Feeds the prefixes of the given sizes in turn. Each prefix is a fresh allocation of exactly its size, so
 // that a sanitizer sees reads beyond it and no parser can rely on the old place.
 template <class Head, class Parse>
-Verdict feed(std::string_view raw, const std::vector<std::size_t>& sizes, Parse&& parse,
-             ParseError (*error_of)(void*), void* parser) {
+Verdict feed(std::string_view raw, const std::vector<std::size_t>& sizes, Parse&& parse, ParseError (*error_of)(void*),
+             void* parser) {
   auto head = std::make_unique<Head>();
   for (const std::size_t size : sizes) {
     const std::vector<char> bytes(raw.begin(), raw.begin() + static_cast<std::ptrdiff_t>(size));
@@ -106,8 +106,7 @@ inline Verdict feed_request(std::string_view raw, const std::vector<std::size_t>
                             const HeadLimits& limits = {}) {
   RequestParser parser;
   return feed<RequestHead>(
-      raw, sizes,
-      [&](std::string_view buffer, RequestHead& head) { return parser.parse(buffer, limits, head); },
+      raw, sizes, [&](std::string_view buffer, RequestHead& head) { return parser.parse(buffer, limits, head); },
       [](void* p) { return static_cast<RequestParser*>(p)->error(); }, &parser);
 }
 
@@ -147,8 +146,7 @@ struct BodyVerdict {
 };
 
 // Feeds a body in the pieces that end at the given sizes.
-inline BodyVerdict feed_body(std::string_view raw, const std::vector<std::size_t>& sizes,
-                             BodyDecoder decoder) {
+inline BodyVerdict feed_body(std::string_view raw, const std::vector<std::size_t>& sizes, BodyDecoder decoder) {
   BodyVerdict verdict;
   std::size_t from = 0;
   for (const std::size_t to : sizes) {

@@ -84,8 +84,7 @@ TEST(ResponseConformance, Framing) {
   check({
       {"length", ok("Content-Length: 5\r\n"), "200 OK length:5 keep 1.1"},
       {"length with zeros in front", ok("Content-Length: 005\r\n"), "200 OK length:5 keep 1.1"},
-      {"length of 2^63-1", ok("Content-Length: 9223372036854775807\r\n"),
-       "200 OK length:9223372036854775807 keep 1.1"},
+      {"length of 2^63-1", ok("Content-Length: 9223372036854775807\r\n"), "200 OK length:9223372036854775807 keep 1.1"},
       {"length of 2^63", ok("Content-Length: 9223372036854775808\r\n"), "error:bad_content_length"},
       {"chunked", ok("Transfer-Encoding: chunked\r\n"), "200 OK chunked keep 1.1"},
       {"Chunked", ok("Transfer-Encoding: Chunked\r\n"), "200 OK chunked keep 1.1"},
@@ -93,43 +92,35 @@ TEST(ResponseConformance, Framing) {
       {"neither with keep-alive", ok("Connection: keep-alive\r\n"), "200 OK until_close close 1.1"},
       {"close", ok("Content-Length: 5\r\nConnection: close\r\n"), "200 OK length:5 close 1.1"},
       {"two lengths", ok("Content-Length: 5\r\nContent-Length: 6\r\n"), "error:duplicate_content_length"},
-      {"two equal lengths", ok("Content-Length: 5\r\nContent-Length: 5\r\n"),
-       "error:duplicate_content_length"},
+      {"two equal lengths", ok("Content-Length: 5\r\nContent-Length: 5\r\n"), "error:duplicate_content_length"},
       {"list of lengths", ok("Content-Length: 5, 5\r\n"), "error:bad_content_length"},
       {"plus", ok("Content-Length: +5\r\n"), "error:bad_content_length"},
       {"length and chunked", ok(both), "error:length_and_chunked"},
-      {"chunked and length", ok("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"),
-       "error:length_and_chunked"},
+      {"chunked and length", ok("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), "error:length_and_chunked"},
       {"gzip, chunked", ok("Transfer-Encoding: gzip, chunked\r\n"), "error:unknown_transfer_coding"},
       {"gzip until close", ok("Transfer-Encoding: gzip\r\n"), "error:unknown_transfer_coding"},
       {"xchunked", ok("Transfer-Encoding: xchunked\r\n"), "error:bad_transfer_encoding"},
       {"identity", ok("Transfer-Encoding: identity\r\n"), "error:bad_transfer_encoding"},
       {"chunked twice", ok("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
        "error:bad_transfer_encoding"},
-      {"chunked in 1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-       "error:transfer_encoding_in_http10"},
+      {"chunked in 1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "error:transfer_encoding_in_http10"},
       {"1.0 with keep-alive", "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n",
        "200 OK length:5 keep 1.0"},
-      {"1.0 without length", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n",
-       "200 OK until_close close 1.0"},
-      {"HEAD with a length", ok("Content-Length: 5\r\n"), "200 OK none keep 1.1 describes:5", 0,
-       Method::head},
+      {"1.0 without length", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n", "200 OK until_close close 1.0"},
+      {"HEAD with a length", ok("Content-Length: 5\r\n"), "200 OK none keep 1.1 describes:5", 0, Method::head},
       {"HEAD with chunked", ok("Transfer-Encoding: chunked\r\n"), "200 OK none keep 1.1", 0, Method::head},
       {"HEAD with nothing", ok(""), "200 OK none keep 1.1", 0, Method::head},
       {"HEAD with both", ok(both), "error:length_and_chunked", 0, Method::head},
       {"304 with a length", of("304 Not Modified", "Content-Length: 5\r\n"),
        "304 Not Modified none keep 1.1 describes:5"},
-      {"304 with chunked", of("304 Not Modified", "Transfer-Encoding: chunked\r\n"),
-       "304 Not Modified none keep 1.1"},
+      {"304 with chunked", of("304 Not Modified", "Transfer-Encoding: chunked\r\n"), "304 Not Modified none keep 1.1"},
       {"304 and bytes behind", of("304 Not Modified", "Content-Length: 5\r\n") + "hello",
        "304 Not Modified none keep 1.1 describes:5", 5},
       {"204", of("204 No Content", ""), "204 No Content none keep 1.1"},
-      {"204 with a zero length", of("204 No Content", "Content-Length: 0\r\n"),
-       "204 No Content none keep 1.1"},
-      {"204 with a length", of("204 No Content", "Content-Length: 5\r\n") + "hello",
-       "204 No Content none close 1.1", 5},
-      {"204 with chunked", of("204 No Content", "Transfer-Encoding: chunked\r\n"),
-       "204 No Content none close 1.1"},
+      {"204 with a zero length", of("204 No Content", "Content-Length: 0\r\n"), "204 No Content none keep 1.1"},
+      {"204 with a length", of("204 No Content", "Content-Length: 5\r\n") + "hello", "204 No Content none close 1.1",
+       5},
+      {"204 with chunked", of("204 No Content", "Transfer-Encoding: chunked\r\n"), "204 No Content none close 1.1"},
       {"204 with both", of("204 No Content", both), "error:length_and_chunked"},
       {"100", of("100 Continue", ""), "100 Continue none keep 1.1"},
       {"103", of("103 Early Hints", "Link: </a.css>\r\n"), "103 Early Hints none keep 1.1"},
@@ -149,23 +140,19 @@ TEST(ResponseConformance, Upgrades) {
       {"101 without Connection", of("101 X", "Upgrade: websocket\r\n"), "101 X none keep 1.1"},
       {"101 without Upgrade", of("101 X", "Connection: Upgrade\r\n"), "101 X none keep 1.1"},
       {"101 to h2c", of("101 X", "Connection: Upgrade\r\nUpgrade: h2c\r\n"), "101 X none keep 1.1"},
-      {"101 to a list", of("101 X", "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n"),
-       "101 X none keep 1.1"},
+      {"101 to a list", of("101 X", "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n"), "101 X none keep 1.1"},
       {"101 with two Upgrade fields",
-       of("101 X", "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: websocket\r\n"),
-       "101 X none keep 1.1"},
-      {"101 in 1.0", "HTTP/1.0 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-       "101 X none close 1.0"},
-      {"200 with Upgrade is no upgrade",
-       ok("Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n"), "200 OK length:0 keep 1.1"},
+       of("101 X", "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: websocket\r\n"), "101 X none keep 1.1"},
+      {"101 in 1.0", "HTTP/1.0 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "101 X none close 1.0"},
+      {"200 with Upgrade is no upgrade", ok("Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n"),
+       "200 OK length:0 keep 1.1"},
   });
 }
 
 TEST(ResponseConformance, FieldsAndLimits) {
   std::string many;
   for (int i = 0; i < 101; ++i) many += "a: b\r\n";
-  const std::string fill =
-      "X: " + std::string(65536 - ok("X: \r\nContent-Length: 0\r\n").size(), 'a') + "\r\n";
+  const std::string fill = "X: " + std::string(65536 - ok("X: \r\nContent-Length: 0\r\n").size(), 'a') + "\r\n";
   check({
       {"obs-fold", ok("X: a\r\n b\r\n"), "error:obs_fold"},
       {"space before the first field", ok(" X: a\r\n"), "error:leading_space"},
@@ -178,31 +165,26 @@ TEST(ResponseConformance, FieldsAndLimits) {
       {"escape in the value", ok("X: \x1b\r\n"), "error:bad_field_value"},
       {"a hundred and one fields", ok(many), "error:too_many_fields"},
       {"head of exactly 64 KiB", ok(fill + "Content-Length: 0\r\n"), "200 OK length:0 keep 1.1"},
-      {"head of one byte more", ok("X: a" + fill.substr(3) + "Content-Length: 0\r\n"),
-       "error:head_too_large"},
+      {"head of one byte more", ok("X: a" + fill.substr(3) + "Content-Length: 0\r\n"), "error:head_too_large"},
       {"endless head", "HTTP/1.1 200 OK\r\nX: " + std::string(70000, 'a'), "error:head_too_large"},
       {"endless reason", "HTTP/1.1 200 " + std::string(70000, 'a'), "error:head_too_large"},
   });
 }
 
 TEST(ResponseConformance, SpoiltLineEndsNeverPass) {
-  const std::vector<std::string> parts = {"HTTP/1.1 200 OK", "Content-Length: 0", "X: 0123456789abcdef0123",
-                                          ""};
-  const std::pair<const char*, std::string> ends[] = {{"LF", "\n"},     {"CR", "\r"},
-                                                      {"LFCR", "\n\r"}, {"CRCRLF", "\r\r\n"},
-                                                      {"nothing", ""},  {"NUL CRLF", kNul + "\r\n"}};
+  const std::vector<std::string> parts = {"HTTP/1.1 200 OK", "Content-Length: 0", "X: 0123456789abcdef0123", ""};
+  const std::pair<const char*, std::string> ends[] = {
+      {"LF", "\n"}, {"CR", "\r"}, {"LFCR", "\n\r"}, {"CRCRLF", "\r\r\n"}, {"nothing", ""}, {"NUL CRLF", kNul + "\r\n"}};
   for (std::size_t spoilt = 0; spoilt < parts.size(); ++spoilt) {
     for (const auto& [name, end] : ends) {
       std::string raw;
       for (std::size_t i = 0; i < parts.size(); ++i) raw += parts[i] + (i == spoilt ? end : "\r\n");
       raw += "HTTP/1.1 200 hidden\r\nContent-Length: 0\r\n\r\n";
       if (spoilt == 0 && end.empty()) continue;  // "200 OKContent-Length: 0" is a reason
-      SCOPED_TRACE(std::string("line ") + std::to_string(spoilt) + " ends in " + name + "\n" +
-                   printable(raw));
+      SCOPED_TRACE(std::string("line ") + std::to_string(spoilt) + " ends in " + name + "\n" + printable(raw));
       const Verdict whole = feed_response(raw, {raw.size()}, Method::get);
       EXPECT_EQ(whole.text.substr(0, 6), "error:") << whole.text;
-      for (const auto& way : cuts(raw.size()))
-        ASSERT_EQ(feed_response(raw, way, Method::get), whole) << cut_text(way);
+      for (const auto& way : cuts(raw.size())) ASSERT_EQ(feed_response(raw, way, Method::get), whole) << cut_text(way);
     }
   }
 }

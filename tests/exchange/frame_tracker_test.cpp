@@ -34,8 +34,7 @@ TEST(FrameTracker, KnowsEveryBoundaryWhateverTheCutAndTheLength) {
         for (std::size_t at = 0; at < bytes.size(); at += step) {
           const std::size_t n = std::min(step, bytes.size() - at);
           tracker.feed(bytes.data() + at, n);
-          ASSERT_EQ(tracker.at_boundary(), at + n == bytes.size())
-              << size << " masked " << masked << " at " << at;
+          ASSERT_EQ(tracker.at_boundary(), at + n == bytes.size()) << size << " masked " << masked << " at " << at;
         }
         EXPECT_FALSE(tracker.close_seen());
       }

@@ -53,15 +53,13 @@ TEST_F(Life, APlainGetIsPickedForwardedReportedAndRecycled) {
 TEST_F(Life, ARefusedConnectIsTriedElsewhereForFreeEvenForAPost) {
   on(EventKind::head, Cause::none, false);
   on(EventKind::dialing);
-  EXPECT_EQ(on(EventKind::dial_failed, Cause::tcp_refused),
-            (std::vector{Kind::report, Kind::drop, Kind::pick}));
+  EXPECT_EQ(on(EventKind::dial_failed, Cause::tcp_refused), (std::vector{Kind::report, Kind::drop, Kind::pick}));
   EXPECT_FALSE(action(2).token);
 }
 
 TEST_F(Life, APostThatMayHaveArrivedIsNeverRepeated) {
   send(false);
-  EXPECT_EQ(on(EventKind::attempt_failed, Cause::tcp_reset),
-            (std::vector{Kind::report, Kind::drop, Kind::answer}));
+  EXPECT_EQ(on(EventKind::attempt_failed, Cause::tcp_reset), (std::vector{Kind::report, Kind::drop, Kind::answer}));
   EXPECT_EQ(action(2).end, End::upstream_reset);
   EXPECT_EQ(status_of(action(2).end), 502);
 }
@@ -102,16 +100,14 @@ TEST_F(Life, NothingIsRepeatedOnceTheClientHasSeenAByte) {
   send(true);
   on(EventKind::response_head, Cause::none, false, 200);
   on(EventKind::downstream_started);
-  EXPECT_EQ(on(EventKind::attempt_failed, Cause::body_cut),
-            (std::vector{Kind::report, Kind::drop, Kind::finish}));
+  EXPECT_EQ(on(EventKind::attempt_failed, Cause::body_cut), (std::vector{Kind::report, Kind::drop, Kind::finish}));
   EXPECT_FALSE(action(2).recycle);
 }
 
 TEST_F(Life, ABodyThatOutgrewTheReplayIsNotRepeated) {
   send(true);
   on(EventKind::not_replayable);
-  EXPECT_EQ(on(EventKind::attempt_failed, Cause::tcp_reset),
-            (std::vector{Kind::report, Kind::drop, Kind::answer}));
+  EXPECT_EQ(on(EventKind::attempt_failed, Cause::tcp_reset), (std::vector{Kind::report, Kind::drop, Kind::answer}));
 }
 
 TEST_F(Life, EachDeadlineIsWhereThePolicyPutsItAndHasItsOwnEnd) {
@@ -221,8 +217,7 @@ TEST_F(Life, AServerErrorIsRepeatedOnlyWhereThePoolAsksForIt) {
   policy.retry_on_5xx = true;
   state = State(policy, now);
   send(true);
-  EXPECT_EQ(on(EventKind::response_head, Cause::none, false, 503),
-            (std::vector{Kind::report, Kind::drop, Kind::pick}));
+  EXPECT_EQ(on(EventKind::response_head, Cause::none, false, 503), (std::vector{Kind::report, Kind::drop, Kind::pick}));
   connect();
   EXPECT_EQ(on(EventKind::response_head, Cause::none, false, 500), std::vector{Kind::forward});
 }

@@ -16,8 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::vector<std::size_t> each;
   for (std::size_t i = 1; i <= raw.size(); ++i) each.push_back(i);
   if (!(rows::feed_body(raw, each, decoder()) == whole)) std::abort();
-  if (whole.end == "stuck" || whole.consumed > raw.size() || whole.payload.size() > whole.consumed)
-    std::abort();
+  if (whole.end == "stuck" || whole.consumed > raw.size() || whole.payload.size() > whole.consumed) std::abort();
   if (max != UINT64_MAX && whole.payload.size() > max) std::abort();
 
   // What was understood can be written again and means the same.
@@ -31,8 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     again.append(line, write_last_chunk(line, whole.payload.empty()));
     const rows::BodyVerdict second =
         rows::feed_body(again, {again.size()}, BodyDecoder::make(Framing::chunked, 0, max));
-    if (second.end != "done" || second.payload != whole.payload || second.consumed != again.size())
-      std::abort();
+    if (second.end != "done" || second.payload != whole.payload || second.consumed != again.size()) std::abort();
   }
   return 0;
 }

@@ -93,8 +93,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   again.read_file = nullptr;
   const std::string shown = show(result, true);
   const LoadResult second = load(shown, "fuzz.toml", again);
-  if (!second.config)
-    std::fprintf(stderr, "%s\n%s", shown.c_str(), render(second.diagnostics, shown).c_str());
+  if (!second.config) std::fprintf(stderr, "%s\n%s", shown.c_str(), render(second.diagnostics, shown).c_str());
   require(second.config.has_value(), "what is shown does not load");
   LoadResult plain = second;
   plain.origins = result.origins;

@@ -56,11 +56,10 @@ void check(std::string_view raw, const Choice& choice) {
   demand(identity.address.family != config::SocketAddress::Family::none);
   const std::string peer_ip = peer.ip_string();
   const std::string client_ip = identity.address.ip_string();
-  static const std::vector<config::HeaderRule> rules = {
-      {config::HeaderOp::set, "X-Rule", "1"},
-      {config::HeaderOp::remove, "Cookie", ""},
-      {config::HeaderOp::set, "Transfer-Encoding", "chunked"},
-      {config::HeaderOp::add, "X-Bad", "a\r\nEvil: 1"}};
+  static const std::vector<config::HeaderRule> rules = {{config::HeaderOp::set, "X-Rule", "1"},
+                                                        {config::HeaderOp::remove, "Cookie", ""},
+                                                        {config::HeaderOp::set, "Transfer-Encoding", "chunked"},
+                                                        {config::HeaderOp::add, "X-Bad", "a\r\nEvil: 1"}};
   RequestRewrite rewrite;
   rewrite.peer_ip = peer_ip;
   rewrite.client_ip = client_ip;
@@ -109,8 +108,7 @@ void check(std::string_view raw, const Choice& choice) {
   demand(again->fields.value(Known::x_request_id, written) == "id-12345678");
   demand(again->fields.value(Known::x_real_ip, written) == client_ip);
   if (!identity.via_trusted) demand(again->fields.value(Known::x_forwarded_for, written) == peer_ip);
-  // The next hop, which trusts us, comes to the same client (unless the chain is near the length that nobody
-  // follows).
+  // The next hop, which trusts us, comes to the same client (unless the chain is near the length that nobody follows).
   const std::string_view chain = again->fields.value(Known::x_forwarded_for, written);
   if (std::count(chain.begin(), chain.end(), ',') > 60) return;
   static const std::vector<config::Cidr> us = {config::parse_cidr("203.0.113.1/32").value(),

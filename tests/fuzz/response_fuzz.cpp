@@ -27,8 +27,7 @@ void check_rewrite(std::string_view raw, const HeadLimits& limits, Method method
   const HeadLimits wide{.max_bytes = 8192, .max_fields = 64, .max_uri_bytes = 0};
   if (second.parse(out.view(), wide, method, *again) != ParseStatus::done) std::abort();
   if (again->head_bytes != out.size || again->status != head->status || again->framing != head->framing ||
-      again->content_length != head->content_length ||
-      again->has_content_length != head->has_content_length) {
+      again->content_length != head->content_length || again->has_content_length != head->has_content_length) {
     std::abort();
   }
 }

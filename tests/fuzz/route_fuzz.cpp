@@ -37,10 +37,9 @@ const config::Config& tables() {
     auto open = route::testing::route("", "/*");
     auto lenient = route::testing::route("lenient.org", "/*");
     lenient.allow_encoded_slash = true;
-    return routes({route::testing::route("", "/admin/*"),
-                   route::testing::route("*.a.org", "/**/x/*", {"GET"}),
-                   route::testing::route("a.org", "/*.js"), lenient,
-                   route::testing::route("*.org", "/a*b/**/c"), open});
+    return routes({route::testing::route("", "/admin/*"), route::testing::route("*.a.org", "/**/x/*", {"GET"}),
+                   route::testing::route("a.org", "/*.js"), lenient, route::testing::route("*.org", "/a*b/**/c"),
+                   open});
   }();
   return config;
 }
@@ -60,8 +59,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   if (naive.host.empty() || naive.host.front() != '[') {
     const route::RouteMatch expected = naive_match(tables(), naive);
-    require(match.error == expected.error && match.index == expected.index, "not what a linear scan finds",
-            naive);
+    require(match.error == expected.error && match.index == expected.index, "not what a linear scan finds", naive);
   }
   const bool open = match.error == route::RouteError::none && match.index != 0;
   if (open && naive.path.starts_with("/") && !route::inspect(naive.path).plain) {

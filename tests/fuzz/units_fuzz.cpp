@@ -55,8 +55,7 @@ void check_address(std::string_view text) {
   }
   if (const auto network = parse_cidr(text)) {
     require(network->contains(network->base), "the base of a network");
-    require(parse_cidr(network->base.ip_string() + "/" + std::to_string(network->prefix)) == network,
-            "the network");
+    require(parse_cidr(network->base.ip_string() + "/" + std::to_string(network->prefix)) == network, "the network");
   }
 }
 

@@ -33,10 +33,8 @@ TEST(Traffic, EjectsAtTheLimitAndReturnsWhenTheTimeIsOver) {
   EXPECT_TRUE(world.endpoint_status("p1").available);
   world.sample(failures(p1, Cause::http_status, 5));
   EXPECT_FALSE(world.endpoint_status("p1").available);
-  EXPECT_THAT(
-      world.last(Kind::endpoint_ejected)->reason,
-      HasSubstr(
-          "is ejected for 10 s (time 1): 5 failures in a row from real traffic (http_status, limit 5)"));
+  EXPECT_THAT(world.last(Kind::endpoint_ejected)->reason,
+              HasSubstr("is ejected for 10 s (time 1): 5 failures in a row from real traffic (http_status, limit 5)"));
   EXPECT_EQ(world.last(Kind::endpoint_ejected)->cause, Cause::http_status);
   world.run(10s);
   EXPECT_TRUE(world.endpoint_status("p1").available);
@@ -61,9 +59,8 @@ TEST(Traffic, DisabledDetectionEjectsNobody) {
 
 TEST(Traffic, TheLastOfATierIsNotEjectedButItsRefusalsMoveThePoolInTheSameCall) {
   World world(config_of({unchecked()}));
-  const std::vector<health::TrafficSample> both{
-      failures(world.endpoint_status("p1").id, Cause::tcp_refused, 5),
-      failures(world.endpoint_status("p2").id, Cause::tcp_refused, 5)};
+  const std::vector<health::TrafficSample> both{failures(world.endpoint_status("p1").id, Cause::tcp_refused, 5),
+                                                failures(world.endpoint_status("p2").id, Cause::tcp_refused, 5)};
   world.core().on_traffic(both, world.now);
   std::size_t proposals = 0;
   while (auto action = world.core().poll_action()) {
@@ -71,8 +68,7 @@ TEST(Traffic, TheLastOfATierIsNotEjectedButItsRefusalsMoveThePoolInTheSameCall) 
     if (proposal == nullptr) continue;
     ++proposals;
     EXPECT_EQ(proposal->tier, 1U);
-    EXPECT_THAT(proposal->reason,
-                HasSubstr("failing in real traffic for 5 failures in a row (tcp_refused, limit 5)"));
+    EXPECT_THAT(proposal->reason, HasSubstr("failing in real traffic for 5 failures in a row (tcp_refused, limit 5)"));
   }
   EXPECT_EQ(proposals, 1U);
   const auto view = world.core().view();
@@ -114,8 +110,7 @@ TEST(Traffic, AnEjectionWhileTheCheckStaysGreenLasts) {
   world.run(5s);
   world.sample(failures(world.endpoint_status("p1").id, Cause::http_status, 5));
   world.run(9s);
-  EXPECT_FALSE(world.endpoint_status("p1").available)
-      << "traffic that fails behind a green check is an outage";
+  EXPECT_FALSE(world.endpoint_status("p1").available) << "traffic that fails behind a green check is an outage";
   world.run(2s);
   EXPECT_TRUE(world.endpoint_status("p1").available);
 }
@@ -145,8 +140,7 @@ TEST(Probes, ALostAnswerIsNoEvidenceAndTheProbeIsStartedAgain) {
   for (int i = 0; i < 200; ++i) {
     now += 100ms;
     core.on_time(now);
-    while (auto action = core.poll_action())
-      started += std::holds_alternative<health::StartProbe>(*action) ? 1 : 0;
+    while (auto action = core.poll_action()) started += std::holds_alternative<health::StartProbe>(*action) ? 1 : 0;
   }
   EXPECT_GE(started, 12) << "every 1.5 s: timeout and slack";
   EXPECT_LE(started, 14);
@@ -166,8 +160,7 @@ TEST(Probes, NamePortAndDeadlineAreHandedToTheProber) {
     seen.insert(probe->address.to_string() + " " + probe->server_name + " " + std::to_string(probe->tier));
     EXPECT_EQ(probe->deadline, now + 500ms);
   }
-  EXPECT_THAT(seen,
-              ElementsAre("10.0.0.1:80 10.0.0.1 0", "10.0.0.2:80 10.0.0.2 0", "10.0.1.1:80 10.0.1.1 1"));
+  EXPECT_THAT(seen, ElementsAre("10.0.0.1:80 10.0.0.1 0", "10.0.0.2:80 10.0.0.2 0", "10.0.1.1:80 10.0.1.1 1"));
 }
 
 TEST(View, ChangesAreAnnouncedOnceUntilTheViewIsTaken) {
@@ -177,8 +170,7 @@ TEST(View, ChangesAreAnnouncedOnceUntilTheViewIsTaken) {
   const auto status = core.status();
   for (const auto& e : status[0].tiers[0].endpoints) core.on_probe_result(e.id, {}, now);
   int announced = 0;
-  while (auto action = core.poll_action())
-    announced += std::holds_alternative<health::ViewChanged>(*action) ? 1 : 0;
+  while (auto action = core.poll_action()) announced += std::holds_alternative<health::ViewChanged>(*action) ? 1 : 0;
   EXPECT_EQ(announced, 1);
   const auto view = core.view();
   EXPECT_EQ(core.view(), view) << "nothing changed: the same object";
@@ -186,8 +178,7 @@ TEST(View, ChangesAreAnnouncedOnceUntilTheViewIsTaken) {
   EXPECT_FALSE(core.poll_action()) << "one more good probe is no news";
   core.on_probe_result(status[0].tiers[1].endpoints[0].id, {}, now);
   announced = 0;
-  while (auto action = core.poll_action())
-    announced += std::holds_alternative<health::ViewChanged>(*action) ? 1 : 0;
+  while (auto action = core.poll_action()) announced += std::holds_alternative<health::ViewChanged>(*action) ? 1 : 0;
   EXPECT_EQ(announced, 1);
   EXPECT_EQ(core.view()->version, view->version + 1);
 }
@@ -262,8 +253,7 @@ config::Config large() {
       primary.push_back(endpoint(std::string("10.") + host + std::to_string(e + 1) + ":80"));
       standby.push_back(endpoint(std::string("10.") + host + std::to_string(e + 101) + ":80"));
     }
-    pools.push_back(
-        pool(std::string("pool") + std::to_string(1000 + p), {{"primary", primary}, {"standby", standby}}));
+    pools.push_back(pool(std::string("pool") + std::to_string(1000 + p), {{"primary", primary}, {"standby", standby}}));
   }
   return config_of(std::move(pools));
 }
@@ -320,8 +310,8 @@ TEST(Size, TenThousandEndpointsAreHandledInGoodTime) {
     }
   });
   RecordProperty("configure_us", static_cast<int>(start));
-  std::printf("configure %ld us, reload %ld us, 10,000 answers %ld us, view %ld us, %zu probes %ld us\n",
-              start, reload, answers, view, probes, life);
+  std::printf("configure %ld us, reload %ld us, 10,000 answers %ld us, view %ld us, %zu probes %ld us\n", start, reload,
+              answers, view, probes, life);
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   constexpr std::int64_t slack = 20;
 #else

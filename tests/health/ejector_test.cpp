@@ -16,8 +16,7 @@ config::PassiveConfig policy() {
   return result;
 }
 
-TrafficSample failures(Cause cause, std::uint64_t count, std::uint32_t consecutive,
-                       std::uint64_t successes = 0) {
+TrafficSample failures(Cause cause, std::uint64_t count, std::uint32_t consecutive, std::uint64_t successes = 0) {
   TrafficSample sample;
   sample.failures[static_cast<std::size_t>(cause)] = count;
   sample.consecutive_failures = consecutive;
@@ -62,8 +61,7 @@ TEST(Ejector, CountsFailuresInARowOverSamples) {
   const Evidence evidence = ejector.observe(failures(Cause::tcp_refused, 2, 5));
   EXPECT_EQ(evidence.failures, 5U);
   EXPECT_EQ(evidence.connections, 2U);
-  EXPECT_EQ(ejector.observe(failures(Cause::http_status, 1, 1, 1)).failures, 1U)
-      << "a success was in between";
+  EXPECT_EQ(ejector.observe(failures(Cause::http_status, 1, 1, 1)).failures, 1U) << "a success was in between";
 }
 
 TEST(Ejector, OwnErrorsAreNoEvidence) {

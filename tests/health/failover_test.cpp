@@ -52,10 +52,9 @@ TEST(Failover, ALostTierIsLeftForTheNextServiceableOne) {
     std::optional<std::uint32_t> to;
   };
   const std::vector<Case> cases{
-      {{up, up, up}, 0, {}},       {{down, up, up}, 0, 1},   {{down, down, up}, 0, 2},
-      {{down, down, down}, 0, {}}, {{open, up, up}, 0, {}},  {{down, open, up}, 0, 2},
-      {{down, open, down}, 0, {}}, {{up, down, up}, 1, 2},   {{up, down, down}, 1, 0},
-      {{up, up, down}, 2, 0},      {{down, up, down}, 2, 1}, {{down, down, up}, 2, {}},
+      {{up, up, up}, 0, {}},    {{down, up, up}, 0, 1},   {{down, down, up}, 0, 2},    {{down, down, down}, 0, {}},
+      {{open, up, up}, 0, {}},  {{down, open, up}, 0, 2}, {{down, open, down}, 0, {}}, {{up, down, up}, 1, 2},
+      {{up, down, down}, 1, 0}, {{up, up, down}, 2, 0},   {{down, up, down}, 2, 1},    {{down, down, up}, 2, {}},
   };
   for (std::size_t i = 0; i < cases.size(); ++i) {
     Machine machine(cases[i].facts);
@@ -81,8 +80,7 @@ TEST(Failover, OneProposalAtATime) {
   Machine machine({down, up});
   machine.propose(*machine.decide());
   EXPECT_FALSE(machine.decide());
-  EXPECT_EQ(machine.failover.next_timeout(machine.policy, false, machine.now),
-            machine.now + proposal_timeout);
+  EXPECT_EQ(machine.failover.next_timeout(machine.policy, false, machine.now), machine.now + proposal_timeout);
 }
 
 TEST(Failover, OnlyStrictlyNewerEpochsAreFollowed) {

@@ -19,8 +19,7 @@ struct ParsedRequest {
   ParseStatus status = ParseStatus::need_more;
   ParseError error = ParseError::none;
 
-  explicit ParsedRequest(std::string bytes, HeadLimits limits = {64 * 1024, 256, 32 * 1024})
-      : raw(std::move(bytes)) {
+  explicit ParsedRequest(std::string bytes, HeadLimits limits = {64 * 1024, 256, 32 * 1024}) : raw(std::move(bytes)) {
     RequestParser parser;
     status = parser.parse(raw, limits, *head);
     error = parser.error();

@@ -81,8 +81,7 @@ TEST(RequestParser, IsReadyForTheNextHeadAfterDone) {
   ASSERT_EQ(parser.parse(both, {}, head), ParseStatus::done);
   EXPECT_EQ(head.head_bytes, one.size());
   const std::string_view rest = std::string_view(both).substr(head.head_bytes);
-  ASSERT_EQ(parser.parse(rest.substr(0, 70 < rest.size() ? 70 : rest.size() - 1), {}, head),
-            ParseStatus::need_more);
+  ASSERT_EQ(parser.parse(rest.substr(0, 70 < rest.size() ? 70 : rest.size() - 1), {}, head), ParseStatus::need_more);
   ASSERT_EQ(parser.parse(rest, {}, head), ParseStatus::done);
   EXPECT_EQ(head.path.in(rest.data()), "/two");
   EXPECT_EQ(head.minor, 0);
@@ -135,8 +134,7 @@ TEST(Codec, AllocatesNothing) {
                                       "\r\nConnection: keep-alive, X-A\r\nX-A: 1\r\nX-Forwarded-For: "
                                       "1.2.3.4\r\nTransfer-Encoding: chunked\r\n",
                                   "POST /a/long/path?with=query HTTP/1.1");
-  const std::string answer_raw =
-      "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n";
+  const std::string answer_raw = "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n";
   std::string body = "5;x=y\r\nhello\r\n0\r\nX: y\r\n\r\n";
   const std::vector<config::HeaderRule> rules = {{config::HeaderOp::set, "X-Rule", "1"}};
   std::vector<char> area(16 * 1024);

@@ -25,15 +25,13 @@ TEST(WebSocketKey, Is24CharactersFor16Bytes) {
   EXPECT_TRUE(valid_websocket_key("dGhlIHNhbXBsZSBub25jZQ=="));
   EXPECT_TRUE(valid_websocket_key("AAAAAAAAAAAAAAAAAAAAAA=="));
   EXPECT_TRUE(valid_websocket_key("+/+/+/+/+/+/+/+/+/+/+w=="));
-  for (const char* bad :
-       {"", "=", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZQ===", "dGhlIHNhbXBsZSBub25jZQAA",
-        "dGhlIHNhbXBsZSBub25jZ===", "dGhlIHNhbXBsZSBub25jZB==", "dGhl HNhbXBsZSBub25jZQ=="}) {
+  for (const char* bad : {"", "=", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZQ===", "dGhlIHNhbXBsZSBub25jZQAA",
+                          "dGhlIHNhbXBsZSBub25jZ===", "dGhlIHNhbXBsZSBub25jZB==", "dGhl HNhbXBsZSBub25jZQ=="}) {
     EXPECT_FALSE(valid_websocket_key(bad)) << bad;
   }
 }
 
-bool valid(const std::string& lines, std::string_view offered = "",
-           const std::string& first = "HTTP/1.1 101 X") {
+bool valid(const std::string& lines, std::string_view offered = "", const std::string& first = "HTTP/1.1 101 X") {
   const ParsedResponse response(first + "\r\n" + lines + "\r\n");
   EXPECT_EQ(response.status, ParseStatus::done);
   return websocket_answer_valid(*response.head, response.base(), "dGhlIHNhbXBsZSBub25jZQ==", offered);

@@ -59,29 +59,28 @@ TEST(WriteAnswer, AcceptDecidesTheForm) {
     const char* accept;
     bool json;
   };
-  const Row rows[] = {
-      {"", false},
-      {"*/*", false},
-      {"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8", false},
-      {"application/json", true},
-      {"APPLICATION/JSON", true},
-      {"application/json, text/plain, */*", true},
-      {"application/json;q=0.5, text/html", false},
-      {"text/html;q=0.5, application/json", true},
-      {"text/html;q=0.5, application/json;q=0.9", true},
-      {"application/json, text/html", true},
-      {"text/html, application/json", false},
-      {"application/problem+json", true},
-      {"application/*", true},
-      {"application/*;q=0.3, text/*;q=0.2", true},
-      {"text/*", false},
-      {"text/html;q=0, */*", true},
-      {"application/json;q=0", false},
-      {"application/json;q=0, */*", false},
-      {"application/json; charset=utf-8; q=1.0", true},
-      {"application/json;q=nonsense", true},
-      {"image/png", false},
-      {",,, ,", false}};
+  const Row rows[] = {{"", false},
+                      {"*/*", false},
+                      {"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8", false},
+                      {"application/json", true},
+                      {"APPLICATION/JSON", true},
+                      {"application/json, text/plain, */*", true},
+                      {"application/json;q=0.5, text/html", false},
+                      {"text/html;q=0.5, application/json", true},
+                      {"text/html;q=0.5, application/json;q=0.9", true},
+                      {"application/json, text/html", true},
+                      {"text/html, application/json", false},
+                      {"application/problem+json", true},
+                      {"application/*", true},
+                      {"application/*;q=0.3, text/*;q=0.2", true},
+                      {"text/*", false},
+                      {"text/html;q=0, */*", true},
+                      {"application/json;q=0", false},
+                      {"application/json;q=0, */*", false},
+                      {"application/json; charset=utf-8; q=1.0", true},
+                      {"application/json;q=nonsense", true},
+                      {"image/png", false},
+                      {",,, ,", false}};
   for (const Row& row : rows) {
     const bool json = written(unavailable(), row.accept).find("application/json\r\n") != std::string::npos;
     EXPECT_EQ(json, row.json) << row.accept;

@@ -35,11 +35,10 @@ ParsedRequest forwarded(const std::string& raw, const RequestRewrite& rewrite) {
 TEST(WriteRequest, PlainGetIsExactlyThis) {
   const std::string out =
       written(ParsedRequest(request("Accept: */*\r\nUser-Agent: x\r\n", "GET /p?q HTTP/1.1")), plain());
-  EXPECT_EQ(
-      out,
-      "GET /p?q HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nUser-Agent: x\r\nX-Forwarded-For: 192.0.2.1\r\n"
-      "X-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nX-Forwarded-Port: 8080\r\nX-Real-IP: 192.0.2.1\r\n"
-      "X-Request-Id: id-12345678\r\n\r\n");
+  EXPECT_EQ(out,
+            "GET /p?q HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nUser-Agent: x\r\nX-Forwarded-For: 192.0.2.1\r\n"
+            "X-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nX-Forwarded-Port: 8080\r\nX-Real-IP: 192.0.2.1\r\n"
+            "X-Request-Id: id-12345678\r\n\r\n");
 }
 
 TEST(WriteRequest, LinesAreCanonicalWhateverCameIn) {
@@ -89,19 +88,17 @@ TEST(WriteRequest, HopByHopFieldsEndHere) {
 }
 
 TEST(WriteRequest, ExpectIsOursToMeet) {
-  const auto out =
-      forwarded(request("Content-Length: 5\r\nExpect: 100-continue\r\n", "PUT / HTTP/1.1"), plain());
+  const auto out = forwarded(request("Content-Length: 5\r\nExpect: 100-continue\r\n", "PUT / HTTP/1.1"), plain());
   EXPECT_EQ(out.one("expect"), "-");
   EXPECT_EQ(out.one("content-length"), "5");
 }
 
 TEST(WriteRequest, NominationCannotRemoveWhatMattersOrIsOurs) {
   const auto out = forwarded(
-      request(
-          "Connection: close, Host, Content-Length, Authorization, X-Forwarded-For, X-Request-Id, X-Real-IP, "
-          "X-Forwarded-Proto, X-Forwarded-Host, traceparent\r\nContent-Length: 3\r\nAuthorization: "
-          "secret\r\n",
-          "POST / HTTP/1.1"),
+      request("Connection: close, Host, Content-Length, Authorization, X-Forwarded-For, X-Request-Id, X-Real-IP, "
+              "X-Forwarded-Proto, X-Forwarded-Host, traceparent\r\nContent-Length: 3\r\nAuthorization: "
+              "secret\r\n",
+              "POST / HTTP/1.1"),
       plain());
   ASSERT_EQ(out.status, ParseStatus::done);
   EXPECT_EQ(out.one("host"), "a");
@@ -116,11 +113,10 @@ TEST(WriteRequest, NominationCannotRemoveWhatMattersOrIsOurs) {
 
 TEST(WriteRequest, SpoofedForwardingIsReplacedForStrangers) {
   const auto out = forwarded(
-      request(
-          "X-Forwarded-For: 1.1.1.1\r\nx-forwarded-for: 2.2.2.2\r\nX-Forwarded-Proto: "
-          "https\r\nX-Forwarded-Host: evil\r\n"
-          "X-Forwarded-Port: 1\r\nX-Real-IP: 3.3.3.3\r\nTrue-Client-IP: 4.4.4.4\r\nForwarded: for=5.5.5.5\r\n"
-          "X-Request-Id: spoofed-00000\r\nUnderstudy-Epoch: 9\r\n"),
+      request("X-Forwarded-For: 1.1.1.1\r\nx-forwarded-for: 2.2.2.2\r\nX-Forwarded-Proto: "
+              "https\r\nX-Forwarded-Host: evil\r\n"
+              "X-Forwarded-Port: 1\r\nX-Real-IP: 3.3.3.3\r\nTrue-Client-IP: 4.4.4.4\r\nForwarded: for=5.5.5.5\r\n"
+              "X-Request-Id: spoofed-00000\r\nUnderstudy-Epoch: 9\r\n"),
       plain());
   EXPECT_EQ(out.one("x-forwarded-for"), "192.0.2.1");
   EXPECT_EQ(out.one("x-forwarded-proto"), "http");
@@ -134,11 +130,11 @@ TEST(WriteRequest, SpoofedForwardingIsReplacedForStrangers) {
 }
 
 TEST(WriteRequest, TrustedPeersAreAppendedTo) {
-  const auto out = forwarded(
-      request("X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 10.0.0.2\r\nX-Forwarded-Proto: https\r\n"
-              "X-Forwarded-Host: www.example.org\r\nX-Forwarded-Port: 443\r\nX-Real-IP: 9.9.9.9\r\n"
-              "True-Client-IP: 203.0.113.7\r\nForwarded: for=203.0.113.7\r\n"),
-      trusted());
+  const auto out =
+      forwarded(request("X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 10.0.0.2\r\nX-Forwarded-Proto: https\r\n"
+                        "X-Forwarded-Host: www.example.org\r\nX-Forwarded-Port: 443\r\nX-Real-IP: 9.9.9.9\r\n"
+                        "True-Client-IP: 203.0.113.7\r\nForwarded: for=203.0.113.7\r\n"),
+                trusted());
   EXPECT_EQ(out.one("x-forwarded-for"), "203.0.113.7, 10.0.0.2, 10.0.0.1");
   EXPECT_EQ(out.one("x-forwarded-proto"), "https");
   EXPECT_EQ(out.one("x-forwarded-host"), "www.example.org");
@@ -149,8 +145,8 @@ TEST(WriteRequest, TrustedPeersAreAppendedTo) {
 }
 
 TEST(WriteRequest, TrustedNonsenseIsReplaced) {
-  const auto out = forwarded(
-      request("X-Forwarded-Proto: gopher\r\nX-Forwarded-Host: a b\r\nX-Forwarded-Port: x\r\n"), trusted());
+  const auto out =
+      forwarded(request("X-Forwarded-Proto: gopher\r\nX-Forwarded-Host: a b\r\nX-Forwarded-Port: x\r\n"), trusted());
   EXPECT_EQ(out.one("x-forwarded-proto"), "http");
   EXPECT_EQ(out.one("x-forwarded-host"), "a");
   EXPECT_EQ(out.one("x-forwarded-port"), "8080");
@@ -171,12 +167,12 @@ TEST(WriteRequest, ForwardedIsNeverBegunAndQuotesWhatItMust) {
 }
 
 TEST(WriteRequest, LookAlikesAndRewriteFieldsAreDropped) {
-  const auto out = forwarded(
-      request("X_Forwarded_For: 1\r\nX.Forwarded.For: 1\r\nContent_Length: 9\r\nX-Original-URL: /admin\r\n"
-              "X-Rewrite-URL: /admin\r\nX-HTTP-Method-Override: DELETE\r\nX~: 1\r\nFine-1: 1\r\n"),
-      trusted());
-  for (const char* name : {"x_forwarded_for", "x.forwarded.for", "content_length", "x-original-url",
-                           "x-rewrite-url", "x-http-method-override", "x~"}) {
+  const auto out =
+      forwarded(request("X_Forwarded_For: 1\r\nX.Forwarded.For: 1\r\nContent_Length: 9\r\nX-Original-URL: /admin\r\n"
+                        "X-Rewrite-URL: /admin\r\nX-HTTP-Method-Override: DELETE\r\nX~: 1\r\nFine-1: 1\r\n"),
+                trusted());
+  for (const char* name : {"x_forwarded_for", "x.forwarded.for", "content_length", "x-original-url", "x-rewrite-url",
+                           "x-http-method-override", "x~"}) {
     EXPECT_EQ(out.one(name), "-") << name;
   }
   EXPECT_EQ(out.one("fine-1"), "1");
@@ -288,8 +284,7 @@ TEST(WriteRequest, RulesSetAddRemove) {
       {HeaderOp::remove, "X-Later", ""}};
   RequestRewrite rewrite = plain();
   rewrite.rules = rules;
-  const auto out =
-      forwarded(request("x-set: old\r\nX-SET: older\r\nX-Add: 1\r\nX-Gone: 1\r\nX-Other: 1\r\n"), rewrite);
+  const auto out = forwarded(request("x-set: old\r\nX-SET: older\r\nX-Add: 1\r\nX-Gone: 1\r\nX-Other: 1\r\n"), rewrite);
   EXPECT_EQ(out.one("x-set"), "new");
   EXPECT_EQ(out.all("x-add"), (std::vector<std::string>{"1", "2"}));
   EXPECT_EQ(out.one("x-gone"), "-");
@@ -404,9 +399,8 @@ TEST(WriteRequest, WhatIsForwardedMeansTheSame) {
               "/z\r\n",
               "BREW / HTTP/1.1"),
       request(kUpgrade),
-      request(
-          "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\nContent-Length: 4\r\n",
-          "POST / HTTP/1.1"),
+      request("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\nContent-Length: 4\r\n",
+              "POST / HTTP/1.1"),
       request(many),
       "GET /ten HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nX:\xff\r\n\r\n",
       "POST / HTTP/1.0\r\nHost: [::1]:8080\r\nContent-Length: 1\r\nExpect: junk\r\n\r\n",

@@ -104,10 +104,9 @@ TEST(WriteResponse, RulesApplyAndCannotTouchFraming) {
   const ParsedResponse in("HTTP/1.1 200 OK\r\nServer: x\r\nSet-Cookie: a=1\r\nContent-Length: 5\r\n\r\n");
   ResponseRewrite rewrite = as_is(in);
   rewrite.rules = rules;
-  EXPECT_EQ(
-      written(in, rewrite),
-      "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nContent-Length: 5\r\nStrict-Transport-Security: max-age=1\r\n"
-      "Set-Cookie: c=3\r\n\r\n");
+  EXPECT_EQ(written(in, rewrite),
+            "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nContent-Length: 5\r\nStrict-Transport-Security: max-age=1\r\n"
+            "Set-Cookie: c=3\r\n\r\n");
 }
 
 TEST(WriteResponse, UpgradeIsWrittenAnew) {
@@ -117,15 +116,13 @@ TEST(WriteResponse, UpgradeIsWrittenAnew) {
       "Sec-WebSocket-Protocol: chat\r\nX: 1\r\n\r\n");
   ResponseRewrite rewrite = as_is(in);
   rewrite.websocket = true;
-  EXPECT_EQ(
-      written(in, rewrite),
-      "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: abc\r\nSec-WebSocket-Protocol: chat\r\n"
-      "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  EXPECT_EQ(written(in, rewrite),
+            "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: abc\r\nSec-WebSocket-Protocol: chat\r\n"
+            "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
 }
 
 TEST(WriteResponse, InterimResponsesPassWithoutFraming) {
-  const ParsedResponse in(
-      "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: x\r\nContent-Length: 0\r\n\r\n");
+  const ParsedResponse in("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: x\r\nContent-Length: 0\r\n\r\n");
   std::array<char, 256> area{};
   Out out{area.data(), area.size()};
   ASSERT_TRUE(write_informational(out, *in.head, in.base()));

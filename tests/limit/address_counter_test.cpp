@@ -60,8 +60,7 @@ TEST(AddressCounter, Ipv6CountsBySlash64) {
 TEST(AddressCounter, Ipv4WrittenAsIpv6IsTheSameClient) {
   AddressCounter counter(1, 100, 1);
   EXPECT_EQ(counter.acquire(v4(10, 0, 0, 1)), Admission::admitted);
-  EXPECT_EQ(counter.acquire(v6({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 10, 0, 0, 1})),
-            Admission::over_limit);
+  EXPECT_EQ(counter.acquire(v6({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 10, 0, 0, 1})), Admission::over_limit);
   // The same number as an IPv6 network is another.
   EXPECT_EQ(counter.acquire(v6({0, 0, 0, 0, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1})), Admission::admitted);
 }

@@ -118,29 +118,20 @@ TEST_P(RetryLeaseSum, KeepsTheBudgetWhenEverythingFails) {
   const auto totals = run(workers(), 0.2, 10, {{30s, 1, 1.0}}, delay(), 1);
   EXPECT_GT(totals.refused, 10'000U);
   // And it is no miser: what may be retried is, but for what lies with workers at the end.
-  EXPECT_GT(static_cast<double>(totals.granted),
-            0.9 * (0.2 * static_cast<double>(totals.first_attempts) + 10 * 30));
+  EXPECT_GT(static_cast<double>(totals.granted), 0.9 * (0.2 * static_cast<double>(totals.first_attempts) + 10 * 30));
 }
 
 TEST_P(RetryLeaseSum, KeepsTheBudgetOverBurstsAndSilences) {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     run(workers(), 0.2, 10,
-        {{12s, 2, 0},
-         {2s, 2, 1},
-         {9s, 0.01, 0},
-         {1s, 0.5, 1},
-         {20s, 0, 0},
-         {2s, 3, 1},
-         {5s, 1, 0.1},
-         {3s, 1, 1}},
+        {{12s, 2, 0}, {2s, 2, 1}, {9s, 0.01, 0}, {1s, 0.5, 1}, {20s, 0, 0}, {2s, 3, 1}, {5s, 1, 0.1}, {3s, 1, 1}},
         delay(), seed);
   }
 }
 
 TEST_P(RetryLeaseSum, KeepsTheBudgetWithoutAFloor) {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
-    run(workers(), 0.2, 0, {{15s, 0.5, 0}, {9500ms, 0.002, 0}, {3s, 0.3, 1}, {12s, 0.05, 0.5}}, delay(),
-        seed);
+    run(workers(), 0.2, 0, {{15s, 0.5, 0}, {9500ms, 0.002, 0}, {3s, 0.3, 1}, {12s, 0.05, 0.5}}, delay(), seed);
   }
 }
 

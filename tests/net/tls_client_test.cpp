@@ -38,8 +38,7 @@ struct TlsClientTest : ::testing::Test {
     auto [a, b] = socket_pair();
     OurEnd near(pool, client, host, std::move(a));
     OurEnd far(pool, server, std::move(b));
-    EXPECT_TRUE(
-        run({[&] { return near.shake(); }, [&] { return far.shake() || near.last.status == Io::error; }}));
+    EXPECT_TRUE(run({[&] { return near.shake(); }, [&] { return far.shake() || near.last.status == Io::error; }}));
     Outcome outcome;
     outcome.ok = near.last.status == Io::ok;
     if (outcome.ok) {
@@ -78,8 +77,7 @@ TEST_F(TlsClientTest, AConfiguredNameReplacesTheEndpoints) {
 
 TEST_F(TlsClientTest, AWrongNameIsRefusedInWords) {
   const Outcome outcome =
-      dial(upstream(), "other.test",
-           authority.issue({"app.test", "b.test", "c.test", "d.test", "e.test", "f.test"}));
+      dial(upstream(), "other.test", authority.issue({"app.test", "b.test", "c.test", "d.test", "e.test", "f.test"}));
   EXPECT_FALSE(outcome.ok);
   EXPECT_TRUE(outcome.refused);
   EXPECT_EQ(outcome.why,
@@ -174,8 +172,7 @@ TEST_F(TlsClientTest, PresentsItsOwnCertificate) {
   options.common_name = "proxy";
   const Issued own = authority.issue(options);
   config::UpstreamTls settings = upstream();
-  const std::string certificate = folder.write("own.pem", own.certificate),
-                    key = folder.write("own.key", own.key);
+  const std::string certificate = folder.write("own.pem", own.certificate), key = folder.write("own.key", own.key);
   config::ListenTls listen;
   listen.certificates = {{folder.write("s.pem", issued.certificate), folder.write("s.key", issued.key)}};
   listen.client_ca = settings.ca;
@@ -192,8 +189,7 @@ TEST_F(TlsClientTest, PresentsItsOwnCertificate) {
   };
   std::string why;
   EXPECT_FALSE(verified(TlsClient(settings), &why));
-  EXPECT_EQ(why, "TLS failed: the peer sent the alert 'unknown'")
-      << "OpenSSL 3.0 has no text for certificate_required";
+  EXPECT_EQ(why, "TLS failed: the peer sent the alert 'unknown'") << "OpenSSL 3.0 has no text for certificate_required";
   settings.certificate = certificate;
   settings.key = key;
   EXPECT_TRUE(verified(TlsClient(settings), &why));

@@ -76,12 +76,9 @@ TEST_F(TlsFiles, EachFaultIsNamedWithItsRemedy) {
   ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
   const std::string directory = folder.path("");
 
-  EXPECT_EQ(check(none, key),
-            "certificate '" + none + "' cannot be read: No such file or directory; correct the path");
-  EXPECT_EQ(check(certificate, none),
-            "key '" + none + "' cannot be read: No such file or directory; correct the path");
-  EXPECT_EQ(check(directory, key),
-            "certificate '" + directory + "' cannot be read: Is a directory; correct the path");
+  EXPECT_EQ(check(none, key), "certificate '" + none + "' cannot be read: No such file or directory; correct the path");
+  EXPECT_EQ(check(certificate, none), "key '" + none + "' cannot be read: No such file or directory; correct the path");
+  EXPECT_EQ(check(directory, key), "certificate '" + directory + "' cannot be read: Is a directory; correct the path");
   EXPECT_EQ(check(fifo, key), "certificate '" + fifo + "' is no regular file; give a PEM file");
   EXPECT_EQ(check(empty, key),
             "certificate '" + empty +
@@ -92,25 +89,22 @@ TEST_F(TlsFiles, EachFaultIsNamedWithItsRemedy) {
   EXPECT_EQ(check(key, key),
             "certificate '" + key +
                 "' holds no PEM certificate; it needs a block that starts with -----BEGIN CERTIFICATE-----");
-  EXPECT_EQ(check(certificate, empty),
-            "key '" + empty +
-                "' holds no PEM private key; it needs a block that starts with -----BEGIN PRIVATE KEY-----");
+  EXPECT_EQ(
+      check(certificate, empty),
+      "key '" + empty + "' holds no PEM private key; it needs a block that starts with -----BEGIN PRIVATE KEY-----");
   EXPECT_EQ(check(certificate, certificate),
             "key '" + certificate +
                 "' holds no PEM private key; it needs a block that starts with -----BEGIN PRIVATE KEY-----");
-  EXPECT_EQ(check(certificate, other_key), "key '" + other_key + "' does not belong to certificate '" +
-                                               certificate +
+  EXPECT_EQ(check(certificate, other_key), "key '" + other_key + "' does not belong to certificate '" + certificate +
                                                "'; give the key that the certificate was issued for, and its "
                                                "own certificate as the first of the file");
   EXPECT_EQ(check(certificate, locked), "key '" + locked +
                                             "' is encrypted with a passphrase; store it without one (openssl "
                                             "pkey -in OLD -out NEW) and readable only by its user");
-  EXPECT_TRUE(
-      check(damaged, key)
-          .starts_with("certificate '" + damaged + "' holds a damaged certificate (number 2 in the file): "))
+  EXPECT_TRUE(check(damaged, key)
+                  .starts_with("certificate '" + damaged + "' holds a damaged certificate (number 2 in the file): "))
       << check(damaged, key);
-  EXPECT_TRUE(
-      check(certificate, damaged_key).starts_with("key '" + damaged_key + "' holds a damaged private key: "))
+  EXPECT_TRUE(check(certificate, damaged_key).starts_with("key '" + damaged_key + "' holds a damaged private key: "))
       << check(certificate, damaged_key);
 }
 
@@ -124,8 +118,8 @@ TEST_F(TlsFiles, ListenerSettingsThatContradictThemselves) {
             "client_auth is set but client_ca is not; name the PEM file of the authorities that sign client "
             "certificates");
   settings.client_ca = folder.path("none.pem");
-  EXPECT_EQ(check_tls_files(settings), "client_ca '" + settings.client_ca +
-                                           "' cannot be read: No such file or directory; correct the path");
+  EXPECT_EQ(check_tls_files(settings),
+            "client_ca '" + settings.client_ca + "' cannot be read: No such file or directory; correct the path");
   settings.client_ca = key;
   EXPECT_EQ(check_tls_files(settings),
             "client_ca '" + key +

@@ -107,8 +107,7 @@ Seen visit(BlockPool& pool, const TlsServer& server, SSL_CTX* context, const Vis
   seen.sni = ours.session.server_name();
   seen.why = ours.session.why();
   seen.cipher = SSL_get_cipher_name(peer.ssl());
-  if (const char* group = SSL_group_to_name(peer.ssl(), SSL_get_negotiated_group(peer.ssl())))
-    seen.group = group;
+  if (const char* group = SSL_group_to_name(peer.ssl(), SSL_get_negotiated_group(peer.ssl()))) seen.group = group;
   return seen;
 }
 
@@ -116,8 +115,8 @@ constexpr int kVersions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
 TEST_F(TlsServerTest, SelectsTheCertificateByName) {
   const TlsServer server(
-      listen({{"default.test"}, {"a.test", "www.a.test"}, {"*.a.test"}, {"b.test", "*.b.test"}, {"a.test"}}),
-      "web", tickets.data());
+      listen({{"default.test"}, {"a.test", "www.a.test"}, {"*.a.test"}, {"b.test", "*.b.test"}, {"a.test"}}), "web",
+      tickets.data());
   const std::vector<std::pair<std::string, std::string>> cases{
       {"", "default.test"},
       {"default.test", "default.test"},
@@ -245,8 +244,7 @@ TEST_F(TlsServerTest, SameNamesWithTwoKindsOfKeyServeEachClientWhatItCanUse) {
 TEST_F(TlsServerTest, PrefersX25519AndAes128WhateverTheClientLikes) {
   const TlsServer server(listen({{"server.test"}}), "web", tickets.data());
   PlainContext context = plain_client(TLS1_3_VERSION);
-  SSL_CTX_set_ciphersuites(context.get(),
-                           "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256");
+  SSL_CTX_set_ciphersuites(context.get(), "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256");
   Seen seen = visit(pool, server, context.get());
   EXPECT_EQ(seen.cipher, "TLS_AES_128_GCM_SHA256");
   EXPECT_EQ(seen.group, "x25519");
@@ -338,8 +336,7 @@ TEST_F(TlsServerTest, ClientCertificatesAreRequiredRequestedOrNotAskedFor) {
       const PlainContext context = plain_client(version);
       if (c.certificate != nullptr) {
         ASSERT_EQ(SSL_CTX_use_certificate_chain_file(context.get(), c.certificate->certificate.c_str()), 1);
-        ASSERT_EQ(SSL_CTX_use_PrivateKey_file(context.get(), c.certificate->key.c_str(), SSL_FILETYPE_PEM),
-                  1);
+        ASSERT_EQ(SSL_CTX_use_PrivateKey_file(context.get(), c.certificate->key.c_str(), SSL_FILETYPE_PEM), 1);
       }
       const Seen seen = visit(pool, server, context.get());
       EXPECT_EQ(seen.client_ok, c.admitted);
@@ -359,8 +356,7 @@ TEST_F(TlsServerTest, ATicketLivesThroughOneRotationAndNotThroughTwo) {
     const Seen first = visit(pool, server, context.get(), {.server_name = "server.test"});
     ASSERT_NE(first.session, nullptr);
     EXPECT_FALSE(first.resumed);
-    const Seen same =
-        visit(pool, server, context.get(), {.server_name = "server.test", .resume = first.session.get()});
+    const Seen same = visit(pool, server, context.get(), {.server_name = "server.test", .resume = first.session.get()});
     EXPECT_TRUE(same.resumed && same.server_resumed);
     EXPECT_EQ(ticket_of(same.session) != ticket_of(first.session), version == TLS1_3_VERSION)
         << "TLS 1.3 clients need a fresh ticket each time";
@@ -373,13 +369,11 @@ TEST_F(TlsServerTest, ATicketLivesThroughOneRotationAndNotThroughTwo) {
     EXPECT_NE(ticket_of(renewed.session), ticket_of(first.session)) << "and renews them";
 
     tickets.rotate();
-    const Seen late =
-        visit(pool, server, context.get(), {.server_name = "server.test", .resume = first.session.get()});
+    const Seen late = visit(pool, server, context.get(), {.server_name = "server.test", .resume = first.session.get()});
     EXPECT_TRUE(late.client_ok) << late.why;
     EXPECT_FALSE(late.resumed || late.server_resumed) << "two rotations later the key is gone";
     EXPECT_TRUE(
-        visit(pool, server, context.get(), {.server_name = "server.test", .resume = renewed.session.get()})
-            .resumed);
+        visit(pool, server, context.get(), {.server_name = "server.test", .resume = renewed.session.get()}).resumed);
   }
 }
 
@@ -403,8 +397,7 @@ TEST_F(TlsServerTest, SessionsSurviveAReloadWithNewCertificates) {
     const PlainContext context = plain_client(version);
     const Seen first = visit(pool, *before, context.get(), {.server_name = "server.test"});
     EXPECT_TRUE(
-        visit(pool, after, context.get(), {.server_name = "server.test", .resume = first.session.get()})
-            .resumed);
+        visit(pool, after, context.get(), {.server_name = "server.test", .resume = first.session.get()}).resumed);
   }
 }
 

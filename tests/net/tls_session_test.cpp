@@ -28,8 +28,7 @@ struct TlsSessionTest : ::testing::Test {
 
   config::ListenTls listen() const {
     config::ListenTls settings;
-    settings.certificates = {
-        {folder.write("server.pem", issued.certificate), folder.write("server.key", issued.key)}};
+    settings.certificates = {{folder.write("server.pem", issued.certificate), folder.write("server.key", issued.key)}};
     return settings;
   }
   config::UpstreamTls upstream() const {
@@ -135,8 +134,7 @@ TEST_F(TlsSessionTest, HandshakeRunsInsideReadAndWrite) {
   const auto far = our_server(std::move(b));
   EXPECT_FALSE(far->session.started());
   std::size_t taken = 0;
-  ASSERT_TRUE(
-      run({[&] { return taken > 0 || (taken = near->write("hello").bytes) > 0; }, Receiver{*far, 5}}));
+  ASSERT_TRUE(run({[&] { return taken > 0 || (taken = near->write("hello").bytes) > 0; }, Receiver{*far, 5}}));
   EXPECT_EQ(far->received, "hello");
   EXPECT_TRUE(far->session.started());
 }
@@ -181,8 +179,7 @@ TEST_F(TlsSessionTest, EveryByteMayArriveAlone) {
 TEST_F(TlsSessionTest, AMebibyteEachWayThroughShortWrites) {
   auto [near, far] = connected(socket_pair(4096));
   const std::string up = pattern(1 << 20), down = pattern((1 << 20) + 17);
-  ASSERT_TRUE(
-      run({Sender{*near, up}, Sender{*far, down}, Receiver{*near, down.size()}, Receiver{*far, up.size()}}));
+  ASSERT_TRUE(run({Sender{*near, up}, Sender{*far, down}, Receiver{*near, down.size()}, Receiver{*far, up.size()}}));
   EXPECT_TRUE(far->received == up);
   EXPECT_TRUE(near->received == down);
   EXPECT_EQ(pool.outstanding(), 0u) << "no block is held once all is drained";
@@ -199,20 +196,19 @@ TEST_F(TlsSessionTest, EchoesAMebibyteWithAPlainPeer) {
     std::string_view to_send = sent;
     std::size_t echoed = 0;
     std::string back;
-    const bool finished =
-        run({[&] {
-               if (!to_send.empty())
-                 to_send.remove_prefix(static_cast<std::size_t>(std::max(0, peer.write(to_send))));
-               while (peer.read(back) > 0) {
-               }
-               return back.size() == sent.size();
-             },
-             [&] {
-               ours->read();
-               echoed += ours->write(std::string_view(ours->received).substr(echoed)).bytes;
-               ours->flush();
-               return back.size() == sent.size();
-             }});
+    const bool finished = run({[&] {
+                                 if (!to_send.empty())
+                                   to_send.remove_prefix(static_cast<std::size_t>(std::max(0, peer.write(to_send))));
+                                 while (peer.read(back) > 0) {
+                                 }
+                                 return back.size() == sent.size();
+                               },
+                               [&] {
+                                 ours->read();
+                                 echoed += ours->write(std::string_view(ours->received).substr(echoed)).bytes;
+                                 ours->flush();
+                                 return back.size() == sent.size();
+                               }});
     ASSERT_TRUE(finished);
     EXPECT_TRUE(back == sent);
     EXPECT_EQ(pool.outstanding(), 0u);
@@ -258,17 +254,13 @@ TEST_F(TlsSessionTest, HeadAndBodyMakeOneRecordAndOneSend) {
   auto [near, far] = connected(std::move(fds));
   EXPECT_EQ(near->read().status, Io::again);  // the ticket
   std::string head = "HTTP/1.1 200 OK\r\n\r\n", body = "hello", rest(1000, 'x');
-  const std::array<iovec, 5> parts{{{head.data(), head.size()},
-                                    {nullptr, 0},
-                                    {body.data(), body.size()},
-                                    {rest.data(), rest.size()},
-                                    {nullptr, 0}}};
+  const std::array<iovec, 5> parts{
+      {{head.data(), head.size()}, {nullptr, 0}, {body.data(), body.size()}, {rest.data(), rest.size()}, {nullptr, 0}}};
   const IoResult sent = far->session.write(far->socket.poll(), parts.data(), parts.size());
   EXPECT_EQ(sent.bytes, head.size() + body.size() + rest.size());
   std::array<char, 4000> wire;
   ssize_t n = -1;
-  ASSERT_TRUE(
-      run({[&] { return (n = ::recv(near->socket.fd().get(), wire.data(), wire.size(), MSG_PEEK)) > 0; }}));
+  ASSERT_TRUE(run({[&] { return (n = ::recv(near->socket.fd().get(), wire.data(), wire.size(), MSG_PEEK)) > 0; }}));
   // 5 bytes of record header, 1 of content type, 16 of tag.
   EXPECT_EQ(n, static_cast<ssize_t>(sent.bytes + 22));
   ASSERT_TRUE(run({Receiver{*near, sent.bytes}}));
@@ -277,16 +269,14 @@ TEST_F(TlsSessionTest, HeadAndBodyMakeOneRecordAndOneSend) {
 
 TEST_F(TlsSessionTest, LargeAndSmallPartsKeepTheirOrder) {
   auto [near, far] = connected(socket_pair());
-  std::vector<std::string> texts{"a", pattern(40'000), "", "bc", pattern(16'384), pattern(16'383),
-                                 "d", pattern(1)};
+  std::vector<std::string> texts{"a", pattern(40'000), "", "bc", pattern(16'384), pattern(16'383), "d", pattern(1)};
   std::vector<iovec> parts;
   std::string whole;
   for (std::string& text : texts) {
     parts.push_back({text.data(), text.size()});
     whole += text;
   }
-  const IoResult sent =
-      near->session.write(near->socket.poll(), parts.data(), static_cast<int>(parts.size()));
+  const IoResult sent = near->session.write(near->socket.poll(), parts.data(), static_cast<int>(parts.size()));
   EXPECT_EQ(sent.bytes, whole.size());
   ASSERT_TRUE(run({Receiver{*far, whole.size()}, [&] { return near->flush().status == Io::ok; }}));
   EXPECT_TRUE(far->received == whole);
@@ -463,8 +453,7 @@ TEST_F(TlsSessionTest, PeerThatLeavesDuringTheHandshakeIsAnError) {
 
 TEST_F(TlsSessionTest, GarbageInsteadOfAHelloIsAnErrorInWords) {
   const std::vector<std::pair<std::string, std::string>> cases{
-      {"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-       "TLS handshake failed: the client speaks plain HTTP to a TLS port"},
+      {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "TLS handshake failed: the client speaks plain HTTP to a TLS port"},
       {std::string(200, '\xff'), ""},
       {std::string(200, '\0'), ""},
       {std::string("\x16\x03\x01\x40\x00", 5) + std::string(0x4000, 'x'), ""},
@@ -515,8 +504,7 @@ TEST_F(TlsSessionTest, ADamagedOrCutHelloNeverHurts) {
     const auto offer = [&](const std::string& bytes) {
       auto [a, b] = socket_pair();
       const auto ours = our_server(std::move(b));
-      ASSERT_EQ(::send(a.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
-                static_cast<ssize_t>(bytes.size()));
+      ASSERT_EQ(::send(a.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
       const bool answered = !ours->shake();  // a hello with another random is as good as the first
       ::shutdown(a.get(), SHUT_WR);
       ASSERT_TRUE(run({[&] { return ours->shake(); }}));

@@ -1,5 +1,4 @@
-// The wheel on simulated time: never early, late by at most a tick, whatever the distance and however it is
-// re-set.
+// The wheel on simulated time: never early, late by at most a tick, whatever the distance and however it is re-set.
 #include "proxy/net/wheel.hpp"
 
 #include <gtest/gtest.h>
@@ -41,9 +40,8 @@ TimePoint run_until(Wheel& wheel, TimePoint now, TimePoint end) {
 
 TEST(Wheel, FiresOnceAndNeverEarlyAndAtMostATickLateAtEveryDistance) {
   const TimePoint start{1000s};
-  for (const auto distance :
-       {1ms, 7ms, 8ms, 9ms, 100ms, 400ms, 1000ms, 1999ms, 2047ms, 2048ms, 2049ms, 2500ms, 5000ms, 10'000ms,
-        59'999ms, 60'000ms, 511'000ms, 512'000ms, 3'600'000ms}) {
+  for (const auto distance : {1ms, 7ms, 8ms, 9ms, 100ms, 400ms, 1000ms, 1999ms, 2047ms, 2048ms, 2049ms, 2500ms, 5000ms,
+                              10'000ms, 59'999ms, 60'000ms, 511'000ms, 512'000ms, 3'600'000ms}) {
     Wheel wheel(start);
     Recorder timer;
     wheel.set(timer, start + distance);
@@ -133,8 +131,7 @@ TEST(Wheel, RandomSetsAndCancelsAgainstAMap) {
     now += std::chrono::microseconds(random() % 20'000);
     if (random() % 3 != 0) {
       wheel.advance(now);
-      for (const auto& [t, deadline] : expected)
-        ASSERT_GT(deadline + Wheel::kTick, now) << "overdue and not fired";
+      for (const auto& [t, deadline] : expected) ASSERT_GT(deadline + Wheel::kTick, now) << "overdue and not fired";
       const auto next = wheel.next();
       if (!expected.empty()) {
         ASSERT_TRUE(next);

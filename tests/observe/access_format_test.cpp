@@ -81,16 +81,15 @@ std::vector<std::string> quoted_fields(const std::string& line) {
 }
 
 TEST(JsonFormat, WritesEveryFieldInOneLine) {
-  EXPECT_EQ(
-      json_line(example()),
-      "{\"ts\":\"2026-11-22T02:14:05.123Z\",\"client_ip\":\"192.0.2.7\",\"method\":\"GET\",\"host\":"
-      "\"example.org\","
-      "\"path\":\"/a?b=c\",\"proto\":\"HTTP/1.1\",\"status\":200,\"bytes_in\":512,\"bytes_out\":2326,"
-      "\"duration_ms\":12.345,\"ttfb_ms\":11,\"connect_ms\":0.070,\"tls\":true,\"listener\":\"web\","
-      "\"route\":\"route-1\",\"pool\":\"app\",\"tier\":1,\"endpoint\":\"10.0.1.11:3000\",\"epoch\":1007,"
-      "\"attempts\":1,\"request_id\":\"018f-7\",\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"term\":"
-      "\"ok\","
-      "\"websocket\":false,\"user_agent\":\"curl/7.88.1\",\"referer\":\"https://example.org/\"}\n");
+  EXPECT_EQ(json_line(example()),
+            "{\"ts\":\"2026-11-22T02:14:05.123Z\",\"client_ip\":\"192.0.2.7\",\"method\":\"GET\",\"host\":"
+            "\"example.org\","
+            "\"path\":\"/a?b=c\",\"proto\":\"HTTP/1.1\",\"status\":200,\"bytes_in\":512,\"bytes_out\":2326,"
+            "\"duration_ms\":12.345,\"ttfb_ms\":11,\"connect_ms\":0.070,\"tls\":true,\"listener\":\"web\","
+            "\"route\":\"route-1\",\"pool\":\"app\",\"tier\":1,\"endpoint\":\"10.0.1.11:3000\",\"epoch\":1007,"
+            "\"attempts\":1,\"request_id\":\"018f-7\",\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"term\":"
+            "\"ok\","
+            "\"websocket\":false,\"user_agent\":\"curl/7.88.1\",\"referer\":\"https://example.org/\"}\n");
 }
 
 TEST(JsonFormat, StaysOneSchemaWhenNothingIsKnown) {
@@ -187,11 +186,10 @@ TEST(JsonFormat, KeepsAWholeCharacterAtTheCut) {
 }
 
 TEST(JsonFormat, KeepsTimesInsideFourDigitYears) {
-  const std::vector<std::pair<std::int64_t, std::string>> cases{
-      {0, "1970-01-01T00:00:00.000Z"},
-      {-5, "1970-01-01T00:00:00.000Z"},
-      {951'782'400'000'000, "2000-02-29T00:00:00.000Z"},
-      {INT64_MAX, "9999-12-31T23:59:59.999Z"}};
+  const std::vector<std::pair<std::int64_t, std::string>> cases{{0, "1970-01-01T00:00:00.000Z"},
+                                                                {-5, "1970-01-01T00:00:00.000Z"},
+                                                                {951'782'400'000'000, "2000-02-29T00:00:00.000Z"},
+                                                                {INT64_MAX, "9999-12-31T23:59:59.999Z"}};
   for (const auto& [instant, written] : cases) {
     AccessRecord record = example();
     record.unix_us = instant;
@@ -200,10 +198,9 @@ TEST(JsonFormat, KeepsTimesInsideFourDigitYears) {
 }
 
 TEST(CombinedFormat, HasTheOrderOfApacheAndNginx) {
-  EXPECT_EQ(
-      combined_line(example()),
-      "192.0.2.7 - - [22/Nov/2026:02:14:05 +0000] \"GET /a?b=c HTTP/1.1\" 200 2326 \"https://example.org/\" "
-      "\"curl/7.88.1\"\n");
+  EXPECT_EQ(combined_line(example()),
+            "192.0.2.7 - - [22/Nov/2026:02:14:05 +0000] \"GET /a?b=c HTTP/1.1\" 200 2326 \"https://example.org/\" "
+            "\"curl/7.88.1\"\n");
 }
 
 TEST(CombinedFormat, WritesDashesForWhatIsMissing) {

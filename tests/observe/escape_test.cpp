@@ -51,8 +51,7 @@ TEST(WithoutCutTail, DropsOnlyASequenceThatMissesItsEnd) {
                                                                {"ab\xFF", "ab\xFF"},
                                                                {"ab\x80\x80\x80\x80", "ab\x80\x80\x80\x80"},
                                                                {"\x80", "\x80"}};
-  for (const auto& [text, kept] : cases)
-    EXPECT_EQ(without_cut_tail(text), kept) << ::testing::PrintToString(text);
+  for (const auto& [text, kept] : cases) EXPECT_EQ(without_cut_tail(text), kept) << ::testing::PrintToString(text);
 }
 
 TEST(EventText, KeepsReadableTextAndDefusesTheRest) {

@@ -73,11 +73,11 @@ TEST(Exposition, WritesHistogramsCumulativelyInSeconds) {
   EXPECT_EQ(text.finish(),
             "# HELP understudy_request_duration_seconds Duration.\n"
             "# TYPE understudy_request_duration_seconds histogram\n" +
-                name + "0.0001\"} 3\n" + name + "0.00025\"} 3\n" + name + "0.0005\"} 3\n" + name +
-                "0.001\"} 3\n" + name + "0.0025\"} 3\n" + name + "0.005\"} 4\n" + name + "0.01\"} 4\n" +
-                name + "0.025\"} 4\n" + name + "0.05\"} 4\n" + name + "0.1\"} 4\n" + name + "0.25\"} 4\n" +
-                name + "0.5\"} 4\n" + name + "1.0\"} 4\n" + name + "2.5\"} 4\n" + name + "5.0\"} 4\n" + name +
-                "10.0\"} 4\n" + name + "30.0\"} 4\n" + name + "60.0\"} 4\n" + name +
+                name + "0.0001\"} 3\n" + name + "0.00025\"} 3\n" + name + "0.0005\"} 3\n" + name + "0.001\"} 3\n" +
+                name + "0.0025\"} 3\n" + name + "0.005\"} 4\n" + name + "0.01\"} 4\n" + name + "0.025\"} 4\n" + name +
+                "0.05\"} 4\n" + name + "0.1\"} 4\n" + name + "0.25\"} 4\n" + name + "0.5\"} 4\n" + name + "1.0\"} 4\n" +
+                name + "2.5\"} 4\n" + name + "5.0\"} 4\n" + name + "10.0\"} 4\n" + name + "30.0\"} 4\n" + name +
+                "60.0\"} 4\n" + name +
                 "+Inf\"} 5\n"
                 "understudy_request_duration_seconds_sum{listener=\"web\"} 100.00315\n"
                 "understudy_request_duration_seconds_count{listener=\"web\"} 5\n");

@@ -40,8 +40,7 @@ inline std::vector<std::int64_t> numbers_in(const std::vector<std::string>& line
   for (const std::string& line : lines) {
     const std::size_t at = line.find(status);
     const bool whole = line.starts_with(begin) && line.ends_with(end) && at != std::string::npos &&
-                       std::count(line.begin(), line.end(), '"') == 6 &&
-                       line.find(begin, 1) == std::string::npos;
+                       std::count(line.begin(), line.end(), '"') == 6 && line.find(begin, 1) == std::string::npos;
     const std::size_t from = at + status.size();
     numbers.push_back(whole ? std::stoll(line.substr(from, line.size() - end.size() - from)) : -1);
   }

@@ -57,8 +57,7 @@ TEST(EventLog, WritesOnlyTheWantedLevels) {
     EXPECT_TRUE(files.enabled(Level::trace));
     files.event(Level::trace, "fine");
   }
-  EXPECT_THAT(lines_in(content_of(folder / "events")),
-              ElementsAre(EndsWith(" warn  shown"), EndsWith(" trace fine")));
+  EXPECT_THAT(lines_in(content_of(folder / "events")), ElementsAre(EndsWith(" warn  shown"), EndsWith(" trace fine")));
 }
 
 TEST(EventLog, KeepsAMessageInOneLineAndWithinABound) {
@@ -109,8 +108,8 @@ TEST(EventLog, GivesJournaldItsPriorities) {
     files.event(Level::warn, "w");
     files.event(Level::error, "e");
   }
-  EXPECT_THAT(lines_in(captured.text()), ElementsAre(StartsWith("<7>20"), StartsWith("<6>20"),
-                                                     StartsWith("<4>20"), StartsWith("<3>20")));
+  EXPECT_THAT(lines_in(captured.text()),
+              ElementsAre(StartsWith("<7>20"), StartsWith("<6>20"), StartsWith("<4>20"), StartsWith("<3>20")));
 }
 
 TEST(EventLog, HasNoPrioritiesElsewhere) {
@@ -139,8 +138,7 @@ TEST(EventLog, TakesEventsFromManyThreads) {
     for (auto& thread : threads) thread.join();
     EXPECT_EQ(files.events_dropped(), 0U);
   }
-  EXPECT_THAT(lines_in(content_of(folder / "events")),
-              AllOf(SizeIs(kThreads * kEach), Each(StartsWith("20"))));
+  EXPECT_THAT(lines_in(content_of(folder / "events")), AllOf(SizeIs(kThreads * kEach), Each(StartsWith("20"))));
 }
 
 // ---- access log ----
@@ -248,14 +246,13 @@ TEST(Reopen, WritesToTheNewFileAfterARename) {
     FileThread files(options_for(folder / "events", folder / "access", config::AccessFormat::combined));
     write_record(*files.ring(0), 1);
     files.event(Level::info, "before");
-    ASSERT_TRUE(eventually(
-        [&] { return !content_of(folder / "access").empty() && !content_of(folder / "events").empty(); }));
+    ASSERT_TRUE(
+        eventually([&] { return !content_of(folder / "access").empty() && !content_of(folder / "events").empty(); }));
     std::filesystem::rename(folder / "access", folder / "access.1");
     std::filesystem::rename(folder / "events", folder / "events.1");
     files.reopen();
-    ASSERT_TRUE(eventually([&] {
-      return std::filesystem::exists(folder / "access") && std::filesystem::exists(folder / "events");
-    }));
+    ASSERT_TRUE(eventually(
+        [&] { return std::filesystem::exists(folder / "access") && std::filesystem::exists(folder / "events"); }));
     write_record(*files.ring(0), 2);
     files.event(Level::info, "after");
   }
@@ -358,8 +355,7 @@ TEST(FileThread, LeavesSignalsToOthers) {
     done = true;
   });
   ASSERT_TRUE(eventually([&] { return done.load(); }));
-  for (const int signal : {SIGTERM, SIGHUP, SIGUSR1, SIGPIPE})
-    EXPECT_EQ(sigismember(&mask, signal), 1) << signal;
+  for (const int signal : {SIGTERM, SIGHUP, SIGUSR1, SIGPIPE}) EXPECT_EQ(sigismember(&mask, signal), 1) << signal;
   sigset_t own;
   pthread_sigmask(SIG_SETMASK, nullptr, &own);
   EXPECT_EQ(sigismember(&own, SIGTERM), 0) << "the maker's mask is as before";

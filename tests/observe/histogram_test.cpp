@@ -30,8 +30,7 @@ TEST(HistogramBuckets, HoldEveryValueBelowTheirBoundAndNoneAtIt) {
 
 TEST(HistogramBuckets, AreNeverWiderThanAQuarter) {
   for (std::size_t i = 1; i + 1 < kBuckets; ++i) {
-    const double lower = static_cast<double>(bucket_bound(i - 1)),
-                 upper = static_cast<double>(bucket_bound(i));
+    const double lower = static_cast<double>(bucket_bound(i - 1)), upper = static_cast<double>(bucket_bound(i));
     EXPECT_LE(upper / lower, 1.25 + 1e-9) << i;
   }
 }

@@ -63,8 +63,7 @@ TEST(Law7, AStuckPipeAsAccessLogHoldsNobodyAndLosesOnlyWhatItCounts) {
     EXPECT_GT(files.access_dropped(), 0U);
     files.event(Level::info, "events still flow");
     files.write_later("state", [&] { task_ran = true; });
-    EXPECT_TRUE(
-        eventually([&] { return content_of(folder / "events").find("still flow") != std::string::npos; }));
+    EXPECT_TRUE(eventually([&] { return content_of(folder / "events").find("still flow") != std::string::npos; }));
     EXPECT_TRUE(eventually([&] {
       return content_of(folder / "events").find("access records dropped") != std::string::npos;
     })) << "the loss is told";
@@ -131,8 +130,7 @@ TEST(Law7, AFullDiskIsCountedAndToldOnce) {
       return files.write_errors() >= 2 && files.access_dropped() > 0;  // tried again, and the ring filled
     }));
     files.event(Level::info, "events still flow");
-    EXPECT_TRUE(
-        eventually([&] { return content_of(folder / "events").find("still flow") != std::string::npos; }));
+    EXPECT_TRUE(eventually([&] { return content_of(folder / "events").find("still flow") != std::string::npos; }));
   }
   const std::string complaint = "cannot write the access log /dev/full: No space left on device";
   for (const std::string& text : {content_of(folder / "events"), captured.text()}) {
@@ -147,8 +145,7 @@ TEST(Law7, AFullDiskUnderTheEventLogIsToldOnStandardError) {
   FileThread files(options_for("/dev/full"));
   files.event(Level::info, "lost");
   EXPECT_TRUE(eventually([&] {
-    return captured.text().find("cannot write the event log /dev/full: No space left on device") !=
-           std::string::npos;
+    return captured.text().find("cannot write the event log /dev/full: No space left on device") != std::string::npos;
   }));
   EXPECT_GE(files.write_errors(), 1U);
 }
@@ -172,8 +169,7 @@ TEST(Law7, ADiskThatHasRoomAgainGetsEveryLineWhole) {
     ASSERT_TRUE(failed);
     EXPECT_EQ(content_of(folder / "access").size(), 1000U) << "stopped inside a line";
     EXPECT_TRUE(eventually([&] { return lines_in(content_of(folder / "access")).size() == 50; }));
-    EXPECT_TRUE(
-        eventually([&] { return captured.text().find("can be written again") != std::string::npos; }));
+    EXPECT_TRUE(eventually([&] { return captured.text().find("can be written again") != std::string::npos; }));
   }
   EXPECT_EQ(numbers_in(lines_in(content_of(folder / "access"))), counted_to(50));
 }

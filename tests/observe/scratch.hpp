@@ -35,8 +35,7 @@ public:
   std::string operator/(const std::string& name) const { return (path_ / name).string(); }
   std::vector<std::string> names() const {
     std::vector<std::string> found;
-    for (const auto& entry : std::filesystem::directory_iterator(path_))
-      found.push_back(entry.path().filename());
+    for (const auto& entry : std::filesystem::directory_iterator(path_)) found.push_back(entry.path().filename());
     return found;
   }
 
@@ -69,8 +68,7 @@ inline std::vector<std::string> lines_in(const std::string& text) {
 }
 
 // Waits until it is so; false after `within`.
-inline bool eventually(const std::function<bool()>& it_is_so,
-                       std::chrono::seconds within = std::chrono::seconds(20)) {
+inline bool eventually(const std::function<bool()>& it_is_so, std::chrono::seconds within = std::chrono::seconds(20)) {
   const auto deadline = std::chrono::steady_clock::now() + within;
   while (!it_is_so()) {
     if (std::chrono::steady_clock::now() >= deadline) return false;

@@ -26,8 +26,7 @@ inline void require(bool ok) {
 
 // `san` as OpenSSL writes it ("DNS:app.example", "IP:127.0.0.1"). Signed by `issuer`, or by itself without
 // one.
-inline Identity make_identity(const std::string& name, const std::string& san, bool authority,
-                              const Identity* issuer) {
+inline Identity make_identity(const std::string& name, const std::string& san, bool authority, const Identity* issuer) {
   static long serial = 1;
   Identity made;
   made.key.reset(EVP_EC_gen("P-256"), &EVP_PKEY_free);

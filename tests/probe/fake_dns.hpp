@@ -80,8 +80,7 @@ private:
   }
   // One record for the name at `offset` of the message (a compression pointer).
   static std::string record(std::size_t offset, int type, std::uint32_t ttl, const std::string& data) {
-    return u16(0xc000 | offset) + u16(static_cast<std::size_t>(type)) + u16(1) + u32(ttl) + u16(data.size()) +
-           data;
+    return u16(0xc000 | offset) + u16(static_cast<std::size_t>(type)) + u16(1) + u32(ttl) + u16(data.size()) + data;
   }
 
   struct Question {
@@ -127,18 +126,16 @@ private:
       }
     const bool cut = 12 + q.wire.size() + records.size() > limit;
     const std::size_t flags = 0x8180 | (cut ? 0x0200u : 0u) | static_cast<std::size_t>(name.code);
-    return q.id + u16(flags) + u16(1) + u16(cut ? 0 : count) + u16(0) + u16(0) + q.wire +
-           (cut ? "" : records);
+    return q.id + u16(flags) + u16(1) + u16(cut ? 0 : count) + u16(0) + u16(0) + q.wire + (cut ? "" : records);
   }
 
   void receive() {
     buffer_.resize(2048);
-    udp_.async_receive_from(asio::buffer(buffer_), from_,
-                            [this](const boost::system::error_code& ec, std::size_t n) {
-                              if (ec) return;
-                              answer_udp(buffer_.substr(0, n));
-                              receive();
-                            });
+    udp_.async_receive_from(asio::buffer(buffer_), from_, [this](const boost::system::error_code& ec, std::size_t n) {
+      if (ec) return;
+      answer_udp(buffer_.substr(0, n));
+      receive();
+    });
   }
   void answer_udp(const std::string& message) {
     Question q;
@@ -162,8 +159,8 @@ private:
   void serve_tcp(const TcpPeer& peer) {
     peer->read_more(2, [this, peer] {
       while (peer->request.size() >= 2) {
-        const std::size_t size = static_cast<unsigned char>(peer->request[0]) * 256u +
-                                 static_cast<unsigned char>(peer->request[1]);
+        const std::size_t size =
+            static_cast<unsigned char>(peer->request[0]) * 256u + static_cast<unsigned char>(peer->request[1]);
         if (peer->request.size() < 2 + size) break;
         Question q;
         if (parse(peer->request.substr(2, size), q)) {

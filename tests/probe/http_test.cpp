@@ -32,9 +32,8 @@ TEST_F(HttpProbe, HostHeaderIsTheConfiguredOneElseTheEndpointAsWritten) {
   struct Case {
     std::string configured, host, expected;
   };
-  for (const auto& c :
-       {Case{"app.example", "10.9.9.9", "app.example"}, Case{"", "app.internal", "app.internal:PORT"},
-        Case{"", "::1", "[::1]:PORT"}, Case{"", "", "127.0.0.1:PORT"}}) {
+  for (const auto& c : {Case{"app.example", "10.9.9.9", "app.example"}, Case{"", "app.internal", "app.internal:PORT"},
+                        Case{"", "::1", "[::1]:PORT"}, Case{"", "", "127.0.0.1:PORT"}}) {
     Origin origin(io, answer("HTTP/1.1 200 OK\r\n\r\n"));
     Job what = http(origin);
     what.check.host = c.configured;
@@ -63,8 +62,8 @@ TEST_F(HttpProbe, StatusOutsideTheExpectedRangesIsHttpStatus) {
 TEST_F(HttpProbe, RedirectIsNotFollowed) {
   int second_visits = 0;
   Origin elsewhere(io, [&](TcpPeer) { ++second_visits; });
-  Origin origin(io, answer("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:" +
-                           std::to_string(elsewhere.port()) + "/\r\nContent-Length: 0\r\n\r\n"));
+  Origin origin(io, answer("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:" + std::to_string(elsewhere.port()) +
+                           "/\r\nContent-Length: 0\r\n\r\n"));
   const auto result = probe(http(origin));
   EXPECT_CAUSE(result, Cause::http_status);
   EXPECT_EQ(result.status, 302);
@@ -139,13 +138,11 @@ TEST_F(HttpProbe, WhatIsNoHttpIsHttpMalformed) {
 
 TEST_F(HttpProbe, EndlessHeadersStopBounded) {
   Origin fields(io, [](TcpPeer peer) {
-    peer->read_head(
-        [peer] { peer->send("HTTP/1.1 200 OK\r\n", [peer] { peer->flood("x-more: and more\r\n"); }); });
+    peer->read_head([peer] { peer->send("HTTP/1.1 200 OK\r\n", [peer] { peer->flood("x-more: and more\r\n"); }); });
   });
   EXPECT_CAUSE(probe(http(fields)), Cause::http_malformed);
   Origin one_field(io, [](TcpPeer peer) {
-    peer->read_head(
-        [peer] { peer->send("HTTP/1.1 200 OK\r\nx: ", [peer] { peer->flood(std::string(8192, 'y')); }); });
+    peer->read_head([peer] { peer->send("HTTP/1.1 200 OK\r\nx: ", [peer] { peer->flood(std::string(8192, 'y')); }); });
   });
   EXPECT_CAUSE(probe(http(one_field)), Cause::http_malformed);
 }
@@ -154,8 +151,8 @@ TEST_F(HttpProbe, InterimAnswersAreSkippedButNotForever) {
   Origin polite(io, answer("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 "
                            "Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"));
   EXPECT_CAUSE(probe(http(polite)), Cause::none);
-  Origin endless(
-      io, [](TcpPeer peer) { peer->read_head([peer] { peer->flood("HTTP/1.1 103 Early Hints\r\n\r\n"); }); });
+  Origin endless(io,
+                 [](TcpPeer peer) { peer->read_head([peer] { peer->flood("HTTP/1.1 103 Early Hints\r\n\r\n"); }); });
   const auto result = probe(http(endless));
   EXPECT_CAUSE(result, Cause::http_malformed);
   EXPECT_EQ(result.status, 0);
@@ -172,10 +169,9 @@ protected:
 };
 
 TEST_F(HttpBody, ExpectedTextIsFoundInEveryFraming) {
-  for (const std::string bytes :
-       {"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nstatus: fine",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nc\r\nstatus: fine\r\n0\r\n\r\n",
-        "HTTP/1.0 200 OK\r\n\r\nstatus: fine"}) {
+  for (const std::string bytes : {"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nstatus: fine",
+                                  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nc\r\nstatus: fine\r\n0\r\n\r\n",
+                                  "HTTP/1.0 200 OK\r\n\r\nstatus: fine"}) {
     Origin origin(io, answer(bytes));  // stays open: found is found
     EXPECT_CAUSE(look_for("status: fine", origin), Cause::none) << bytes;
   }
@@ -184,8 +180,8 @@ TEST_F(HttpBody, ExpectedTextIsFoundInEveryFraming) {
 TEST_F(HttpBody, ExpectedTextIsFoundAcrossChunksAndPackets) {
   Origin origin(io, [](TcpPeer peer) {
     peer->read_head([peer] {
-      peer->drip({"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n..s\r\n", "3\r\ntat\r\n2\r",
-                  "\nus\r\n", "6\r\n: fine\r\n0\r\n\r\n"});
+      peer->drip({"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n..s\r\n", "3\r\ntat\r\n2\r", "\nus\r\n",
+                  "6\r\n: fine\r\n0\r\n\r\n"});
     });
   });
   EXPECT_CAUSE(look_for("status: fine", origin), Cause::none);
@@ -206,8 +202,7 @@ TEST_F(HttpBody, MissingTextIsHttpBody) {
 }
 
 TEST_F(HttpBody, GigabyteStopsAt64KiB) {
-  for (const std::string head :
-       {"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"}) {
+  for (const std::string head : {"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"}) {
     Origin origin(io, [head](TcpPeer peer) {
       peer->read_head([=] { peer->send(head, [peer] { peer->flood(std::string(64 * 1024, 'z')); }); });
     });
@@ -221,8 +216,7 @@ TEST_F(HttpBody, GigabyteStopsAt64KiB) {
 TEST_F(HttpBody, TextBeyond64KiBIsNotFoundAndTextBeforeIs) {
   for (const std::size_t offset : {std::size_t{64 * 1024 - 4}, std::size_t{64 * 1024 - 3}}) {
     const std::string body = std::string(offset, 'z') + "fine" + std::string(100, 'z');
-    Origin origin(
-        io, answer("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body));
+    Origin origin(io, answer("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body));
     EXPECT_CAUSE(look_for("fine", origin), offset == 64 * 1024 - 4 ? Cause::none : Cause::http_body);
   }
 }
@@ -232,8 +226,7 @@ TEST_F(HttpBody, ManyTinyChunksAreBounded) {
     std::string chunks;
     for (int i = 0; i < 2000; ++i) chunks += "1;" + std::string(200, 'e') + "\r\nz\r\n";
     peer->read_head([peer, chunks] {
-      peer->send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-                 [peer, chunks] { peer->flood(chunks); });
+      peer->send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", [peer, chunks] { peer->flood(chunks); });
     });
   });
   const auto result = look_for("fine", origin, milliseconds(3'000));
@@ -242,8 +235,7 @@ TEST_F(HttpBody, ManyTinyChunksAreBounded) {
 
 TEST_F(HttpBody, CutStalledAndBrokenBodiesAreToldApart) {
   const std::string cut = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npoor";
-  Origin closes(
-      io, [cut](TcpPeer peer) { peer->read_head([=] { peer->send(cut, [peer] { peer->close(); }); }); });
+  Origin closes(io, [cut](TcpPeer peer) { peer->read_head([=] { peer->send(cut, [peer] { peer->close(); }); }); });
   EXPECT_CAUSE(look_for("fine", closes), Cause::body_cut);
   Origin stalls(io, answer(cut));
   EXPECT_CAUSE(look_for("fine", stalls, kShort), Cause::body_timeout);

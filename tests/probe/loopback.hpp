@@ -72,11 +72,10 @@ public:
   explicit Peer(typename Protocol::socket accepted) : socket(std::move(accepted)) {}
 
   void read_head(Then then) {
-    asio::async_read_until(
-        socket, asio::dynamic_buffer(request), "\r\n\r\n",
-        [self = this->shared_from_this(), then](const boost::system::error_code& ec, std::size_t) {
-          if (!ec) then();
-        });
+    asio::async_read_until(socket, asio::dynamic_buffer(request), "\r\n\r\n",
+                           [self = this->shared_from_this(), then](const boost::system::error_code& ec, std::size_t) {
+                             if (!ec) then();
+                           });
   }
   void send(std::string bytes, Then then = nullptr) {
     auto held = std::make_shared<std::string>(std::move(bytes));
@@ -96,8 +95,7 @@ public:
     if (next == parts.size()) return;
     auto timer = std::make_shared<asio::steady_timer>(socket.get_executor(), milliseconds(5));
     send(parts[next], [self = this->shared_from_this(), timer, parts, next] {
-      timer->async_wait(
-          [self, timer, parts, next](const boost::system::error_code&) { self->drip(parts, next + 1); });
+      timer->async_wait([self, timer, parts, next](const boost::system::error_code&) { self->drip(parts, next + 1); });
     });
   }
   void read_more(std::size_t wanted, Then then) {

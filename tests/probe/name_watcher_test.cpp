@@ -15,8 +15,7 @@ protected:
     resolver = std::make_unique<Resolver>(io, settings);
     watcher = std::make_unique<NameWatcher>(
         io, *resolver, 7, [this](health::Resolution r) { seen.push_back(std::move(r)); },
-        [this](NameFailure f) { failures.push_back(std::move(f)); },
-        RetryPauses{milliseconds(40), milliseconds(100)});
+        [this](NameFailure f) { failures.push_back(std::move(f)); }, RetryPauses{milliseconds(40), milliseconds(100)});
   }
   bool until(const std::function<bool()>& ready) { return run_until(io, ready, milliseconds(5'000)); }
   void idle(milliseconds time) {

@@ -22,8 +22,8 @@ protected:
     ::setrlimit(RLIMIT_NOFILE, &limit);
   }
   static std::size_t descriptors() {
-    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
-                                                  std::filesystem::directory_iterator{}));
+    return static_cast<std::size_t>(
+        std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator{}));
   }
 };
 
@@ -44,20 +44,18 @@ TEST_F(ProberAsAWhole, SixHundredAtOnceAreAllAnsweredWithBoundedConcurrency) {
   Prober prober(io, kLimit);
   std::size_t good = 0, answered = 0, most_running = 0;
   for (int i = 0; i < 600; ++i)
-    prober.start(request_of(job(CheckKind::http, origin.address(), milliseconds(10'000))),
-                 [&](health::ProbeResult r) {
-                   ++answered;
-                   good += r.ok() ? 1 : 0;
-                   most_running = std::max(most_running, prober.running());
-                 });
+    prober.start(request_of(job(CheckKind::http, origin.address(), milliseconds(10'000))), [&](health::ProbeResult r) {
+      ++answered;
+      good += r.ok() ? 1 : 0;
+      most_running = std::max(most_running, prober.running());
+    });
   EXPECT_EQ(prober.queued(), 600u);
   ASSERT_TRUE(run_until(
       io, [&] { return answered == 600 && served == 600; }, milliseconds(15'000)));
   EXPECT_EQ(good, 600u);
   EXPECT_LE(most_running, kLimit);
   EXPECT_GT(most_running, kLimit / 2);
-  EXPECT_TRUE(
-      run_until(io, [&] { return served == 600; }));  // the origin sees the last ones close a little later
+  EXPECT_TRUE(run_until(io, [&] { return served == 600; }));  // the origin sees the last ones close a little later
   EXPECT_EQ(prober.running(), 0u);
   EXPECT_EQ(prober.queued(), 0u);
 }
@@ -67,11 +65,10 @@ TEST_F(ProberAsAWhole, WaitingInTheQueueIsNoEvidence) {
   Prober prober(io, 512);
   std::size_t timeouts = 0, own = 0;
   for (int i = 0; i < 600; ++i)
-    prober.start(request_of(job(CheckKind::http, silent.address(), milliseconds(300))),
-                 [&](health::ProbeResult r) {
-                   timeouts += r.cause == Cause::http_timeout || r.cause == Cause::tcp_timeout ? 1 : 0;
-                   own += r.cause == Cause::own_error ? 1 : 0;
-                 });
+    prober.start(request_of(job(CheckKind::http, silent.address(), milliseconds(300))), [&](health::ProbeResult r) {
+      timeouts += r.cause == Cause::http_timeout || r.cause == Cause::tcp_timeout ? 1 : 0;
+      own += r.cause == Cause::own_error ? 1 : 0;
+    });
   bool saw_limit = false;
   ASSERT_TRUE(run_until(io, [&] {
     EXPECT_LE(prober.running(), 512u);

@@ -157,9 +157,8 @@ TEST_F(ResolverTest, NobodyAtTheServersPortIsAnError) {
 }
 
 TEST_F(ResolverTest, HostileNamesAreErrorsNotCrashes) {
-  for (const std::string& host :
-       {std::string(300, 'a'), std::string("a..b"), std::string("."), std::string(""),
-        std::string("x\ny.test"), std::string(70, 'l') + ".test"}) {
+  for (const std::string& host : {std::string(300, 'a'), std::string("a..b"), std::string("."), std::string(""),
+                                  std::string("x\ny.test"), std::string(70, 'l') + ".test"}) {
     const Answer answer = ask(host);
     EXPECT_TRUE(answer.addresses.empty()) << host;
     EXPECT_NE(answer.error, "") << host;
@@ -197,8 +196,7 @@ TEST_F(ResolverTest, ReconfiguringMovesNewLookupsAndLetsOldOnesFinish) {
 
 TEST_F(ResolverTest, DestroyingItDropsLookupsAndDescriptors) {
   const auto descriptors = [] {
-    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
-                         std::filesystem::directory_iterator{});
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator{});
   };
   dns.names["silent.test"] = {.silent = true};
   dns.names["app.test"] = {.v4 = {v4(10, 0, 0, 1)}};

@@ -15,8 +15,7 @@ using health::Cause;
 // Shakes hands on 127.0.0.1 with `identity`, answers each request with `bytes`, and never says goodbye.
 class TlsOrigin {
 public:
-  TlsOrigin(asio::io_context& io, const Identity& identity, std::string bytes,
-            const std::string& client_ca = "")
+  TlsOrigin(asio::io_context& io, const Identity& identity, std::string bytes, const std::string& client_ca = "")
       : context_(asio::ssl::context::tls_server),
         bytes_(std::move(bytes)),
         tcp_(io, [this](TcpPeer peer) { serve(std::move(peer->socket)); }) {
@@ -67,8 +66,7 @@ protected:
     settings.ca = files.certificate("ca.pem", authority);
     settings.server_name = "app.example";
   }
-  Job tls(CheckKind kind, const config::SocketAddress& address,
-          milliseconds timeout = milliseconds(5'000)) const {
+  Job tls(CheckKind kind, const config::SocketAddress& address, milliseconds timeout = milliseconds(5'000)) const {
     Job made = job(kind, address, timeout);
     made.tls = std::make_shared<TlsSettings>(settings);
     return made;
@@ -144,8 +142,7 @@ TEST_F(TlsProbe, ServerThatNeverAnswersIsTlsTimeout) {
   Origin silent(io, nullptr);
   const auto result = probe(tls(CheckKind::http, silent.address(), milliseconds(120)));
   EXPECT_CAUSE(result, Cause::tls_timeout);
-  EXPECT_EQ(result.detail,
-            "connected to " + silent.address().to_string() + ", no TLS handshake within 120ms");
+  EXPECT_EQ(result.detail, "connected to " + silent.address().to_string() + ", no TLS handshake within 120ms");
 }
 
 TEST_F(TlsProbe, SilenceAfterTheHandshakeIsHttpTimeout) {
@@ -154,9 +151,8 @@ TEST_F(TlsProbe, SilenceAfterTheHandshakeIsHttpTimeout) {
 }
 
 TEST_F(TlsProbe, PlainHttpServerIsTlsFailed) {
-  Origin plain(io, [](TcpPeer peer) {
-    peer->read_more(1, [peer] { peer->send("HTTP/1.1 400 Bad Request\r\n\r\n"); });
-  });
+  Origin plain(io,
+               [](TcpPeer peer) { peer->read_more(1, [peer] { peer->send("HTTP/1.1 400 Bad Request\r\n\r\n"); }); });
   EXPECT_CAUSE(probe(tls(CheckKind::tls, plain.address())), Cause::tls_failed);
 }
 

@@ -59,8 +59,8 @@ TEST_F(WebSocketProbe, OpensAndSaysGoodbye) {
   ASSERT_EQ(frame.size(), 8u);
   EXPECT_EQ(static_cast<unsigned char>(frame[0]), 0x88);  // final close frame
   EXPECT_EQ(static_cast<unsigned char>(frame[1]), 0x82);  // masked, two bytes
-  const int code = (static_cast<unsigned char>(frame[6] ^ frame[2]) << 8) |
-                   static_cast<unsigned char>(frame[7] ^ frame[3]);
+  const int code =
+      (static_cast<unsigned char>(frame[6] ^ frame[2]) << 8) | static_cast<unsigned char>(frame[7] ^ frame[3]);
   EXPECT_EQ(code, 1000);
 }
 

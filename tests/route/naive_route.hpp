@@ -47,8 +47,7 @@ inline bool naive_part_matches(std::string_view pattern, std::string_view text) 
     return naive_part_matches(pattern.substr(1), text) ||
            (!text.empty() && naive_part_matches(pattern, text.substr(1)));
   }
-  return !text.empty() && text.front() == pattern.front() &&
-         naive_part_matches(pattern.substr(1), text.substr(1));
+  return !text.empty() && text.front() == pattern.front() && naive_part_matches(pattern.substr(1), text.substr(1));
 }
 
 inline bool naive_segments_match(const std::vector<std::string>& pattern, std::size_t p,
@@ -76,14 +75,12 @@ inline bool naive_path_matches(const std::string& pattern, const std::string& pa
 inline bool naive_headers_match(const config::RouteMatch& rule, const NaiveRequest& request) {
   return std::all_of(rule.headers.begin(), rule.headers.end(), [&](const auto& wanted) {
     return std::any_of(request.headers.begin(), request.headers.end(), [&](const auto& field) {
-      return lowered(field.first) == lowered(wanted.first) &&
-             (wanted.second == "*" || wanted.second == field.second);
+      return lowered(field.first) == lowered(wanted.first) && (wanted.second == "*" || wanted.second == field.second);
     });
   });
 }
 
-inline RouteMatch naive_scan(const config::Config& config, const NaiveRequest& request,
-                             const std::string& path) {
+inline RouteMatch naive_scan(const config::Config& config, const NaiveRequest& request, const std::string& path) {
   const std::string host = naive_host(request.host);
   bool known = false, but_for_method = false;
   for (std::size_t i = 0; i < config.routes.size(); ++i) {
@@ -100,9 +97,7 @@ inline RouteMatch naive_scan(const config::Config& config, const NaiveRequest& r
   return {0, but_for_method ? RouteError::method_not_allowed : RouteError::no_route};
 }
 
-inline bool holds(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
+inline bool holds(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 inline bool is_dots(const std::string& segment) { return segment == "." || segment == ".."; }
 

@@ -49,8 +49,7 @@ TEST(PathPattern, MeansWhatItSays) {
 
 TEST(PathPattern, KnowsWhichRulesLookAtThePath) {
   for (const char* rule : {"", "/*", "/**", "*"}) EXPECT_TRUE(PathPattern(rule).is_any()) << rule;
-  for (const char* rule : {"/", "/x", "/x/*", "/*/x", "/**/x"})
-    EXPECT_FALSE(PathPattern(rule).is_any()) << rule;
+  for (const char* rule : {"/", "/x", "/x/*", "/*/x", "/**/x"}) EXPECT_FALSE(PathPattern(rule).is_any()) << rule;
 }
 
 // Patterns that send a backtracking matcher on a walk of 2^n or n^k steps. This one needs at most path ×

@@ -17,9 +17,7 @@ class Request {
 public:
   Request(std::string_view host, std::string_view path, std::string_view method = "GET",
           const std::vector<config::NameValue>& headers = {}) {
-    head_.method = method == "GET"    ? http::Method::get
-                   : method == "POST" ? http::Method::post
-                                      : http::Method::other;
+    head_.method = method == "GET" ? http::Method::get : method == "POST" ? http::Method::post : http::Method::other;
     head_.method_text = put(method);
     head_.authority = put(host);
     head_.path = put(path);

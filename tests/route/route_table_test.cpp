@@ -22,8 +22,8 @@ std::string host_key(std::string_view authority) {
 }
 
 TEST(HostName, PortCaseAndTrailingDotDoNotCount) {
-  for (const char* spelling : {"example.org", "EXAMPLE.org", "example.org:80", "Example.Org.:8443",
-                               "example.org.", "example.org:"}) {
+  for (const char* spelling :
+       {"example.org", "EXAMPLE.org", "example.org:80", "Example.Org.:8443", "example.org.", "example.org:"}) {
     EXPECT_EQ(host_key(spelling), "example.org") << spelling;
   }
   EXPECT_EQ(host_key("10.0.0.1:80"), "10.0.0.1");
@@ -37,8 +37,7 @@ TEST(HostName, Ipv6LiteralsAreEqualByValue) {
   }
   EXPECT_NE(host_key("[::2]"), key);
   EXPECT_EQ(host_key("[2001:DB8::A]"), host_key("[2001:db8::a]"));
-  for (const char* broken : {"[::1", "[", "[]", "[::g]", "[fe80::1%25eth0]"})
-    EXPECT_EQ(host_key(broken), "") << broken;
+  for (const char* broken : {"[::1", "[", "[]", "[::g]", "[fe80::1%25eth0]"}) EXPECT_EQ(host_key(broken), "") << broken;
 }
 
 TEST(HostName, NoNameIsLongerThan253Bytes) {
@@ -111,12 +110,10 @@ TEST(RouteTable, OptionsStarMeetsOnlyRoutesForEveryPath) {
 }
 
 TEST(RouteTable, HeadersMustAllMatch) {
-  const RouteTable table(
-      routes({route("", "", {}, {{"X-Tenant", "blue"}, {"x-debug", "*"}}), route("", "")}));
+  const RouteTable table(routes({route("", "", {}, {{"X-Tenant", "blue"}, {"x-debug", "*"}}), route("", "")}));
   EXPECT_EQ(told(Request("h", "/", "GET", {{"x-tenant", "blue"}, {"X-Debug", ""}}).in(table)), "0");
-  EXPECT_EQ(
-      told(Request("h", "/", "GET", {{"X-Tenant", "red"}, {"X-TENANT", "blue"}, {"X-Debug", "1"}}).in(table)),
-      "0");
+  EXPECT_EQ(told(Request("h", "/", "GET", {{"X-Tenant", "red"}, {"X-TENANT", "blue"}, {"X-Debug", "1"}}).in(table)),
+            "0");
   EXPECT_EQ(told(Request("h", "/", "GET", {{"X-Tenant", "blue"}}).in(table)), "1");
   EXPECT_EQ(told(Request("h", "/", "GET", {{"X-Tenant", "Blue"}, {"X-Debug", "1"}}).in(table)), "1");
   Request dropped("h", "/", "GET", {{"X-Tenant", "blue"}, {"X-Debug", "1"}});
@@ -156,12 +153,11 @@ config::Config random_config(Dice& dice) {
   static const std::vector<std::string> hosts = {
       "",          "",      "*",          "a.org",   "b.org",       "x.a.org", "*.a.org",
       "*.x.a.org", "*.org", "Y.x.a.org.", "b.org:1", "*.y.x.a.org", "org",     "*.B.org"};
-  static const std::vector<std::string> paths = {
-      "",         "/*",  "/x", "/x/*", "/x/y",  "/*/y",     "/**/y",  "/x/**/y", "/x*",
-      "/admin/*", "/**", "/",  "/x/",  "/*.js", "/x/*/y/*", "/%78/*", "/x;v/*",  "/**/x/**"};
+  static const std::vector<std::string> paths = {"",      "/*",      "/x",       "/x/*",     "/x/y",   "/*/y",
+                                                 "/**/y", "/x/**/y", "/x*",      "/admin/*", "/**",    "/",
+                                                 "/x/",   "/*.js",   "/x/*/y/*", "/%78/*",   "/x;v/*", "/**/x/**"};
   static const std::vector<std::vector<std::string>> methods = {{}, {}, {}, {"GET"}, {"POST", "PUT"}};
-  static const std::vector<std::vector<config::NameValue>> headers = {
-      {}, {}, {}, {{"X-A", "1"}}, {{"x-b", "*"}}};
+  static const std::vector<std::vector<config::NameValue>> headers = {{}, {}, {}, {{"X-A", "1"}}, {{"x-b", "*"}}};
   std::vector<config::RouteConfig> list;
   for (std::size_t n = dice.below(14) + 1; n > 0; --n) {
     list.push_back(route(dice.of(hosts), dice.of(paths), dice.of(methods), dice.of(headers)));
@@ -174,9 +170,8 @@ NaiveRequest random_request(Dice& dice) {
   static const std::vector<std::string> hosts = {"a.org",     "b.org:80", "x.a.org",     "Q.X.a.org",
                                                  "y.x.a.org", "org",      "z.y.x.a.org", "c.org",
                                                  "",          "A.ORG.",   "nowhere",     ".a.org"};
-  static const std::vector<std::string> tokens = {"/",    "/",   "/",  "x",   "y",   "admin",
-                                                  "a.js", ".",   "..", "%2f", "%2e", "%78",
-                                                  ";v",   "%3b", "//", "\\",  "%5c", "%41"};
+  static const std::vector<std::string> tokens = {"/",   "/",   "/",   "x",  "y",   "admin", "a.js", ".",   "..",
+                                                  "%2f", "%2e", "%78", ";v", "%3b", "//",    "\\",   "%5c", "%41"};
   NaiveRequest out;
   out.host = dice.of(hosts);
   out.path = dice.below(40) == 0 ? "*" : "/";
@@ -203,11 +198,11 @@ TEST(RouteTable, AnswersLikeALinearScanOnRandomTablesAndRequests) {
       if (told(request.in(table)) == told(expected)) continue;
       std::string text;
       for (const auto& r : config.routes) {
-        text += "  '" + r.match.host + "' '" + r.match.path + "' " + std::to_string(r.match.methods.size()) +
-                " " + std::to_string(r.match.headers.size()) + (r.allow_encoded_slash ? " slash\n" : "\n");
+        text += "  '" + r.match.host + "' '" + r.match.path + "' " + std::to_string(r.match.methods.size()) + " " +
+                std::to_string(r.match.headers.size()) + (r.allow_encoded_slash ? " slash\n" : "\n");
       }
-      FAIL() << naive.method << " " << naive.host << " " << naive.path << ": " << told(request.in(table))
-             << ", not " << told(expected) << "\n"
+      FAIL() << naive.method << " " << naive.host << " " << naive.path << ": " << told(request.in(table)) << ", not "
+             << told(expected) << "\n"
              << text;
     }
   }

@@ -112,8 +112,8 @@ inline const std::vector<UpstreamHabits>& all_habits() {
   static const std::vector<UpstreamHabits> all = [] {
     std::vector<UpstreamHabits> out;
     for (unsigned bits = 0; bits < 64; ++bits) {
-      out.push_back({(bits & 1U) != 0, (bits & 2U) != 0, (bits & 4U) != 0, (bits & 8U) != 0,
-                     (bits & 16U) != 0, (bits & 32U) != 0});
+      out.push_back({(bits & 1U) != 0, (bits & 2U) != 0, (bits & 4U) != 0, (bits & 8U) != 0, (bits & 16U) != 0,
+                     (bits & 32U) != 0});
     }
     return out;
   }();

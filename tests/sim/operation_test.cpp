@@ -19,8 +19,7 @@ void kill_primary(World& world, Mode mode = Mode::refused) {
   world.set("10.0.0.1:80", mode);
   world.set("10.0.0.2:80", mode);
 }
-health::SetEndpointState state(const std::string& label, OperatorState what,
-                               std::optional<TimePoint> expires = {}) {
+health::SetEndpointState state(const std::string& label, OperatorState what, std::optional<TimePoint> expires = {}) {
   return {"app", label, what, expires};
 }
 
@@ -93,8 +92,7 @@ TEST(OperatorEndpoint, RefusedCommandsSayWhatWouldBeRight) {
     std::string error;
   };
   const std::vector<Case> cases{
-      {health::SetEndpointState{"ap", "p1", OperatorState::draining, {}},
-       "no pool 'ap'; pools: app, devices"},
+      {health::SetEndpointState{"ap", "p1", OperatorState::draining, {}}, "no pool 'ap'; pools: app, devices"},
       {health::SetEndpointState{"app", "p9", OperatorState::draining, {}},
        "no endpoint 'p9' in pool 'app'; endpoints: p1, p2, s1"},
       {health::SetEndpointState{"", "p1", OperatorState::draining, {}},
@@ -176,8 +174,7 @@ TEST(OperatorHold, TheMachineMovesNothingUntilItExpires) {
   kill_primary(world);
   world.run(30s);
   EXPECT_EQ(world.active(), "primary");
-  EXPECT_THAT(world.last(Kind::tier_lost)->reason,
-              HasSubstr("the operator holds the pool, so nothing moves"));
+  EXPECT_THAT(world.last(Kind::tier_lost)->reason, HasSubstr("the operator holds the pool, so nothing moves"));
   EXPECT_TRUE(world.core().view()->pools[0].tiers[0].panic) << "nothing better is to be had while it is held";
   world.run(31s);
   EXPECT_EQ(world.active(), "standby");
@@ -419,8 +416,7 @@ TEST(Reload, RemovingTheServingTierServesFromTheFirstUnderANewEpoch) {
   world.reload(config_of({changed}));
   EXPECT_EQ(world.active(), "primary");
   EXPECT_EQ(world.status().epoch, 3U);
-  EXPECT_THAT(world.last(Kind::failover)->reason,
-              HasSubstr("'standby', which served, is no longer configured"));
+  EXPECT_THAT(world.last(Kind::failover)->reason, HasSubstr("'standby', which served, is no longer configured"));
 }
 
 TEST(Reload, ATierInsertedAboveDoesNotMoveTraffic) {
@@ -463,8 +459,7 @@ TEST(Reload, SlotsComeBackOnlyAfterTheViewWithoutThemWasAcknowledged) {
   core.on_view_acknowledged(first->version);
   config.tiers[0].endpoints[0] = endpoint("10.0.0.6:80", "p6");
   core.configure(config_of({config}), now);
-  EXPECT_NE(core.view()->pools[0].tiers[0].endpoints[0].id.slot, gone.slot)
-      << "somebody may still use the old view";
+  EXPECT_NE(core.view()->pools[0].tiers[0].endpoints[0].id.slot, gone.slot) << "somebody may still use the old view";
   core.on_view_acknowledged(core.view()->version);
   config.tiers[0].endpoints[0] = endpoint("10.0.0.7:80", "p7");
   config.tiers[0].endpoints.push_back(endpoint("10.0.0.8:80", "p8"));
@@ -532,10 +527,8 @@ TEST(Restart, AStateOfAnotherConfigurationIsTakenAsFarAsItFits) {
   const health::PoolStatus app = core.status()[0];
   EXPECT_EQ(app.active, 0U);
   EXPECT_EQ(app.epoch, 1041U);
-  EXPECT_THAT(app.active_reason,
-              HasSubstr("'gone', which served when the state was saved, is not configured"));
-  EXPECT_EQ(app.tiers[0].endpoints[0].operator_state, OperatorState::enabled)
-      << "another address is another endpoint";
+  EXPECT_THAT(app.active_reason, HasSubstr("'gone', which served when the state was saved, is not configured"));
+  EXPECT_EQ(app.tiers[0].endpoints[0].operator_state, OperatorState::enabled) << "another address is another endpoint";
   EXPECT_EQ(app.tiers[0].endpoints[1].operator_state, OperatorState::enabled) << "its time is over";
 }
 
@@ -543,8 +536,7 @@ TEST(Restart, AStateOfAnotherConfigurationIsTakenAsFarAsItFits) {
 // -----------------------------------------------------------------------------------------------------
 
 config::PoolConfig named() {
-  return pool("app",
-              {{"primary", {endpoint("app.example:80")}}, {"standby", {endpoint("10.0.1.1:80", "s1")}}});
+  return pool("app", {{"primary", {endpoint("app.example:80")}}, {"standby", {endpoint("10.0.1.1:80", "s1")}}});
 }
 
 std::vector<std::string> addresses(const World& world) {
@@ -575,8 +567,7 @@ TEST(Names, AddressesComeAndGoAndTheRestKeepsItsState) {
   EXPECT_EQ(world.endpoint_status("10.0.0.2:80").streak, kept.streak);
   EXPECT_EQ(world.count(Kind::endpoint_removed), 1U);
   world.resolve(0, 0, 0, {});
-  EXPECT_THAT(addresses(world), ElementsAre("10.0.0.2:80", "10.0.0.3:80"))
-      << "a failure keeps the last answer";
+  EXPECT_THAT(addresses(world), ElementsAre("10.0.0.2:80", "10.0.0.3:80")) << "a failure keeps the last answer";
   const std::uint64_t before = world.view_changes;
   world.resolve(0, 0, 0, {"10.0.0.3:80", "10.0.0.2:80"});
   EXPECT_EQ(world.view_changes, before) << "the same set in another order changes nothing";

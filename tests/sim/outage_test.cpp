@@ -117,11 +117,10 @@ TEST(Outage, AFreezeSeenByProbesMovesAndTheReasonNamesSignalThresholdAndAlternat
   world.run(5s);
   ASSERT_EQ(world.count(Kind::failover), 1U);
   const Event& event = *world.last(Kind::failover);
-  EXPECT_THAT(
-      event.reason,
-      AllOf(HasSubstr("tier 'primary' lost: 0 of 2 endpoints available, needs 1"),
-            HasSubstr("p1 (10.0.0.1:80): unhealthy, http_timeout, 2 failed probes in a row (fall 2) since"),
-            HasSubstr("p2 (10.0.0.2:80)"), HasSubstr("'standby' has 1 of 1 available")));
+  EXPECT_THAT(event.reason,
+              AllOf(HasSubstr("tier 'primary' lost: 0 of 2 endpoints available, needs 1"),
+                    HasSubstr("p1 (10.0.0.1:80): unhealthy, http_timeout, 2 failed probes in a row (fall 2) since"),
+                    HasSubstr("p2 (10.0.0.2:80)"), HasSubstr("'standby' has 1 of 1 available")));
   EXPECT_EQ(event.pool, "app");
   EXPECT_EQ(event.tier, "standby");
   EXPECT_EQ(event.epoch, 2U);
@@ -185,8 +184,7 @@ TEST(Return, GoesBackAfterTheHoldOfUninterruptedServiceability) {
   EXPECT_GE(*took, 59'900ms);
   EXPECT_LE(*took, 60'100ms);
   EXPECT_EQ(world.count(Kind::failback), 1U);
-  EXPECT_THAT(world.last(Kind::failback)->reason,
-              AllOf(HasSubstr("without interruption since"), HasSubstr("1 min")));
+  EXPECT_THAT(world.last(Kind::failback)->reason, AllOf(HasSubstr("without interruption since"), HasSubstr("1 min")));
 }
 
 TEST(Return, ARelapseBeginsTheHoldAnew) {
@@ -378,8 +376,7 @@ TEST(Starved, ProbesThatTheOwnerCancelledAreStartedAgainSoon) {
   }
   core.on_time(now += 100ms);
   int started = 0;
-  while (auto action = core.poll_action())
-    started += std::holds_alternative<health::StartProbe>(*action) ? 1 : 0;
+  while (auto action = core.poll_action()) started += std::holds_alternative<health::StartProbe>(*action) ? 1 : 0;
   EXPECT_EQ(started, 3);
 }
 

@@ -43,11 +43,10 @@ private:
         const std::uint64_t endpoints = 1 + pick(4);
         for (std::uint64_t e = 0; e < endpoints; ++e) {
           const std::uint64_t host = t * 4 + e + (chance(20) ? 20 : 0);
-          const std::string address =
-              std::string("10.") + std::to_string(p) + ".0." + std::to_string(host + 1) + ":80";
-          tier.endpoints.push_back(
-              chance(15) ? endpoint(std::string("name") + std::to_string(host) + ".example:80")
-                         : endpoint(address, chance(50) ? std::string("e") + std::to_string(host) : ""));
+          const std::string address = std::string("10.") + std::to_string(p) + ".0." + std::to_string(host + 1) + ":80";
+          tier.endpoints.push_back(chance(15)
+                                       ? endpoint(std::string("name") + std::to_string(host) + ".example:80")
+                                       : endpoint(address, chance(50) ? std::string("e") + std::to_string(host) : ""));
         }
         config.tiers.push_back(std::move(tier));
       }
@@ -167,21 +166,19 @@ private:
     const auto e = static_cast<std::uint32_t>(pick(4));
     std::vector<std::string> addresses;
     for (std::uint64_t i = pick(4); i > 0; --i) {
-      addresses.push_back(std::string("10.") + std::to_string(pick(3)) + ".0." +
-                          std::to_string(1 + pick(12)) + ":80");
+      addresses.push_back(std::string("10.") + std::to_string(pick(3)) + ".0." + std::to_string(1 + pick(12)) + ":80");
     }
     world_.resolve(p, t, e, addresses);
   }
   void change_coordinator() {
-    world_.coordinator.otherwise = {static_cast<Does>(chance(60) ? 0 : pick(4)),
-                                    std::chrono::milliseconds(pick(2000))};
+    world_.coordinator.otherwise = {static_cast<Does>(chance(60) ? 0 : pick(4)), std::chrono::milliseconds(pick(2000))};
     if (chance(50)) world_.coordinator.otherwise.delay = 0ns;
   }
   void odd_decisions() {
     const config::PoolConfig* pool = some_pool();
     const std::uint64_t epoch = world_.core().status().front().epoch;
-    world_.core().on_committed(
-        {pool->name, epoch > 3 ? epoch - pick(3) : 0, static_cast<std::uint32_t>(pick(6))}, world_.now);
+    world_.core().on_committed({pool->name, epoch > 3 ? epoch - pick(3) : 0, static_cast<std::uint32_t>(pick(6))},
+                               world_.now);
     health::Proposal made_up;
     made_up.pool = pool->name;
     made_up.tier = static_cast<std::uint32_t>(pick(4));
@@ -224,8 +221,7 @@ private:
     ASSERT_TRUE(std::is_sorted(tier.usable.begin(), tier.usable.end()));
     for (const std::uint32_t i : tier.usable) {
       ASSERT_LT(i, tier.endpoints.size());
-      ASSERT_FALSE(tier.endpoints[i].draining || tier.endpoints[i].disabled)
-          << "new work only to enabled endpoints";
+      ASSERT_FALSE(tier.endpoints[i].draining || tier.endpoints[i].disabled) << "new work only to enabled endpoints";
     }
     for (std::uint32_t i = 0; i < tier.endpoints.size(); ++i) {
       const auto& e = tier.endpoints[i];
@@ -237,8 +233,7 @@ private:
       }
     }
     Members key;
-    for (const std::uint32_t i : tier.usable)
-      key.emplace_back(i, tier.endpoints[i].id, tier.endpoints[i].weight);
+    for (const std::uint32_t i : tier.usable) key.emplace_back(i, tier.endpoints[i].id, tier.endpoints[i].weight);
     const auto [known, is_new] = members_.try_emplace(tier.membership, key);
     ASSERT_EQ(known->second, key) << "membership " << tier.membership << " means two things";
   }

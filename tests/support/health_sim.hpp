@@ -142,8 +142,7 @@ struct Traffic {
 
 class World {
 public:
-  explicit World(const config::Config& config, std::uint64_t seed = 1)
-      : core_(std::make_unique<health::Core>(seed)) {
+  explicit World(const config::Config& config, std::uint64_t seed = 1) : core_(std::make_unique<health::Core>(seed)) {
     coordinator.clock = &now;
     core_->configure(config, now);
     config_ = config;
@@ -272,8 +271,7 @@ public:
   }
   std::size_t moves() const { return count(Event::Kind::failover) + count(Event::Kind::failback); }
   const Event* last(Event::Kind kind) const {
-    const auto found =
-        std::find_if(events.rbegin(), events.rend(), [&](const Event& e) { return e.kind == kind; });
+    const auto found = std::find_if(events.rbegin(), events.rend(), [&](const Event& e) { return e.kind == kind; });
     return found == events.rend() ? nullptr : &*found;
   }
   std::string told() const {
@@ -420,9 +418,7 @@ private:
       case Mode::up: return finish(health::Cause::none);
       case Mode::refused: return finish(health::Cause::tcp_refused);
       case Mode::failing: return finish(health::Cause::http_status);
-      case Mode::unreachable:
-        queue_.emplace(now + 1s, [finish] { finish(health::Cause::tcp_timeout); });
-        return;
+      case Mode::unreachable: queue_.emplace(now + 1s, [finish] { finish(health::Cause::tcp_timeout); }); return;
       case Mode::frozen:
         queue_.emplace(now + traffic.response_timeout, [finish] { finish(health::Cause::http_timeout); });
         return;

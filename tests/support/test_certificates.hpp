@@ -158,8 +158,7 @@ private:
     X509_gmtime_adj(X509_getm_notAfter(certificate), options.to);
     X509_set_pubkey(certificate, subject_key);
     X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8,
-                               reinterpret_cast<const unsigned char*>(options.common_name.c_str()), -1, -1,
-                               0);
+                               reinterpret_cast<const unsigned char*>(options.common_name.c_str()), -1, -1, 0);
     X509* signer = issuer != nullptr ? issuer : certificate;
     X509_set_issuer_name(certificate, X509_get_subject_name(signer));
     extend(certificate, signer, NID_basic_constraints, issuer == nullptr ? "critical,CA:TRUE" : "CA:FALSE");

@@ -229,11 +229,9 @@ inline PlainContext plain_server(const TestFolder& folder, const Issued& issued,
     SSL_CTX_set_max_proto_version(context.get(), version);
   }
   SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  EXPECT_EQ(SSL_CTX_use_certificate_chain_file(context.get(),
-                                               folder.write("plain.pem", issued.certificate).c_str()),
+  EXPECT_EQ(SSL_CTX_use_certificate_chain_file(context.get(), folder.write("plain.pem", issued.certificate).c_str()),
             1);
-  EXPECT_EQ(SSL_CTX_use_PrivateKey_file(context.get(), folder.write("plain.key", issued.key).c_str(),
-                                        SSL_FILETYPE_PEM),
+  EXPECT_EQ(SSL_CTX_use_PrivateKey_file(context.get(), folder.write("plain.key", issued.key).c_str(), SSL_FILETYPE_PEM),
             1);
   return context;
 }

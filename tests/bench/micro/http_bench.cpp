@@ -84,8 +84,7 @@ void parse_response(benchmark::State& state) {
   const HeadLimits limits;
   for (auto _ : state) {
     ResponseParser parser;
-    if (parser.parse(kAnswer, limits, Method::get, *head) != ParseStatus::done)
-      state.SkipWithError("not parsed");
+    if (parser.parse(kAnswer, limits, Method::get, *head) != ParseStatus::done) state.SkipWithError("not parsed");
     benchmark::DoNotOptimize(head->head_bytes);
     benchmark::ClobberMemory();
   }

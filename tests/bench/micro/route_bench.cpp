@@ -72,9 +72,7 @@ void EncodedPath(benchmark::State& state) {
 }
 BENCHMARK(EncodedPath);
 
-void DotSegments(benchmark::State& state) {
-  run(state, table_of_hosts(1000), requests_to(1000, "/app/a/../b/./c"));
-}
+void DotSegments(benchmark::State& state) { run(state, table_of_hosts(1000), requests_to(1000, "/app/a/../b/./c")); }
 BENCHMARK(DotSegments);
 
 void LongEncodedPath(benchmark::State& state) {
