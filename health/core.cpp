@@ -10,7 +10,6 @@
 namespace understudy::health {
 
 // ---- parts that every file of the core uses
-// --------------------------------------------------------------------
 
 TimePoint Core::State::advance(TimePoint now) {
   last_now = std::max(last_now, now);
@@ -49,7 +48,6 @@ TimePoint later(TimePoint now, Duration left) {
 }
 
 // ---- the public object
-// -----------------------------------------------------------------------------------------
 
 Core::Core(std::uint64_t seed) : state_(std::make_unique<State>(seed)) {}
 Core::~Core() = default;

@@ -38,7 +38,6 @@ std::string in_a_row(const Evidence& evidence, const config::PassiveConfig& poli
 }  // namespace
 
 // ---- derived state
-// ---------------------------------------------------------------------------------------------
 
 void Core::State::refresh(Endpoint& endpoint, TimePoint now) {
   Pool& pool = *pools[endpoint.pool];
@@ -75,7 +74,6 @@ void Core::State::arm(Endpoint& endpoint, TimePoint now) {
 }
 
 // ---- probes
-// ----------------------------------------------------------------------------------------------------
 
 void Core::State::start_probe(Endpoint& endpoint, TimePoint now) {
   const Pool& pool = *pools[endpoint.pool];
@@ -162,7 +160,6 @@ void Core::State::verdict_changed(Endpoint& endpoint, const ProbeResult& result,
 }
 
 // ---- traffic
-// ---------------------------------------------------------------------------------------------------
 
 void Core::State::sampled(Endpoint& endpoint, const TrafficSample& sample, TimePoint now) {
   const Pool& pool = *pools[endpoint.pool];
@@ -228,7 +225,6 @@ void Core::State::readmit(Endpoint& endpoint, std::string reason, TimePoint now)
 }
 
 // ---- time
-// ------------------------------------------------------------------------------------------------------
 
 void Core::State::endpoint_due(Endpoint& endpoint, TimePoint now) {
   const Pool& pool = *pools[endpoint.pool];
@@ -277,7 +273,6 @@ void Core::State::forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint 
 }
 
 // ---- operator
-// --------------------------------------------------------------------------------------------------
 
 void Core::State::set_operator(Endpoint& endpoint, OperatorOrder order, std::string reason, TimePoint now) {
   Pool& pool = *pools[endpoint.pool];

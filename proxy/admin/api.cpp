@@ -32,7 +32,6 @@ struct Route {
 };
 
 // ---- reads
-// ---------------------------------------------------------------------------------------------------------
 
 void health_answer(const Call& call, const Done& done, const Readiness& readiness) {
   const bool verbose = call.request.query_value("verbose").has_value();
@@ -78,7 +77,6 @@ void events(const Call& call, const Done& done) {
 }
 
 // ---- changes
-// -------------------------------------------------------------------------------------------------------
 
 constexpr BodyKey kPool{"pool", BodyKey::Type::text, true};
 constexpr BodyKey kOn{"on", BodyKey::Type::boolean, true};
@@ -180,7 +178,6 @@ void endpoint_of_pool(const Call& call, const Done& done) { set_state(call, done
 void endpoint_of_any(const Call& call, const Done& done) { set_state(call, done, {}, call.names[0]); }
 
 // ---- the table
-// -----------------------------------------------------------------------------------------------------
 
 constexpr Route kRoutes[] = {
     {"GET", "/", front_page},

@@ -121,7 +121,6 @@ TEST(CliVerbs, HealthcheckIs0Or1) {
 }
 
 // ---- where the daemon is
-// -------------------------------------------------------------------------------------------
 
 config::LoadContext files(std::map<std::string, std::string> contents) {
   config::LoadContext context;

@@ -242,7 +242,6 @@ TEST(StartPolicy, DecidesAboutThoseWithoutAVerdict) {
 }
 
 // ---- size: bounds many times above what was measured, so that they fail only when the growth is wrong
-// ----------
 
 config::Config large() {
   std::vector<config::PoolConfig> pools;

@@ -24,7 +24,6 @@ health::SetEndpointState state(const std::string& label, OperatorState what, std
 }
 
 // ---- operator
-// --------------------------------------------------------------------------------------------------
 
 TEST(OperatorEndpoint, ADrainTakesNoNewWorkIsStillProbedAndExpires) {
   World world(config_of({two_and_one()}));
@@ -209,7 +208,6 @@ TEST(Maintenance, ShowsTheTimeLeftAndEndsByItself) {
 }
 
 // ---- coordinator
-// -----------------------------------------------------------------------------------------------
 
 TEST(Commit, NothingMovesBeforeTheCoordinatorSaysSo) {
   World world(config_of({two_and_one()}));
@@ -337,7 +335,6 @@ TEST(Commit, AnOperatorsOrderThatIsAlwaysRefusedIsDroppedLoudly) {
 }
 
 // ---- reload and restart
-// ----------------------------------------------------------------------------------------
 
 TEST(Reload, InTheMiddleOfAHoldKeepsItsTime) {
   World world(config_of({two_and_one()}));
@@ -533,7 +530,6 @@ TEST(Restart, AStateOfAnotherConfigurationIsTakenAsFarAsItFits) {
 }
 
 // ---- names
-// -----------------------------------------------------------------------------------------------------
 
 config::PoolConfig named() {
   return pool("app", {{"primary", {endpoint("app.example:80")}}, {"standby", {endpoint("10.0.1.1:80", "s1")}}});

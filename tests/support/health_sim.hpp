@@ -30,7 +30,6 @@ using health::Event;
 using health::TimePoint;
 
 // ---- configuration
-// ---------------------------------------------------------------------------------------------
 
 inline config::EndpointConfig endpoint(const std::string& address, const std::string& name = "",
                                        std::uint32_t weight = 1) {
@@ -75,7 +74,6 @@ inline config::Config config_of(std::vector<config::PoolConfig> pools) {
 }
 
 // ---- coordinator
-// -----------------------------------------------------------------------------------------------
 
 class ScriptedCoordinator : public health::Coordinator {
 public:
@@ -129,7 +127,6 @@ private:
 };
 
 // ---- the world
-// -------------------------------------------------------------------------------------------------
 
 // up: answers in 2 ms. refused: nothing listens. frozen: TCP answers, the application does not (outage C).
 // failing: answers 500. unreachable: no answer at all, to nobody.
