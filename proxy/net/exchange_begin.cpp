@@ -130,7 +130,6 @@ void Exchange::begin(TimePoint now) {
   const std::uint64_t max_body =
       route_->max_body_bytes ? *route_->max_body_bytes : limits_->max_body_bytes.value_or(any);
   if (request.framing == http::Framing::length && request.content_length > max_body) {
-    plan_->counters().listeners[facts.listener]->limit_hits.add(observe::Limit::max_body_bytes);
     refuse(http::ParseError::body_too_large);
     return;
   }
@@ -341,13 +340,19 @@ void Exchange::answer(const http::OwnAnswer& own, observe::Term term) {
 }
 
 void Exchange::refuse(http::ParseError error) {
-  worker_.counters().request_errors[observe::WorkerCounters::index_of(error)].add();
+  count_bad_body(error);
   http::OwnAnswer own;
   own.status = http::status_of(error);
   own.reason = http::kind_of(error);
   own.sentence = http::sentence_of(error);
   own.close = true;  // after a protocol error nothing more is read (law 1)
   answer(own, error == http::ParseError::body_too_large ? observe::Term::limit_body : observe::Term::client_error);
+}
+
+void Exchange::count_bad_body(http::ParseError error) {
+  worker_.counters().request_errors[observe::WorkerCounters::index_of(error)].add();
+  if (error == http::ParseError::body_too_large)
+    plan_->counters().listeners[requester_.facts().listener]->limit_hits.add(observe::Limit::max_body_bytes);
 }
 
 void Exchange::answer_end(exchange::End end) {

@@ -79,6 +79,7 @@ private:
   void answer(const http::OwnAnswer& own, observe::Term term);
   void answer_end(exchange::End end);
   void refuse(http::ParseError error);
+  void count_bad_body(http::ParseError error);
   bool route_request();
   void read_cookies();
   http::RequestRewrite rewrite();

@@ -77,9 +77,7 @@ bool Exchange::upload(TimePoint now) {
           progress = true;
           break;
         case BodyStatus::bad:
-          worker_.counters().request_errors[observe::WorkerCounters::index_of(body.error)].add();
-          if (body.error == http::ParseError::body_too_large)
-            plan_->counters().listeners[requester_.facts().listener]->limit_hits.add(observe::Limit::max_body_bytes);
+          count_bad_body(body.error);
           perform(state_.on({EventKind::downstream_bad, Cause::none, 0, false,
                              body.error == http::ParseError::body_too_large ? End::limit_body : End::client_error},
                             now),
