@@ -30,6 +30,7 @@ class RawOrigin(threading.Thread):
 
     def one(self, s):
         with s:
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
                 if self.greeting:
                     s.sendall(self.greeting)
