@@ -118,6 +118,8 @@ class DesyncTest(Story):
                         s.close()
                     s = None
                 done[0] += 1
+            if s is not None:
+                s.close()
 
         threads = [threading.Thread(target=client, args=(seed, 400), daemon=True) for seed in range(8)]
         for t in threads:
