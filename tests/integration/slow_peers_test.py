@@ -32,6 +32,39 @@ class SlowClientTest(Story):
         self.assertEqual(understudy.metric("limit_hits_total", limit="first_byte_timeout"), 50)
         self.assertEqual(understudy.metric("limit_hits_total", limit="idle_timeout"), 1)
 
+    def test_slow_heads_are_ended_and_a_bystander_is_served(self):
+        understudy = self.serve('header_timeout = "1s"\n')
+        slow = [self.connect() for _ in range(100)]
+        for s in slow:
+            s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX-")
+        worst = 0
+        begin = time.monotonic()
+        while time.monotonic() - begin < 1.3:
+            for s in slow if time.monotonic() - begin < 0.8 else ():
+                s.sendall(b"x")                       # a byte now and then is no progress
+            start = time.monotonic()
+            self.assertEqual(self.request()[0], 200)
+            worst = max(worst, time.monotonic() - start)
+            time.sleep(0.02)
+        self.assertLess(worst, 1 * SLOW)
+        for s in slow:
+            answer = self.read_all(s)
+            self.assertTrue(answer.startswith(b"HTTP/1.1 408 "), answer[:60])
+        self.assertEqual(understudy.metric("limit_hits_total", limit="header_timeout"), 100)
+
+    def test_under_pressure_the_oldest_idle_connections_make_room(self):
+        understudy = self.serve("", server="workers = 1\nmax_connections = 20\n")
+        clients = []
+        for _ in range(60):
+            s = self.connect()
+            s.sendall(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertEqual(self.read_answer(s)[0], 200)
+            clients.append(s)
+        self.assertEqual(self.read_all(clients[0]), b"")
+        clients[-1].sendall(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertEqual(self.read_answer(clients[-1])[0], 200)
+        self.assertLessEqual(understudy.metric("connections"), 20)
+
     def test_a_body_that_stops_is_answered_408_and_the_endpoint_is_not_blamed(self):
         understudy = self.serve('body_timeout = "300ms"\n')
         for framing in (b"Content-Length: 10\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"):

@@ -73,6 +73,27 @@ class TlsTest(Story):
             self.assertEqual(self.request()[0], status, name)
             understudy.kill()
 
+    def test_handshakes_above_the_limit_are_refused_before_any_cryptography(self):
+        understudy = self.proxy(self.config([self.app.address], server="workers = 1", listen=self.listen("max_handshakes = 10\n")))
+        self.await_healthy(understudy, self.app.address)
+        established = self.connect(tls=client_tls(self.ca[0]), name="one.example")
+        half = [self.connect() for _ in range(40)]
+        for s in half:
+            try:
+                s.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
+            except ConnectionError:
+                pass
+        wait_until(lambda: understudy.metric("connections_rejected_total", reason="handshakes") == 30)
+        self.assertEqual(self.ask(established, "one.example")[0], 200)
+        for s in half:
+            s.close()
+        def served():
+            try:
+                return self.ask(self.connect(tls=client_tls(self.ca[0]), name="one.example"), "one.example")[0] == 200
+            except OSError:
+                return False
+        wait_until(served)
+
     def test_versions_and_protocols(self):
         understudy = self.proxy(self.config([self.app.address], listen=self.listen()))
         self.await_healthy(understudy, self.app.address)
