@@ -83,6 +83,7 @@ void State::begin_attempt(TimePoint now) {
   connected_.reset();
   sent_.reset();
   first_byte_.reset();
+  blocked_since_.reset();
   waiting_since_.reset();
   asked_ = 0;
 }
@@ -150,7 +151,17 @@ Actions State::on(const Event& event, TimePoint now) {
       phase_ = Phase::uploading;
       return actions;
     case EventKind::dial_failed: return on_attempt_end(event.cause, true, now);
-    case EventKind::first_byte_sent: byte_sent_ = true; return actions;
+    case EventKind::first_byte_sent:
+      byte_sent_ = true;
+      if (blocked_since_) blocked_since_ = now;
+      return actions;
+    case EventKind::upload_waits:
+      if (!event.flag) {
+        blocked_since_.reset();
+      } else if (!blocked_since_) {
+        blocked_since_ = now;
+      }
+      return actions;
     case EventKind::sent:
       sent_ = now;
       if (phase_ == Phase::uploading) phase_ = Phase::awaiting;
@@ -239,6 +250,7 @@ std::optional<TimePoint> State::next_deadline() const {
     case Phase::dialing: earlier(attempt_began_ + policy_.connect_timeout); break;
     case Phase::awaiting: earlier(*sent_ + policy_.response_timeout); [[fallthrough]];
     case Phase::uploading:
+      if (phase_ == Phase::uploading && blocked_since_) earlier(*blocked_since_ + policy_.response_timeout);
       if (policy_.try_timeout && may_repeat()) earlier(attempt_began_ + *policy_.try_timeout);
       break;
     case Phase::streaming: earlier(progress_ + policy_.idle_body_timeout); break;

@@ -50,7 +50,8 @@ End end_of(Cause cause);
 
 struct Policy {
   Duration connect_timeout{1'000};
-  Duration response_timeout{30'000};
+  Duration response_timeout{
+      30'000};  // to the first byte of an answer; also while the endpoint takes no byte of the request
   Duration idle_body_timeout{60'000};
   std::optional<Duration> try_timeout;  // repeatable requests only
   std::optional<Duration> request_timeout;
@@ -70,6 +71,7 @@ enum class EventKind : std::uint8_t {
   dial_failed,         // cause; no byte was sent
   first_byte_sent,     // the socket took a byte of the request
   sent,                // request complete upstream
+  upload_waits,        // `flag`: the endpoint does not take what is to be sent (true), or does again (false)
   response_head,       // final head, status
   response_progress,   // body bytes came
   response_end,        // body complete
@@ -132,6 +134,10 @@ public:
   std::uint32_t attempts() const { return attempts_; }
   End end() const { return end_; }
   TimePoint started_at() const { return started_; }
+  // Of the whole request, if the policy has one.
+  std::optional<TimePoint> request_deadline() const {
+    return policy_.request_timeout ? std::optional(started_ + *policy_.request_timeout) : std::nullopt;
+  }
   // Times of the last attempt, for the log and for latency samples.
   std::optional<Duration> connect_time() const;
   std::optional<std::chrono::nanoseconds> first_byte_time() const;
@@ -164,6 +170,7 @@ private:
   std::uint32_t asked_ = 0;  // times it asked again while waiting
   TimePoint attempt_began_{};
   std::optional<TimePoint> connected_, sent_, first_byte_;
+  std::optional<TimePoint> blocked_since_;  // the last byte that the endpoint took, while it takes no more
   TimePoint progress_{};
 };
 

@@ -22,7 +22,9 @@ public:
   bool accept_some();
 
 private:
-  void on_events(std::uint32_t) override { accept_some(); }
+  void on_events(std::uint32_t) override {
+    if (listening_) accept_some();
+  }
   void on_timer(TimePoint now) override;
   void pause();
 

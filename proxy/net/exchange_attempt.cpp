@@ -13,6 +13,23 @@ using exchange::Event;
 using exchange::EventKind;
 using health::Cause;
 
+namespace {
+
+// How long the client may take for so many bytes: five seconds of grace, then at least `rate` bytes a second.
+std::chrono::nanoseconds allowed_time(std::uint64_t bytes, std::uint64_t rate) {
+  constexpr std::uint64_t kLongest = 365ULL * 86'400'000;
+  const auto ms = static_cast<std::int64_t>(std::min(kLongest, bytes / rate * 1000 + bytes % rate * 1000 / rate));
+  return std::chrono::milliseconds(5'000 + ms);
+}
+
+// How often a client that takes nothing is looked at.
+std::chrono::nanoseconds check_interval(config::Duration write_timeout) {
+  return std::clamp<std::chrono::nanoseconds>(write_timeout / 4, std::chrono::milliseconds(20),
+                                              std::chrono::seconds(1));
+}
+
+}  // namespace
+
 void Exchange::perform(const exchange::Actions& actions, TimePoint now) {
   for (const Action& action : actions) {
     switch (action.kind) {
@@ -118,6 +135,12 @@ void Exchange::start_attempt(Picked picked, TimePoint now) {
 }
 
 void Exchange::attempt_connected(bool reused, TimePoint now) {
+  // Whoever speaks before it was asked does not answer this request.
+  Stream& stream = attempt_.connection->stream();
+  if (!reused && stream.readable() && stream.peek().status == Io::ok) {
+    perform(state_.on({EventKind::dial_failed, Cause::http_malformed, 0, false, End::none}, now), now);
+    return;
+  }
   perform(state_.on({EventKind::connected, Cause::none, 0, reused, End::none}, now), now);
   if (!reused) {
     auto& counters = *plan_->counters().pools[pool_index_];
@@ -201,44 +224,81 @@ std::optional<TimePoint> Exchange::next_deadline() const {
   std::optional<TimePoint> deadline = state_.next_deadline();
   const auto earlier = [&deadline](TimePoint t) { deadline = deadline ? std::min(*deadline, t) : t; };
   // The client's side: uploading too slowly, or not reading.
-  if (!body_done_ && up_.unsent() < kReadSize && state_.phase() != exchange::Phase::finished) {
+  if (wants_body()) {
     earlier(upload_progress_ + limits_->body_timeout);
-    if (limits_->min_rate > 0) {
-      const auto allowed = std::chrono::milliseconds(5'000 + body_in_ * 1000 / limits_->min_rate);
-      earlier(state_.started_at() + allowed + upload_paused_);
-    }
+    if (limits_->min_rate > 0)
+      earlier(state_.started_at() + upload_paused_ + allowed_time(body_in_, limits_->min_rate));
   }
-  if (!down_.drained() || !down_head_.empty() || requester_.output_pending()) {
-    earlier(download_progress_ + limits_->write_timeout);
-  }
+  if (download_waits_) earlier(download_check_);
   return deadline;
+}
+
+// Notes when the client begins to be waited for, and when it is no more. Called whenever bytes were sent.
+void Exchange::watch_download(TimePoint now) {
+  const bool waits = output_waits();
+  if (waits == download_waits_) return;
+  download_waits_ = waits;
+  if (!waits) {
+    download_waited_ += now - download_since_;
+    return;
+  }
+  download_since_ = download_progress_ = now;
+  download_check_ = now + check_interval(limits_->write_timeout);
+  const auto at = static_cast<std::int64_t>(bytes_out_) - static_cast<std::int64_t>(requester_.undelivered());
+  if (!delivered_base_) delivered_base_ = at;
+  delivered_ = at - *delivered_base_;
+}
+
+// The socket's buffer may be large: what counts is what reaches the client's machine, not when there is room again.
+bool Exchange::client_too_slow(TimePoint now) {
+  if (!download_waits_ || now < download_check_) return false;
+  const auto at = static_cast<std::int64_t>(bytes_out_) - static_cast<std::int64_t>(requester_.undelivered());
+  const std::int64_t delivered = at - *delivered_base_;
+  if (delivered > delivered_) {
+    delivered_ = delivered;
+    download_progress_ = now;
+  }
+  download_check_ = std::min(now + check_interval(limits_->write_timeout), download_progress_ + limits_->write_timeout);
+  const bool stalled = now >= download_progress_ + limits_->write_timeout;
+  const bool slow =
+      limits_->min_rate > 0 &&
+      download_waited_ + (now - download_since_) >=
+          allowed_time(static_cast<std::uint64_t>(std::max<std::int64_t>(delivered, 0)), limits_->min_rate);
+  if (!stalled && !slow) return false;
+  plan_->counters().listeners[requester_.facts().listener]->limit_hits.add(stalled ? observe::Limit::write_timeout
+                                                                                   : observe::Limit::min_rate);
+  term_ = stalled ? observe::Term::client_timeout : observe::Term::limit_rate;
+  return true;
 }
 
 void Exchange::on_deadline(TimePoint now) {
   if (finished_) return;
   auto& listener = *plan_->counters().listeners[requester_.facts().listener];
-  const bool output_waits = !down_.drained() || !down_head_.empty() || requester_.output_pending();
-  if (output_waits && now >= download_progress_ + limits_->write_timeout) {
-    listener.limit_hits.add(observe::Limit::write_timeout);
-    term_ = observe::Term::client_timeout;
+  if (client_too_slow(now)) {
     abandon(now);
     return;
   }
-  if (output_waits && state_.phase() == exchange::Phase::streaming) {
+  if (download_waits_ && state_.phase() == exchange::Phase::streaming) {
     // The endpoint waits for the client, not the other way round.
     state_.on({EventKind::response_progress, Cause::none, 0, false, End::none}, now);
   }
-  if (!body_done_ && up_.unsent() < kReadSize && state_.phase() != exchange::Phase::finished) {
+  if (wants_body()) {
     const bool stalled = now >= upload_progress_ + limits_->body_timeout;
-    const bool slow =
-        limits_->min_rate > 0 && now >= state_.started_at() +
-                                            std::chrono::milliseconds(5'000 + body_in_ * 1000 / limits_->min_rate) +
-                                            upload_paused_;
+    const bool slow = limits_->min_rate > 0 &&
+                      now >= state_.started_at() + upload_paused_ + allowed_time(body_in_, limits_->min_rate);
     if (stalled || slow) {
       listener.limit_hits.add(stalled ? observe::Limit::body_timeout : observe::Limit::min_rate);
       perform(state_.on({EventKind::downstream_late, Cause::none, 0, false, End::none}, now), now);
       return;
     }
+  }
+  // TCP answered in time, the handshake did not.
+  const auto due = state_.next_deadline();
+  if (state_.phase() == exchange::Phase::dialing && attempt_.connection && due && now >= *due &&
+      attempt_.connection->state() == UpstreamConnection::State::handshaking &&
+      now < state_.request_deadline().value_or(TimePoint::max())) {
+    perform(state_.on({EventKind::dial_failed, Cause::tls_timeout, 0, false, End::none}, now), now);
+    return;
   }
   perform(state_.on({EventKind::deadline, Cause::none, 0, false, End::none}, now), now);
 }

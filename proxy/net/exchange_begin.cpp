@@ -78,6 +78,9 @@ Exchange::Exchange(Worker& worker, Requester& requester, std::string_view bytes,
 
 Exchange::~Exchange() {
   drop_attempt();
+  up_.clear();
+  down_.clear();
+  worker_.publish_blocks();
   if (worker_.scratch().request_owner == this) worker_.scratch().request_owner = nullptr;
 }
 
@@ -127,7 +130,6 @@ void Exchange::begin(TimePoint now) {
   const std::uint64_t max_body =
       route_->max_body_bytes ? *route_->max_body_bytes : limits_->max_body_bytes.value_or(any);
   if (request.framing == http::Framing::length && request.content_length > max_body) {
-    plan_->counters().listeners[facts.listener]->limit_hits.add(observe::Limit::max_body_bytes);
     refuse(http::ParseError::body_too_large);
     return;
   }
@@ -188,6 +190,7 @@ bool Exchange::route_request() {
   route_index_ = match.index;
   if (match.error != route::RouteError::none) {
     http::OwnAnswer own;
+    std::string allowed;
     route_index_ = static_cast<std::uint32_t>(plan.config.routes.size());
     switch (match.error) {
       case route::RouteError::unknown_host:
@@ -204,7 +207,8 @@ bool Exchange::route_request() {
         own.status = 405;
         own.reason = "method_not_allowed";
         own.sentence = "This method is not allowed here.";
-        own.allow = "GET, HEAD";
+        allowed = plan.routes.allowed_methods(request, base());
+        own.allow = allowed;
         break;
       case route::RouteError::ambiguous_path:
       case route::RouteError::none:
@@ -313,9 +317,10 @@ void Exchange::answer(const http::OwnAnswer& own, observe::Term term) {
   if (full.close) keep_alive_ = false;
   if (route_) full.rules = route_->response_headers;
   http::Out out{worker_.scratch().out.data(), worker_.scratch().out.size(), 0, false};
+  std::string_view behind;
   if (!http::write_answer(out, full, request.fields.value(http::Known::accept, base()))) {
-    // A fixed body larger than the scratch buffer: head first, body as a copy behind it.
-    std::string_view body = full.body;
+    // A fixed body larger than the scratch buffer follows from where it stands: in the plan, which outlives the exchange.
+    if (!full.head_only) behind = full.body;
     full.head_only = true;
     out.size = 0;
     out.overflow = false;
@@ -324,23 +329,30 @@ void Exchange::answer(const http::OwnAnswer& own, observe::Term term) {
       keep_alive_ = false;
       return;
     }
-    if (method_ != http::Method::head) down_.push_copy(worker_.blocks(), body);
   }
   status_ = own.status;
   term_ = term;
-  down_head_.pending = out.view();
+  put_down_head(out.view());
+  for (constexpr std::size_t kPart = 1 << 30; !behind.empty(); behind.remove_prefix(std::min(kPart, behind.size())))
+    down_.push(BlockRef{}, behind.data(), static_cast<std::uint32_t>(std::min(kPart, behind.size())));
   response_done_ = true;
   flush_down(worker_.reactor().now());
 }
 
 void Exchange::refuse(http::ParseError error) {
-  worker_.counters().request_errors[observe::WorkerCounters::index_of(error)].add();
+  count_bad_body(error);
   http::OwnAnswer own;
   own.status = http::status_of(error);
   own.reason = http::kind_of(error);
   own.sentence = http::sentence_of(error);
   own.close = true;  // after a protocol error nothing more is read (law 1)
   answer(own, error == http::ParseError::body_too_large ? observe::Term::limit_body : observe::Term::client_error);
+}
+
+void Exchange::count_bad_body(http::ParseError error) {
+  worker_.counters().request_errors[observe::WorkerCounters::index_of(error)].add();
+  if (error == http::ParseError::body_too_large)
+    plan_->counters().listeners[requester_.facts().listener]->limit_hits.add(observe::Limit::max_body_bytes);
 }
 
 void Exchange::answer_end(exchange::End end) {

@@ -50,6 +50,7 @@ bool Exchange::read_response_head(TimePoint now) {
           return true;
         }
         if (response.status != 100 && minor_ >= 1) forward_informational(response);
+        if (finished_) return true;  // the client was gone, and with it the connection
         inbox.consume(response.head_bytes);
         connection.parser().reset();
         continue;
@@ -80,6 +81,15 @@ void Exchange::forward_informational(const http::ResponseHead& response) {
   flush_down(worker_.reactor().now());
 }
 
+// A final head goes in front of its body, but behind an interim answer that is still on its way.
+void Exchange::put_down_head(std::string_view head) {
+  if (down_.drained()) {
+    down_head_.pending = head;
+  } else {
+    down_.push_copy(worker_.blocks(), head);
+  }
+}
+
 // A head of 101 or 200 and above stands in the scratch response.
 bool Exchange::on_final_head(TimePoint now) {
   http::ResponseHead& response = worker_.scratch().response;
@@ -108,6 +118,7 @@ bool Exchange::on_final_head(TimePoint now) {
   attempt_.keep_alive = response.keep_alive;
   attempt_.body = http::BodyDecoder::make(response.framing, response.content_length, UINT64_MAX);
   write_response_head(response);
+  if (!attempt_.connection) return true;
   connection.inbox().consume(response.head_bytes);
   if (connection.inbox().empty()) connection.inbox().drop();
   read_response_body(now);
@@ -126,7 +137,8 @@ void Exchange::write_response_head(const http::ResponseHead& response) {
   if (down_framing_ == http::Framing::until_close) keep_alive_ = false;
   // An answer before the end of its upload: the rest of the request is not waited for.
   const bool early = !body_done_;
-  if (early || close_after_ || worker_.draining() || (websocket_ && requester_.has_surplus())) keep_alive_ = false;
+  // A refused upgrade: what the client may have sent behind it in good faith is no request.
+  if (early || close_after_ || worker_.draining() || websocket_) keep_alive_ = false;
   rewrite.close = !keep_alive_;
   rewrite.framing = down_framing_;
   rewrite.content_length = response.content_length;
@@ -146,11 +158,12 @@ void Exchange::write_response_head(const http::ResponseHead& response) {
   }
   http::Out out{worker_.scratch().out.data(), worker_.scratch().out.size(), 0, false};
   if (!http::write_response(out, response, response_base, rewrite)) {
-    upstream_failed(Cause::http_malformed, worker_.reactor().now());
+    // Only what our own rules add can be too much.
+    upstream_failed(Cause::own_error, worker_.reactor().now());
     return;
   }
   status_ = response.status;
-  down_head_.pending = out.view();
+  put_down_head(out.view());
 }
 
 // Puts body bytes into down_, as many as may be gathered before they are written.
@@ -192,9 +205,7 @@ bool Exchange::read_response_body(TimePoint now) {
       if (finished_) return true;
       const bool moved = down_.unsent() != before;
       // A client that takes nothing more: its next readiness brings us back here.
-      if (!moved || down_.unsent() >= kReadSize || down_.full()) return progress || moved;
-      progress = true;
-      continue;
+      return progress || moved;  // and others have a turn before this goes on
     }
     if (!stream.readable()) return progress;
     inbox.make_room(worker_.blocks(), kLeastRead);
@@ -247,11 +258,13 @@ void Exchange::response_complete(TimePoint now) {
   up_.clear();
 }
 
+bool Exchange::output_waits() const { return !down_head_.empty() || !down_.drained() || requester_.output_pending(); }
+
 // Sends what is there. When nothing is left and nothing will come, the exchange is over.
 bool Exchange::flush_down(TimePoint now) {
   if (finished_ || upgraded_) return false;
   bool progress = false;
-  if (!down_head_.empty() || !down_.drained() || requester_.output_pending()) {
+  if (output_waits()) {
     const std::size_t before = down_head_.pending.size() + down_.unsent();
     const IoResult result = requester_.send(down_head_, down_);
     down_head_.secure(worker_.blocks());
@@ -259,7 +272,6 @@ bool Exchange::flush_down(TimePoint now) {
     if (after < before) {
       progress = true;
       bytes_out_ += before - after;
-      download_progress_ = now;
       if (status_ != 0) state_.on({EventKind::downstream_started, Cause::none, 0, false, End::none}, now);
     }
     if (result.status == Io::error || result.status == Io::eof) {
@@ -267,7 +279,8 @@ bool Exchange::flush_down(TimePoint now) {
       return true;
     }
   }
-  if (response_done_ && down_head_.empty() && down_.drained() && !requester_.output_pending()) {
+  watch_download(now);
+  if (response_done_ && !output_waits()) {
     finished_ = true;
     finish_record(term_);
     return true;
@@ -280,7 +293,7 @@ bool Exchange::upgrade(const http::ResponseHead& response, TimePoint now) {
   UpstreamConnection& connection = *attempt_.connection;
   const http::RequestHead& request = head();
   const char* response_base = connection.inbox().data();
-  if (!websocket_ || !response.upgrade_websocket || !attempt_.sent) return false;
+  if (!websocket_ || !response.upgrade_websocket || !attempt_.sent || !down_.drained()) return false;
   if (!http::websocket_answer_valid(response, response_base,
                                     request.fields.value(http::Known::sec_websocket_key, base()),
                                     request.fields.value(http::Known::sec_websocket_protocol, base())))

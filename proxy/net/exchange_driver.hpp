@@ -62,6 +62,7 @@ private:
     bool head_written = false;
     bool upload_broken = false;
     bool sent = false;
+    bool blocked = false;  // the endpoint does not take what is to be sent
     bool awaiting = false;
     TimePoint sent_at{};
     http::BodyDecoder body;
@@ -78,6 +79,7 @@ private:
   void answer(const http::OwnAnswer& own, observe::Term term);
   void answer_end(exchange::End end);
   void refuse(http::ParseError error);
+  void count_bad_body(http::ParseError error);
   bool route_request();
   void read_cookies();
   http::RequestRewrite rewrite();
@@ -94,6 +96,9 @@ private:
 
   // exchange_upload.cpp / exchange_download.cpp
   bool upload(TimePoint now);
+  bool wants_body() const;
+  void watch_upload(TimePoint now);
+  bool send_upstream(TimePoint now);
   bool write_request_head();
   bool download(TimePoint now);
   bool read_response_head(TimePoint now);
@@ -103,6 +108,10 @@ private:
   void write_response_head(const http::ResponseHead& response);
   bool read_response_body(TimePoint now);
   bool flush_down(TimePoint now);
+  void put_down_head(std::string_view head);
+  bool output_waits() const;
+  void watch_download(TimePoint now);
+  bool client_too_slow(TimePoint now);
   void upstream_failed(health::Cause cause, TimePoint now);
   void response_complete(TimePoint now);
 
@@ -130,11 +139,16 @@ private:
   std::uint32_t tried_count_ = 0;
   std::uint64_t hash_ = 0;
   std::optional<std::uint64_t> sticky_;
-  std::array<char, 36> request_id_{};
+  std::array<char, 128> request_id_{};
   std::uint8_t request_id_size_ = 0;
   std::array<char, 55> traceparent_{};
-  TimePoint upload_progress_{}, download_progress_{};
-  std::chrono::nanoseconds upload_paused_{0}, download_wait_{0};
+  // The client's pace. Only time in which we wait for it counts.
+  TimePoint upload_progress_{}, upload_paused_at_{};
+  std::chrono::nanoseconds upload_paused_{0};
+  TimePoint download_since_{}, download_progress_{}, download_check_{};
+  std::chrono::nanoseconds download_waited_{0};
+  std::optional<std::int64_t> delivered_base_;  // bytes_out_ less undelivered, at the first wait
+  std::int64_t delivered_ = 0;
   std::uint64_t body_in_ = 0, wire_in_ = 0, bytes_out_ = 0, body_out_ = 0;
   std::uint16_t status_ = 0;
   std::uint8_t minor_ = 1;
@@ -153,6 +167,8 @@ private:
   bool cut_ = false;
   bool logged_ = false;
   bool waiting_ = false;  // for an endpoint, in the worker's list
+  bool upload_paused_now_ = false;
+  bool download_waits_ = false;
   std::int64_t started_unix_us_ = 0;
   observe::Term term_ = observe::Term::ok;
   // The endpoint that answered (or was tried last), for the log; `last_snapshot_` keeps it alive.

@@ -52,8 +52,11 @@ bool Exchange::upload(TimePoint now) {
 
   if (!body_done_ && connected && expect_continue_ && state_.phase() == Phase::uploading) {
     expect_continue_ = false;
-    requester_.send_continue();
+    down_.push_copy(worker_.blocks(), "HTTP/1.1 100 Continue\r\n\r\n");
+    flush_down(now);
+    if (finished_) return true;
   }
+  watch_upload(now);
   // Read on while there is room. What was sent is released once it is too much to be kept for another attempt.
   if (!body_done_ && !expect_continue_ && up_.unsent() < kReadSize) {
     if (up_.retains() && state_.byte_sent() && (up_.held() >= kReplayBytes || up_.full() || !state_.wants_replay())) {
@@ -74,7 +77,7 @@ bool Exchange::upload(TimePoint now) {
           progress = true;
           break;
         case BodyStatus::bad:
-          worker_.counters().request_errors[observe::WorkerCounters::index_of(body.error)].add();
+          count_bad_body(body.error);
           perform(state_.on({EventKind::downstream_bad, Cause::none, 0, false,
                              body.error == http::ParseError::body_too_large ? End::limit_body : End::client_error},
                             now),
@@ -90,8 +93,34 @@ bool Exchange::upload(TimePoint now) {
     perform(state_.on({EventKind::downstream_gone, Cause::none, 0, false, End::none}, now), now);
     return true;
   }
-  if (!connected || attempt_.upload_broken || attempt_.sent) return progress;
+  if (connected && !attempt_.upload_broken && !attempt_.sent) progress |= send_upstream(now);
+  watch_upload(now);
+  return progress;
+}
 
+// The request's body is being read: silence is the client's. While the endpoint has to take or to answer first, it is not.
+bool Exchange::wants_body() const {
+  if (body_done_ || expect_continue_ || response_done_ || finished_ || state_.phase() == Phase::finished) return false;
+  if (up_.unsent() >= kReadSize || up_.full()) return false;
+  return !up_.retains() || up_.held() < kReplayBytes;
+}
+
+// Time in which nothing was wanted of the client is not held against it.
+void Exchange::watch_upload(TimePoint now) {
+  const bool paused = !wants_body();
+  if (paused == upload_paused_now_) return;
+  upload_paused_now_ = paused;
+  if (paused) {
+    upload_paused_at_ = now;
+  } else {
+    upload_paused_ += now - upload_paused_at_;
+    upload_progress_ = now;
+  }
+}
+
+// Head and body, as much as the endpoint takes.
+bool Exchange::send_upstream(TimePoint now) {
+  bool progress = false;
   if (!attempt_.head_written && !write_request_head()) {
     // Cannot happen within the configured limits; an honest answer all the same.
     upstream_failed(Cause::own_error, now);
@@ -110,7 +139,12 @@ bool Exchange::upload(TimePoint now) {
     attempt_.upload_broken = true;
     return true;
   }
-  if (body_done_ && attempt_.head.empty() && up_.drained() && !attempt_.connection->stream().pending_output()) {
+  const bool left = !attempt_.head.empty() || !up_.drained() || attempt_.connection->stream().pending_output();
+  if (left != attempt_.blocked) {
+    attempt_.blocked = left;
+    state_.on({EventKind::upload_waits, Cause::none, 0, left, End::none}, now);
+  }
+  if (body_done_ && !left) {
     attempt_.sent = true;
     attempt_.sent_at = worker_.reactor().now();
     state_.on({EventKind::sent, Cause::none, 0, false, End::none}, attempt_.sent_at);

@@ -12,6 +12,7 @@ using observe::Limit;
 namespace {
 constexpr std::size_t kLeastRead = 16 * 1024;
 constexpr int kRequestsPerTurn = 32;
+constexpr int kRoundsPerTurn = 8;  // of one exchange, each at most what one flush gathers
 constexpr std::chrono::seconds kLinger{1};
 constexpr std::uint64_t kLingerBytes = 64 * 1024;
 }  // namespace
@@ -96,7 +97,8 @@ void H1Connection::turn() {
   const Ref<H1Connection> self(this);
   in_turn_ = true;
   worker_.serving = this;
-  int budget = kRequestsPerTurn;
+  int requests = kRequestsPerTurn;
+  int rounds = kRoundsPerTurn;
   bool progress = true;
   while (progress && mode_ != Mode::closed) {
     const TimePoint now = worker_.reactor().now();
@@ -104,12 +106,15 @@ void H1Connection::turn() {
       case Mode::handshake: progress = step_handshake(); break;
       case Mode::idle:
         progress = step_idle(now);
-        if (progress && mode_ == Mode::exchange && --budget == 0) {
-          wake();  // others first
-          progress = false;
+        if (progress && mode_ == Mode::exchange) {
+          rounds = kRoundsPerTurn;
+          if (--requests == 0) progress = others_first();
         }
         break;
-      case Mode::exchange: progress = step_exchange(now); break;
+      case Mode::exchange:
+        progress = step_exchange(now);
+        if (progress && mode_ == Mode::exchange && --rounds == 0) progress = others_first();
+        break;
       case Mode::discard: progress = step_discard(); break;
       case Mode::linger: progress = step_linger(); break;
       case Mode::closed: progress = false; break;
@@ -120,6 +125,12 @@ void H1Connection::turn() {
   if (mode_ == Mode::closed) return;
   if (inbox_.empty()) inbox_.drop();
   arm();
+}
+
+// This turn's share is used up; the rest follows when every other connection has had its own.
+bool H1Connection::others_first() {
+  worker_.reactor().defer(*this);
+  return false;
 }
 
 bool H1Connection::step_handshake() {

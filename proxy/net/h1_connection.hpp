@@ -50,10 +50,10 @@ private:
   // Requester
   void begin_body(http::Framing framing, std::uint64_t length, std::uint64_t max_bytes) override;
   BodyResult read_body(Pipe& up, bool chunked, std::size_t limit, bool only_buffered) override;
-  void send_continue() override;
   bool departed() override;
   IoResult send(HeadOut& head, Pipe& down) override;
   bool output_pending() const override { return stream_ && stream_->pending_output(); }
+  std::uint64_t undelivered() const override;
   bool covers_host(std::string_view host) override;
   void wake() override { worker_.reactor().mark_ready(*this); }
   const ClientFacts& facts() const override { return facts_; }
@@ -64,6 +64,7 @@ private:
   void on_ready() override { turn(); }
   void on_timer(TimePoint now) override;
 
+  bool others_first();
   bool step_handshake();
   bool step_idle(TimePoint now);
   bool step_exchange(TimePoint now);

@@ -1,4 +1,7 @@
 // H1Connection as its exchange sees it: body in, answer out.
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 #include <algorithm>
 #include <functional>
 
@@ -64,13 +67,6 @@ BodyResult H1Connection::read_body(Pipe& up, bool chunked, std::size_t limit, bo
   }
 }
 
-void H1Connection::send_continue() {
-  static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-  const iovec part{const_cast<char*>(kContinue.data()), kContinue.size()};
-  stream_->write(&part,
-                 1);  // 25 bytes on an otherwise silent connection; a client without it sends after a while anyway
-}
-
 bool H1Connection::departed() {
   if (!stream_ || stream_->closed()) return true;
   if (stream_->hangup()) return true;
@@ -82,6 +78,15 @@ bool H1Connection::departed() {
 IoResult H1Connection::send(HeadOut& head, Pipe& down) {
   std::uint64_t sent = 0;
   return send_all(*stream_, head, down, sent);
+}
+
+// What the socket took and the peer's machine has not acknowledged, plus what still waits as ciphertext.
+std::uint64_t H1Connection::undelivered() const {
+  if (!stream_ || stream_->closed()) return 0;
+  int queued = 0;
+  if (::ioctl(stream_->fd(), SIOCOUTQ, &queued) != 0 || queued < 0) queued = 0;
+  const std::size_t waiting = stream_->tls() != nullptr ? stream_->tls()->pending_bytes() : 0;
+  return static_cast<std::uint64_t>(queued) + waiting;
 }
 
 bool H1Connection::covers_host(std::string_view host) {

@@ -108,6 +108,7 @@ void Reactor::turn() {
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(*next - std::chrono::steady_clock::now()).count();
     timeout = static_cast<int>(std::clamp<long long>(wait, 0, 60'000));
   }
+  if (!deferred_.empty()) timeout = 0;
   const int n = ::epoll_wait(epoll_, events.data(), kBatch, timeout);
   fresh();
   last_turn_.store(now_.time_since_epoch().count(), std::memory_order_relaxed);
@@ -127,6 +128,8 @@ void Reactor::turn() {
   // Bytes before deadlines: an answer that came in time is seen in time, even if this thread was late.
   guarded([this] { wheel_.advance(now_); });
   if (mail) run_mail();
+  // Only those deferred so far: what defers itself again waits for the next turn.
+  deferred_.for_each([this](Ready& item) { ready_.push_back(item); });
   guarded([this] { run_ready(); });
 }
 

@@ -49,6 +49,11 @@ public:
   void mark_ready(Ready& item) {
     if (!item.linked()) ready_.push_back(item);
   }
+  // The same, but only when every other socket and deadline has had its turn: for what has used up its share. With
+  // edge-triggered events nothing else would bring it back.
+  void defer(Ready& item) {
+    if (!item.linked()) deferred_.push_back(item);
+  }
   // Any thread. Runs on the worker's thread, in order. Unbounded in principle: only the control thread posts, once per event.
   void post(std::function<void()> work);
   // Own thread. Returns after stop().
@@ -81,7 +86,7 @@ private:
   TimePoint now_;
   bool stopped_ = false;
   bool starved_ = false;
-  List<Ready, ReadyHook> ready_;
+  List<Ready, ReadyHook> ready_, deferred_;
   std::vector<Pollable*> graveyard_;  // released at the end of the batch
   std::atomic<TimePoint::rep> last_turn_{0};
   std::atomic<std::uint64_t> exceptions_{0};

@@ -45,12 +45,13 @@ public:
   // Moves request payload into `up` (with chunk framing when `chunked`), reading from the client while `up` holds less than
   // `limit` unsent bytes. With only_buffered nothing is read from the socket.
   virtual BodyResult read_body(Pipe& up, bool chunked, std::size_t limit, bool only_buffered) = 0;
-  virtual void send_continue() = 0;
   // The request is complete and nothing is expected from the client: has it left? Consumes nothing.
   virtual bool departed() = 0;
   // Sends head, then pipe. error: the client is gone.
   virtual IoResult send(HeadOut& head, Pipe& down) = 0;
   virtual bool output_pending() const = 0;
+  // Bytes sent that have not reached the client's machine yet: what it takes shows here long before the socket is writable.
+  virtual std::uint64_t undelivered() const = 0;
   // The certificate chosen for this connection covers this host (true in clear text).
   virtual bool covers_host(std::string_view host) = 0;
   // Something happened on the upstream side: come back to the exchange soon.

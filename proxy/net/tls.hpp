@@ -95,6 +95,7 @@ public:
   IoResult write(Transport& transport, const iovec* parts, int count);
   IoResult flush(Transport& transport);
   bool pending_output() const;
+  std::size_t pending_bytes() const;  // of ciphertext
   // There may be plaintext without another recv: ciphertext left over or SSL_pending.
   bool buffered_input() const;
   // Peer said goodbye (close_notify) or the transport ended. Reads ciphertext but consumes no plaintext:

@@ -348,6 +348,7 @@ IoResult TlsSession::write(Transport& transport, const iovec* parts, int count) 
 }
 IoResult TlsSession::flush(Transport& transport) { return state_->flush(transport); }
 bool TlsSession::pending_output() const { return state_->pipe.pending() > 0; }
+std::size_t TlsSession::pending_bytes() const { return state_->pipe.pending(); }
 
 bool TlsSession::buffered_input() const {
   if (state_->end != State::End::open) return !state_->end_reported;

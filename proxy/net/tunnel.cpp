@@ -102,8 +102,9 @@ bool Tunnel::pump(Stream& from, Stream& to, Direction& direction, bool from_clie
     }
     if (ending_ && direction.frames.at_boundary()) {
       // Our Close frame is due here: what the side still says is not passed on.
+      if (!inbox.empty()) direction.ignored.feed(inbox.data(), inbox.size());
       inbox.drop();
-      return true;
+      return ignore(from, direction);
     }
     if (direction.eof) {
       if (!direction.fin_sent && inbox.empty() && !to.pending_output()) {
@@ -132,6 +133,28 @@ bool Tunnel::pump(Stream& from, Stream& to, Direction& direction, bool from_clie
   }
   if (inbox.empty()) inbox.drop();
   if (budget == 0) progress = true;
+  return true;
+}
+
+bool Tunnel::ignore(Stream& from, Direction& direction) {
+  Inbox& inbox = direction.inbox;
+  for (std::size_t budget = kBudget; budget > 0 && !direction.eof && from.readable();) {
+    inbox.make_room(worker_.blocks(), 1);
+    const IoResult result = from.read(inbox.block.data(), std::min(kReadSize, budget));
+    if (result.status == Io::again) break;
+    if (result.status == Io::error) {
+      inbox.drop();
+      close(*ending_);
+      return false;
+    }
+    if (result.status == Io::eof) {
+      direction.eof = true;
+    } else {
+      direction.ignored.feed(inbox.block.data(), result.bytes);
+      budget -= std::min(budget, result.bytes);
+    }
+  }
+  inbox.drop();
   return true;
 }
 
@@ -167,8 +190,8 @@ void Tunnel::turn() {
   if (moved) active_ = now;
   if (ending_) {
     write_close_frames();
-    // Both have heard of it and both have said their last word: done.
-    if ((up_.eof && down_.eof) || (close_sent_down_ && up_.eof)) {
+    // Both have said their last word, or the client has answered our Close: done.
+    if ((up_.eof && down_.eof) || (close_sent_down_ && (up_.eof || up_.ignored.close_seen()))) {
       close(*ending_);
       return;
     }
@@ -183,6 +206,7 @@ void Tunnel::turn() {
     close(observe::TunnelEnd::client_closed);
     return;
   }
+  if (again) worker_.reactor().defer(*this);  // the rounds are used up, not the bytes: no edge would tell of them
   arm(now);
 }
 
@@ -225,6 +249,7 @@ void Tunnel::close(observe::TunnelEnd why) {
   dead_ = true;
   const Ref<Tunnel> self(this);
   worker_.reactor().wheel().cancel(*this);
+  ReadyHook::unlink();
   client_->close();
   upstream_->close();
   load_->tunnels.fetch_sub(1, std::memory_order_relaxed);

@@ -30,7 +30,7 @@ struct TunnelStart {
 
 struct TunnelHook : ListHook {};
 
-class Tunnel final : public Object, public StreamOwner, public Timer, public TunnelHook {
+class Tunnel final : public Object, public StreamOwner, public Timer, public TunnelHook, public Ready {
 public:
   static void open(Worker& worker, TunnelStart start);
 
@@ -42,19 +42,23 @@ public:
 
 private:
   struct Direction {
-    Inbox inbox;  // read from one side, not yet written to the other
-    exchange::FrameTracker frames;
-    bool eof = false;  // the reading side is done
+    Inbox inbox;                     // read from one side, not yet written to the other
+    exchange::FrameTracker frames;   // of what was passed on
+    exchange::FrameTracker ignored;  // of what came after our Close frame
+    bool eof = false;                // the reading side is done
     bool fin_sent = false;
     std::uint64_t bytes = 0;
   };
   Tunnel(Worker& worker, TunnelStart start);
   ~Tunnel() override;
   void on_io() override { turn(); }
+  void on_ready() override { turn(); }
   void on_timer(TimePoint now) override;
   void turn();
   // Moves bytes; false when the tunnel was closed by it.
   bool pump(Stream& from, Stream& to, Direction& direction, bool from_client, bool& progress);
+  // After our Close frame: reads `from` only to see it answer or leave.
+  bool ignore(Stream& from, Direction& direction);
   bool flush_head();
   void write_close_frames();
   void close(observe::TunnelEnd why);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 
 #include "proxy/net/socket.hpp"
@@ -21,6 +22,7 @@ void HeadOut::secure(BlockPool& pool) {
     return;
   }
   if (block) return;
+  assert(pending.size() <= kBlockSize);
   block = pool.take();
   std::memcpy(block.data(), pending.data(), pending.size());
   pending = {block.data(), pending.size()};

@@ -80,6 +80,7 @@ void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
 void Worker::apply_view_changes(const health::View& view) {
   std::vector<bool> present(slots_.size(), false);
   std::vector<health::EndpointId> cut;  // tunnels to be closed
+  std::vector<Exchange*> lost;
   for (const health::PoolView& pool : view.pools) {
     for (const health::TierView& tier : pool.tiers) {
       for (const health::EndpointView& endpoint : tier.endpoints) {
@@ -90,14 +91,14 @@ void Worker::apply_view_changes(const health::View& view) {
         if (endpoint.unhealthy || endpoint.disabled) {
           // What waits for a first byte may be sent elsewhere; pooled connections to it are worth nothing.
           s.pool.close_all();
-          std::vector<Exchange*> lost;
           s.awaiting.for_each([&lost](Exchange& exchange) { lost.push_back(&exchange); });
-          for (Exchange* exchange : lost) exchange->on_endpoint_lost(reactor_.now());
         }
         if (endpoint.disabled || endpoint.dead) cut.push_back(endpoint.id);
       }
     }
   }
+  // Only now that every endpoint they may be sent to has its place.
+  for (Exchange* exchange : lost) exchange->on_endpoint_lost(reactor_.now());
   for (std::size_t i = 0; i < present.size(); ++i) {
     if (present[i] || !slots_[i]) continue;
     slots_[i]->pool.close_all();
@@ -214,6 +215,7 @@ void Worker::tunnel_closed(Tunnel& tunnel) {
   open_tunnels_.fetch_sub(1, std::memory_order_relaxed);
   release_client(tunnel.peer());
   tunnel.release();
+  publish_blocks();
   finish_if_empty();
 }
 
@@ -267,13 +269,19 @@ bool Worker::drained() const {
 
 std::size_t Worker::gather_limit() const { return blocks_.outstanding() < kGatherBlocks ? kGather : kReadSize; }
 
-bool Worker::memory_short() {
+// A few blocks more or less are not worth a write to what all workers share.
+void Worker::publish_blocks() {
+  constexpr std::uint64_t kStep = 4;
   const auto mine = static_cast<std::uint64_t>(blocks_.outstanding());
-  if (mine != published_blocks_) {
-    shared_.buffer_blocks.fetch_add(mine - published_blocks_, std::memory_order_relaxed);
-    published_blocks_ = mine;
-    counters_.buffer_bytes.set(static_cast<std::int64_t>(mine * kBlockSize));
-  }
+  const std::uint64_t apart = mine > published_blocks_ ? mine - published_blocks_ : published_blocks_ - mine;
+  if (apart < kStep) return;
+  shared_.buffer_blocks.fetch_add(mine - published_blocks_, std::memory_order_relaxed);
+  published_blocks_ = mine;
+  counters_.buffer_bytes.set(static_cast<std::int64_t>(mine * kBlockSize));
+}
+
+bool Worker::memory_short() {
+  publish_blocks();
   const std::uint64_t most = shared_.max_buffer_blocks.load(std::memory_order_relaxed);
   return shared_.buffer_blocks.load(std::memory_order_relaxed) > most;
 }

@@ -132,13 +132,14 @@ public:
   // Bytes that one download may gather before it writes: less when much memory is out.
   std::size_t gather_limit() const;
   bool memory_short();
+  void publish_blocks();  // the blocks in use, to the other workers
 
   // Scratch space for the head being parsed and the head being written; valid until somebody else uses it.
   struct Scratch {
     http::RequestHead request;
     const void* request_owner = nullptr;
     http::ResponseHead response;
-    std::array<char, 96 * 1024> out;
+    std::array<char, kBlockSize> out;  // never more than HeadOut::secure() can keep
   };
   Scratch& scratch() { return *scratch_; }
 

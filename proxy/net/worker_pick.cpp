@@ -32,7 +32,7 @@ Worker::Slot& Worker::slot(health::EndpointId id) {
   if (!s) {
     s = std::make_unique<Slot>();
     s->owner = s->pool.owner = id;
-  } else if (s->owner != id) {
+  } else if (s->owner.generation < id.generation) {
     // Given out anew: nothing of the old endpoint may serve the new one.
     s->pool.close_all();
     s->owner = s->pool.owner = id;
@@ -117,11 +117,12 @@ std::optional<std::uint32_t> Worker::pick_in_tier(const health::PoolView& pool, 
 }
 
 Ref<UpstreamConnection> Worker::borrow(health::EndpointId endpoint, bool careful) {
-  return slot(endpoint).pool.borrow(reactor_.now(), careful);
+  Slot& s = slot(endpoint);
+  return s.owner == endpoint ? s.pool.borrow(reactor_.now(), careful) : Ref<UpstreamConnection>{};
 }
 
 void Worker::put_idle(UpstreamConnection& connection, const config::PoolConfig& pool) {
-  Slot& s = slot(connection.endpoint());
+  Slot& s = slot(connection.endpoint());  // of its successor, if the endpoint is gone
   if (s.owner != connection.endpoint() || draining_) {
     connection.close();
     return;
@@ -197,6 +198,7 @@ void Worker::attempt_answered(Exchange& exchange, std::uint32_t slot_index) {
 
 void Worker::outcome(const health::EndpointView& endpoint, Cause cause) {
   const std::uint32_t slot_index = endpoint.id.slot;
+  if (slot(endpoint.id).owner != endpoint.id) return;  // it is gone, and says nothing about who has its place now
   if (cause != Cause::none && reactor_.starved()) cause = Cause::own_error;  // law 12: suspect yourself first
   endpoints_.at(slot_index).outcomes.add(cause);
   touch(slot_index);
@@ -215,7 +217,8 @@ void Worker::outcome(const health::EndpointView& endpoint, Cause cause) {
 }
 
 void Worker::latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value) {
-  slot(endpoint.id).ewma.add(value, reactor_.now());
+  Slot& s = slot(endpoint.id);
+  if (s.owner == endpoint.id) s.ewma.add(value, reactor_.now());
 }
 
 void Worker::wait_for_endpoint(Exchange& exchange) {

@@ -128,6 +128,25 @@ TEST_F(Life, EachDeadlineIsWhereThePolicyPutsItAndHasItsOwnEnd) {
   EXPECT_EQ(status_of(action(2).end), 504);
 }
 
+TEST_F(Life, AnEndpointThatTakesNoByteOfTheRequestIsGivenUp) {
+  on(EventKind::head, Cause::none, false);
+  on(EventKind::dialing);
+  on(EventKind::connected);
+  EXPECT_FALSE(state.next_deadline());  // the client may take its time
+  on(EventKind::first_byte_sent);
+  on(EventKind::upload_waits, Cause::none, true);
+  EXPECT_EQ(state.next_deadline(), now + 30s);
+  now += 20s;
+  on(EventKind::first_byte_sent);  // it took some
+  EXPECT_EQ(state.next_deadline(), now + 30s);
+  on(EventKind::upload_waits, Cause::none, false);
+  EXPECT_FALSE(state.next_deadline());
+  on(EventKind::upload_waits, Cause::none, true);
+  now += 30s;
+  EXPECT_EQ(on(EventKind::deadline), (std::vector{Kind::report, Kind::drop, Kind::answer}));
+  EXPECT_EQ(state.end(), End::upstream_header_timeout);
+}
+
 TEST_F(Life, AConnectThatTakesTooLongIsTriedElsewhere) {
   on(EventKind::head, Cause::none, false);
   on(EventKind::dialing);

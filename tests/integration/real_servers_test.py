@@ -94,6 +94,50 @@ const { WebSocket } = require('/usr/share/nodejs/ws'); const port = process.argv
         self.assertEqual(result.stdout.strip(), "fine", result.stdout + result.stderr)
 
 
+    def test_undici_with_pipelining_streams_and_aborts(self):
+        if not shutil.which("node") or not os.path.isdir("/usr/share/nodejs/undici"):
+            self.skipTest("node or its undici package is not installed")
+        server = self.path("server.js")
+        with open(server, "w") as f:
+            f.write("""
+const http = require('http');
+const s = http.createServer((q, r) => { let n = 0; q.on('data', d => n += d.length); q.on('end', () => { r.setHeader('x-path', q.url); r.write(q.method + ' '); r.end('' + n); }); });
+s.keepAliveTimeout = 30000; s.listen(0, '127.0.0.1', () => console.log(s.address().port));
+""")
+        node = self.start(["node", server], stdout=subprocess.PIPE)
+        address = "127.0.0.1:%d" % int(node.popen.stdout.readline())
+        understudy = self.proxy(self.config([address]))
+        self.await_healthy(understudy, address)
+        client = self.path("client.js")
+        with open(client, "w") as f:
+            f.write("""
+const { Pool } = require('/usr/share/nodejs/undici'); const { Readable } = require('stream');
+const pool = new Pool(`http://127.0.0.1:${process.argv[2]}`, { connections: 4, pipelining: 8 });
+(async () => {
+  const one = async i => {
+    const big = i % 10 === 0;
+    const body = big ? Readable.from((function* () { for (let k = 0; k < 20; k++) yield Buffer.alloc(9000 + k); })()) : undefined;
+    const r = await pool.request({ path: '/p' + i, method: big ? 'PUT' : 'GET', body });
+    const text = await r.body.text();
+    if (r.statusCode !== 200 || r.headers['x-path'] !== '/p' + i || text !== (big ? 'PUT 180190' : 'GET 0')) throw new Error(i + ' ' + r.statusCode + ' ' + text);
+  };
+  for (let round = 0; round < 10; round++) await Promise.all(Array.from({ length: 40 }, (_, k) => one(round * 40 + k)));
+  for (let i = 0; i < 20; i++) {
+    const stop = new AbortController();
+    const p = pool.request({ path: '/abort', method: 'POST', body: Readable.from((async function* () { for (;;) { yield Buffer.alloc(1000); await new Promise(ok => setTimeout(ok, 1)); } })()), signal: stop.signal });
+    setTimeout(() => stop.abort(), 5);
+    await p.then(() => { throw new Error('not aborted'); }, e => { if (e.name !== 'AbortError' && e.code !== 'UND_ERR_ABORTED') throw e; });
+  }
+  await one(1);
+  await pool.destroy();
+  console.log('fine');
+})().catch(e => { console.log(e); process.exit(1); });
+""")
+        result = subprocess.run(["node", client, str(self.port)], capture_output=True, text=True, timeout=60, env={**os.environ, "NODE_PATH": "/usr/share/nodejs"})
+        self.assertEqual(result.stdout.strip(), "fine", result.stdout + result.stderr)
+        self.assertEqual(understudy.metric("upstream_errors_total", endpoint=address), 0)
+
+
 class PythonWebsocketsTest(Story):
     def test_python_websockets_echo_and_close(self):
         script = self.path("ws.py")

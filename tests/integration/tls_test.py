@@ -1,10 +1,10 @@
 """TLS on both sides: termination by name, client certificates, reload of certificates, verified upstreams."""
 import socket
 import ssl
-import subprocess
+import threading
 import unittest
 
-from harness import BINARY, Story, certificate, client_tls, wait_until
+from harness import Story, certificate, client_tls, wait_until
 
 
 class TlsTest(Story):
@@ -67,11 +67,112 @@ class TlsTest(Story):
     def test_upstreams_are_verified_by_name(self):
         secure = self.origin("secure", "--tls", *certificate(self.folder, "app.internal", ca=self.ca))
         for name, status in (("app.internal", 200), ("other.internal", 502)):
-            understudy = self.proxy(self.config([secure.address], check="off = true" if False else "tcp = true",
+            understudy = self.proxy(self.config([secure.address], check="tcp = true",
                                                 pool='retry = { max = 0 }\ntls = { server_name = "%s", ca = "%s" }\n' % (name, self.ca[0])))
             wait_until(lambda: self.request()[0] in (200, 502), 10)
             self.assertEqual(self.request()[0], status, name)
             understudy.kill()
+
+    def test_handshakes_above_the_limit_are_refused_before_any_cryptography(self):
+        understudy = self.proxy(self.config([self.app.address], server="workers = 1", listen=self.listen("max_handshakes = 10\n")))
+        self.await_healthy(understudy, self.app.address)
+        established = self.connect(tls=client_tls(self.ca[0]), name="one.example")
+        half = [self.connect() for _ in range(40)]
+        for s in half:
+            try:
+                s.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
+            except ConnectionError:
+                pass
+        wait_until(lambda: understudy.metric("connections_rejected_total", reason="handshakes") == 30)
+        self.assertEqual(self.ask(established, "one.example")[0], 200)
+        for s in half:
+            s.close()
+        def served():
+            try:
+                return self.ask(self.connect(tls=client_tls(self.ca[0]), name="one.example"), "one.example")[0] == 200
+            except OSError:
+                return False
+        wait_until(served)
+
+    def test_versions_and_protocols(self):
+        understudy = self.proxy(self.config([self.app.address], listen=self.listen()))
+        self.await_healthy(understudy, self.app.address)
+        for version, text in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
+            context = client_tls(self.ca[0])
+            context.minimum_version = context.maximum_version = version
+            context.set_alpn_protocols(["h2", "http/1.1"])
+            s = self.connect(tls=context, name="one.example")
+            self.assertEqual((s.version(), s.selected_alpn_protocol()), (text, "http/1.1"))
+            self.assertEqual(self.ask(s, "one.example")[0], 200)
+        context = client_tls(self.ca[0])
+        context.set_alpn_protocols(["h2"])           # spoken here by nobody yet: refused, never answered in another protocol
+        with self.assertRaises(OSError):
+            self.connect(tls=context, name="one.example")
+        # A name of no certificate is served the first one; its host is then misdirected.
+        self.assertEqual(self.ask(self.connect(tls=client_tls(), name="nobody.example"), "nobody.example")[0], 421)
+
+    def test_a_session_is_resumed_also_after_a_reload_and_never_for_another_name(self):
+        understudy = self.proxy(self.config([self.app.address], listen=self.listen()))
+        self.await_healthy(understudy, self.app.address)
+        context = client_tls(self.ca[0])
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+        def visit(name, session=None):
+            s = context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), timeout=10), server_hostname=name, session=session)
+            self.addCleanup(s.close)
+            self.assertEqual(self.ask(s, name)[0], 200)
+            return s
+        first = visit("one.example")
+        self.assertTrue(visit("one.example", first.session).session_reused)
+        understudy.cli("reload")
+        self.assertTrue(visit("one.example", first.session).session_reused)
+        self.assertFalse(visit("two.example", first.session).session_reused)
+
+    def test_large_bodies_pass_through_tls_on_both_sides_and_our_certificate_is_shown_upstream(self):
+        secure = self.origin("secure", "--tls", *certificate(self.folder, "app.internal", ca=self.ca))
+        ours = certificate(self.folder, "proxy", ca=self.ca)
+        understudy = self.proxy(self.config([secure.address], check="tcp = true", listen=self.listen(), pool='tls = { server_name = "app.internal", ca = "%s", '
+                                            'certificate = "%s", key = "%s" }\n' % (self.ca[0], *ours)))
+        self.await_healthy(understudy, secure.address)
+        s = self.connect(tls=client_tls(self.ca[0]), name="one.example", timeout=30)
+        s.sendall(b"GET /bytes?n=20000000 HTTP/1.1\r\nHost: one.example\r\n\r\n")
+        status, _, body = self.read_answer(s)
+        self.assertEqual((status, len(body), body[:256]), (200, 20_000_000, bytes(range(256))))
+        for framing, data in ((b"Content-Length: 3000000\r\n\r\n", b"u" * 3_000_000), (b"Transfer-Encoding: chunked\r\n\r\n", b"f4240\r\n" + b"c" * 1_000_000 + b"\r\n0\r\n\r\n")):
+            s.sendall(b"POST /echo HTTP/1.1\r\nHost: one.example\r\n" + framing + data)
+            status, _, body = self.read_answer(s)
+            self.assertEqual((status, len(body)), (200, 3_000_000 if b"Length" in framing else 1_000_000))
+
+    def test_an_answer_that_lasts_until_the_end_is_cut_when_tls_did_not_end_it(self):
+        cert = certificate(self.folder, "app.internal", ca=self.ca)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*cert)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+
+        def serve():
+            while True:
+                try:
+                    raw, _ = listener.accept()
+                    s = context.wrap_socket(raw, server_side=True)
+                    head = s.recv(4096)
+                    s.sendall(b"HTTP/1.1 200 OK\r\n\r\nall of it")
+                    if b"/whole" in head:
+                        s.settimeout(0.2)
+                        s.unwrap()
+                except OSError:
+                    pass
+                try:
+                    s.shutdown(socket.SHUT_RDWR)
+                    s.close()
+                except (OSError, UnboundLocalError):
+                    pass
+        threading.Thread(target=serve, daemon=True).start()
+        self.proxy(self.config(["127.0.0.1:%d" % listener.getsockname()[1]], check="off = true",
+                               pool='passive = { enabled = false }\ntls = { server_name = "app.internal", ca = "%s" }\n' % self.ca[0]))
+        ask = lambda path: self.raw(b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path)
+        self.assertTrue(ask(b"/whole").endswith(b"all of it\r\n0\r\n\r\n"))
+        self.assertFalse(ask(b"/cut").endswith(b"0\r\n\r\n"))
 
     def test_plain_bytes_and_half_handshakes_harm_nobody(self):
         understudy = self.proxy(self.config([self.app.address], listen=self.listen("handshake_timeout = \"500ms\"\n")))
