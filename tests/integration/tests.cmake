@@ -7,7 +7,7 @@ set(UNDERSTUDY_STORY_SLOW 1)
 if(UNDERSTUDY_SANITIZE)
   # Sanitizers look for wrong memory and races, not for times: the stories that measure are left to the release build.
   set(UNDERSTUDY_STORY_SLOW 3)
-  list(FILTER stories INCLUDE REGEX "/(http|hostile|reload)_test.py$")
+  list(FILTER stories INCLUDE REGEX "/(http|hostile|reload|process|log|names|restart)_test.py$")
 endif()
 foreach(story ${stories})
   get_filename_component(name ${story} NAME_WE)
