@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <deque>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -23,26 +24,30 @@ struct Background::State {
   std::mutex mutex;
   std::condition_variable changed;
   boost::asio::io_context* io;  // null once the owner has gone
-  std::function<void()> work, done;
+  struct Piece {
+    std::function<void()> work, done;
+  };
+  std::deque<Piece> pieces;
   bool ended = false;
 
   // Control thread only.
   std::thread thread;
-  bool busy = false;
+  std::size_t pending = 0;
 
   static void loop(const std::shared_ptr<State>& self) {
     std::unique_lock lock(self->mutex);
     for (;;) {
-      self->changed.wait(lock, [&] { return self->work || self->io == nullptr; });
+      self->changed.wait(lock, [&] { return !self->pieces.empty() || self->io == nullptr; });
       if (self->io == nullptr) break;
-      auto work = std::exchange(self->work, nullptr);
+      Piece piece = std::move(self->pieces.front());
+      self->pieces.pop_front();
       lock.unlock();
-      work();
-      work = nullptr;  // what it held goes here, not under the lock
+      piece.work();
+      piece.work = nullptr;  // what it held goes here, not under the lock
       lock.lock();
       if (self->io == nullptr) break;
-      boost::asio::post(*self->io, [self, done = std::exchange(self->done, nullptr)] {
-        self->busy = false;
+      boost::asio::post(*self->io, [self, done = std::move(piece.done)] {
+        --self->pending;
         done();
       });
     }
@@ -68,7 +73,7 @@ Background::~Background() {
     state_->thread.detach();
 }
 
-bool Background::busy() const { return state_->busy; }
+std::size_t Background::pending() const { return state_->pending; }
 
 void Background::run(std::function<void()> work, std::function<void()> done) {
   if (!state_->thread.joinable()) {
@@ -84,11 +89,10 @@ void Background::run(std::function<void()> work, std::function<void()> done) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     pthread_setname_np(state_->thread.native_handle(), "us-reload");
   }
-  state_->busy = true;
+  ++state_->pending;
   {
     const std::lock_guard lock(state_->mutex);
-    state_->work = std::move(work);
-    state_->done = std::move(done);
+    state_->pieces.push_back({std::move(work), std::move(done)});
   }
   state_->changed.notify_all();
 }

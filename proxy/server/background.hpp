@@ -1,8 +1,9 @@
-// Slow work off the control thread, one piece at a time: reading files that may lie on a disk which does not answer. Probes,
+// Slow work off the control thread, one piece after another: reading files that may lie on a disk which does not answer. Probes,
 // decisions and the admin API go on meanwhile.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <cstddef>
 #include <functional>
 #include <memory>
 
@@ -17,10 +18,10 @@ public:
   Background(const Background&) = delete;
   Background& operator=(const Background&) = delete;
 
-  // From run() until `done` begins.
-  bool busy() const;
-  // `work` on the thread of this object (started on first use), then `done` on the control thread. `work` does not throw.
-  // REQUIRES: !busy(). Throws std::system_error when no thread can be started.
+  // Pieces whose `done` has not begun.
+  std::size_t pending() const;
+  // `work` on the thread of this object (started on first use), then `done` on the control thread. `work` does not throw. Callers
+  // bound what they hand in by pending(). Throws std::system_error when no thread can be started.
   void run(std::function<void()> work, std::function<void()> done);
 
 private:

@@ -66,7 +66,7 @@ public:
   boost::json::value version() override;
   void reload(std::function<void(admin::Reply)> done) override;
   admin::Reply command(const health::Command& command, const std::string& pool, const std::string& who) override;
-  admin::Reply check_config() override;
+  void check_config(std::function<void(admin::Reply)> done) override;
   admin::Reply reopen_logs() override;
   admin::Reply stop(bool now) override;
 
@@ -176,6 +176,7 @@ private:
   };
   std::vector<PendingReload> reloads_;  // applied, not yet by every worker
   ReloadCallers reload_callers_;        // want a reload that has not begun to read
+  bool reading_ = false;                // a reload is being prepared
   Background loader_;
   std::uint64_t reloads_ok_ = 0, reloads_refused_ = 0;
   bool last_reload_ok_ = true;

@@ -42,6 +42,18 @@ config::LoadResult load(const RunOptions& options, std::string& text) {
   text = content.str();
   return config::load(text, options.config_path, system_context());
 }
+
+admin::Reply check(const RunOptions& options) {
+  try {
+    std::string text;
+    const config::LoadResult loaded = load(options, text);
+    if (!loaded.config)
+      return admin::Problem{422, "The configuration has errors", config::render(loaded.diagnostics, text)};
+    return json::value{{"result", "valid"}, {"diagnostics", config::render(loaded.diagnostics, text)}};
+  } catch (const std::exception& e) {
+    return admin::Problem{500, "Not checked", e.what()};
+  }
+}
 }  // namespace
 
 Process::ProbeSettings::ProbeSettings(const config::Config& config) {
@@ -147,7 +159,8 @@ void Process::reload(std::function<void(admin::Reply)> done) {
 
 // All who asked by now share one reload; who asks while it reads gets the next one, since the file may have changed meanwhile.
 void Process::begin_reload() {
-  if (reload_callers_.empty() || loader_.busy()) return;
+  if (reload_callers_.empty() || reading_) return;
+  reading_ = true;
   manager_.say("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(monotonic_us()));
   auto candidate = std::make_shared<Candidate>();
   candidate->options = options_;
@@ -166,6 +179,7 @@ void Process::begin_reload() {
 }
 
 void Process::finish_reload(Candidate& candidate, const ReloadCallers& callers) {
+  reading_ = false;
   admin::Reply reply = stop_ == Stop::no
                            ? apply_config(candidate)
                            : admin::Problem{409, "Stopping", "this process began to stop; nothing was reloaded"};
@@ -210,13 +224,10 @@ void Process::watch_config() {
   watch_timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error) watch_config();
   });
-  if (loader_.busy() || stop_ != Stop::no) return;
+  if (loader_.pending() > 0 || stop_ != Stop::no) return;
   auto stamp = std::make_shared<std::string>();
   loader_.run([stamp, path = options_.config_path] { *stamp = stamp_of(path); },
-              [this, stamp] {
-                look_at_config(*stamp);
-                begin_reload();
-              });
+              [this, stamp] { look_at_config(*stamp); });
 }
 
 void Process::look_at_config(const std::string& stamp) {
@@ -232,12 +243,18 @@ void Process::look_at_config(const std::string& stamp) {
   }
 }
 
-admin::Reply Process::check_config() {
-  std::string text;
-  const config::LoadResult loaded = load(options_, text);
-  if (!loaded.config)
-    return admin::Problem{422, "The configuration has errors", config::render(loaded.diagnostics, text)};
-  return json::value{{"result", "valid"}, {"diagnostics", config::render(loaded.diagnostics, text)}};
+void Process::check_config(std::function<void(admin::Reply)> done) {
+  if (loader_.pending() >= kCallersMax) {
+    done(admin::Problem{503, "Busy",
+                        "a reload or a check is still reading its files; look for a disk that does not answer"});
+    return;
+  }
+  auto reply = std::make_shared<admin::Reply>();
+  try {
+    loader_.run([reply, options = options_] { *reply = check(options); }, [reply, done] { done(*reply); });
+  } catch (const std::system_error& e) {
+    done(admin::Problem{503, "Not checked", std::string("no thread can be started to read it: ") + e.what()});
+  }
 }
 
 }  // namespace understudy::server
