@@ -53,6 +53,13 @@ class RetryTest(Story):
             status, _, body = self.request()
             self.assertEqual((status, body), (200, b"hello from quick"))
             self.assertLess(time.monotonic() - begin, 0.7 * SLOW)
+        for _ in range(4):          # the opening of a WebSocket is a GET too
+            begin = time.monotonic()
+            s = self.connect()
+            s.sendall(b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                      b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+            self.assertTrue(s.recv(1000).startswith(b"HTTP/1.1 101"))
+            self.assertLess(time.monotonic() - begin, 0.7 * SLOW)
         for i in range(2):
             self.assertEqual(self.request("POST", "/post", headers={"X-Id": str(i)}, body=b"x")[0], 200)
         self.assertEqual(sorted(line[0] for line in self.recorded(" post ")), ["quick", "slow"])
