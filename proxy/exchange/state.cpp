@@ -150,13 +150,7 @@ Actions State::on(const Event& event, TimePoint now) {
       phase_ = Phase::uploading;
       return actions;
     case EventKind::dial_failed: return on_attempt_end(event.cause, true, now);
-    case EventKind::upload_progress:
-      byte_sent_ = true;
-      progress_ = now;
-      return actions;
-    case EventKind::upload_waits:
-      if (phase_ == Phase::uploading) progress_ = now;
-      return actions;
+    case EventKind::first_byte_sent: byte_sent_ = true; return actions;
     case EventKind::sent:
       sent_ = now;
       if (phase_ == Phase::uploading) phase_ = Phase::awaiting;
@@ -217,8 +211,6 @@ Actions State::on_deadline(TimePoint now) {
       return actions;
     case Phase::dialing: return on_attempt_end(Cause::tcp_timeout, true, now);
     case Phase::uploading:
-      if (now >= progress_ + policy_.idle_body_timeout) return on_attempt_end(Cause::body_timeout, true, now);
-      [[fallthrough]];
     case Phase::awaiting: return on_attempt_end(Cause::http_timeout, true, now);
     case Phase::streaming:
       actions.push({ActionKind::report, Cause::body_timeout, End::none, false, false});
@@ -245,9 +237,8 @@ std::optional<TimePoint> State::next_deadline() const {
       break;
     }
     case Phase::dialing: earlier(attempt_began_ + policy_.connect_timeout); break;
+    case Phase::awaiting: earlier(*sent_ + policy_.response_timeout); [[fallthrough]];
     case Phase::uploading:
-    case Phase::awaiting:
-      earlier(phase_ == Phase::awaiting ? *sent_ + policy_.response_timeout : progress_ + policy_.idle_body_timeout);
       if (policy_.try_timeout && may_repeat()) earlier(attempt_began_ + *policy_.try_timeout);
       break;
     case Phase::streaming: earlier(progress_ + policy_.idle_body_timeout); break;

@@ -68,8 +68,7 @@ enum class EventKind : std::uint8_t {
   dialing,             // an attempt began on a new connection
   connected,           // or borrowed from the pool; `flag`: reused
   dial_failed,         // cause; no byte was sent
-  upload_progress,     // the socket took bytes of the request
-  upload_waits,        // it took all there was: the client's turn, the endpoint is not late
+  first_byte_sent,     // the socket took a byte of the request
   sent,                // request complete upstream
   response_head,       // final head, status
   response_progress,   // body bytes came

@@ -153,7 +153,6 @@ void Exchange::report(Cause cause) {
 // State says it is over. What is still in down_ goes out first.
 void Exchange::end_exchange(End end, bool recycle, TimePoint now) {
   if (end != End::ok) term_ = term_of(end);
-  if (end == End::client_gone && worker_.finishing()) term_ = observe::Term::shutdown;  // it is us who leave
   if (!recycle) {
     // Cut: the client must see that the answer is not whole.
     if (attempt_.endpoint && end == End::client_gone) worker_.endpoint(attempt_.slot).abandoned.add();
@@ -228,10 +227,6 @@ void Exchange::on_deadline(TimePoint now) {
   if (output_waits && state_.phase() == exchange::Phase::streaming) {
     // The endpoint waits for the client, not the other way round.
     state_.on({EventKind::response_progress, Cause::none, 0, false, End::none}, now);
-  }
-  if (state_.phase() == exchange::Phase::uploading && attempt_.connection && attempt_.head_written &&
-      attempt_.head.empty() && up_.drained() && !attempt_.connection->stream().pending_output()) {
-    state_.on({EventKind::upload_waits, Cause::none, 0, false, End::none}, now);
   }
   if (!body_done_ && up_.unsent() < kReadSize && state_.phase() != exchange::Phase::finished) {
     const bool stalled = now >= upload_progress_ + limits_->body_timeout;

@@ -103,7 +103,7 @@ bool Exchange::upload(TimePoint now) {
   if (sent > 0) {
     progress = true;
     worker_.endpoint(attempt_.slot).bytes_out.add(sent);
-    state_.on({EventKind::upload_progress, Cause::none, 0, false, End::none}, now);
+    state_.on({EventKind::first_byte_sent, Cause::none, 0, false, End::none}, now);
   }
   if (result.status == Io::error || result.status == Io::eof) {
     // The endpoint closed its ear; it may have answered before. Reading decides.

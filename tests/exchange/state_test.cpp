@@ -29,7 +29,7 @@ protected:
   void connect(bool reused = false) {
     if (!reused) on(EventKind::dialing);
     on(EventKind::connected, Cause::none, reused);
-    on(EventKind::upload_progress);
+    on(EventKind::first_byte_sent);
     on(EventKind::sent);
   }
 
@@ -116,8 +116,8 @@ TEST_F(Life, EachDeadlineIsWhereThePolicyPutsItAndHasItsOwnEnd) {
   EXPECT_EQ(state.next_deadline(), now + 1s);
   now += 200ms;
   on(EventKind::connected);
-  EXPECT_EQ(state.next_deadline(), now + 60s);  // uploading: the endpoint has to go on reading
-  on(EventKind::upload_progress);
+  EXPECT_EQ(state.next_deadline(), std::nullopt);  // uploading: the client's deadlines count, not ours
+  on(EventKind::first_byte_sent);
   on(EventKind::sent);
   EXPECT_EQ(state.next_deadline(), now + 30s);
   now += 29'999ms;
@@ -146,31 +146,6 @@ TEST_F(Life, AnAnswerThatStopsIsCut) {
   now += 60s;
   EXPECT_EQ(on(EventKind::deadline), (std::vector{Kind::report, Kind::finish}));
   EXPECT_EQ(action(0).cause, Cause::body_timeout);
-}
-
-TEST_F(Life, AnEndpointThatStopsReadingTheBodyIsGivenUp) {
-  on(EventKind::head, Cause::none, false);
-  on(EventKind::dialing);
-  on(EventKind::connected);
-  on(EventKind::upload_progress);
-  now += 40s;
-  on(EventKind::upload_progress);
-  EXPECT_EQ(state.next_deadline(), now + policy.idle_body_timeout);
-  now += policy.idle_body_timeout;
-  EXPECT_EQ(on(EventKind::deadline), (std::vector{Kind::report, Kind::drop, Kind::answer}));
-  EXPECT_EQ(action(0).cause, Cause::body_timeout);
-  EXPECT_EQ(status_of(action(2).end), 504);
-}
-
-TEST_F(Life, AnEndpointIsNotLateWhileTheClientHasSentNothingMore) {
-  on(EventKind::head, Cause::none, false);
-  on(EventKind::dialing);
-  on(EventKind::connected);
-  on(EventKind::upload_progress);
-  now += policy.idle_body_timeout;
-  on(EventKind::upload_waits);
-  EXPECT_TRUE(on(EventKind::deadline).empty());
-  EXPECT_EQ(state.next_deadline(), now + policy.idle_body_timeout);
 }
 
 TEST_F(Life, TheWholeRequestHasADeadlineOfItsOwn) {
