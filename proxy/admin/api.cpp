@@ -115,7 +115,7 @@ void reload(const Call& call, const Done& done) {
 }
 
 void check(const Call& call, const Done& done) {
-  if (read_body(call, done, {})) done(reply_response(call.control.check_config()));
+  if (read_body(call, done, {})) call.control.check_config([done](const Reply& reply) { done(reply_response(reply)); });
 }
 
 void reopen_logs(const Call& call, const Done& done) {

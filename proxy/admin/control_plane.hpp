@@ -45,7 +45,7 @@ public:
   // Failover, failback, hold, maintenance, endpoint states. `who` goes to the audit event. Answers the pool's
   // new state.
   virtual Reply command(const health::Command& command, const std::string& pool, const std::string& who) = 0;
-  virtual Reply check_config() = 0;  // loads the file without applying it
+  virtual void check_config(std::function<void(Reply)> done) = 0;  // loads the file without applying it
   virtual Reply reopen_logs() = 0;
   virtual Reply stop(bool now) = 0;
 };

@@ -17,7 +17,7 @@ double seconds_between(TimePoint from, TimePoint to) {
 }  // namespace
 
 RetryBudget::RetryBudget(double ratio, double floor_per_second)
-    : ratio_(std::max(ratio, 0.0)), floor_(std::max(floor_per_second, 0.0)) {}
+    : ratio_(std::max(ratio, 0.0)), floor_(std::max(floor_per_second, 0.0)), tokens_(floor_) {}
 
 double RetryBudget::cap() const { return recent_ + floor_ * kFloorKept; }
 

@@ -20,7 +20,8 @@ using TimePoint = std::chrono::steady_clock::time_point;
 // The pool's budget, owned by the control thread. Pure.
 class RetryBudget {
 public:
-  // Starts empty; the floor counts from the first call that tells the time.
+  // Starts with what the floor gives in a second, so that the first requests may be repeated too; it counts on from the first
+  // call that tells the time.
   RetryBudget(double ratio, double floor_per_second);
   void deposit(std::uint64_t first_attempts, TimePoint now);  // reported by the workers every 10 ms at most
   // Tokens handed to one of `workers` workers for its next slice: what is there, fairly split, less what it

@@ -146,12 +146,11 @@ void Exchange::begin(TimePoint now) {
     body_done_ = body.status == BodyStatus::done;
     if (body_in_ > 0) expect_continue_ = false;
   }
+  // A WebSocket's opening handshake is a GET like any other until it is answered.
   const bool repeatable = http::is_idempotent(method_) ||
                           (route_->retry_with_idempotency_key && head().fields.find(http::Known::idempotency_key));
   worker_.note_first_attempt(plan_->plan(), pool_index_);
-  perform(state_.on({exchange::EventKind::head, health::Cause::none, 0, repeatable && !websocket_, exchange::End::none},
-                    now),
-          now);
+  perform(state_.on({exchange::EventKind::head, health::Cause::none, 0, repeatable, exchange::End::none}, now), now);
 }
 
 bool Exchange::route_request() {

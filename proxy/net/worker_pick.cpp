@@ -105,15 +105,19 @@ std::optional<std::uint32_t> Worker::pick_in_tier(const health::PoolView& pool, 
                                                   std::uint32_t tier, const PickRequest& request,
                                                   std::uint32_t max_in_flight) {
   const health::TierView& view = pool.tiers[tier];
+  // An endpoint beyond the table has no books here: better none than one (the server says so loudly).
+  const auto booked = [&view](std::optional<std::uint32_t> e) {
+    return e && view.endpoints[*e].id.slot < kMaxSlots ? e : std::nullopt;
+  };
   if (request.sticky) {
-    if (const auto e = balance::find_sticky(view, pool.name, *request.sticky, request.excluded)) return e;
+    if (const auto e = booked(balance::find_sticky(view, pool.name, *request.sticky, request.excluded))) return e;
   }
   balance::PickInput input;
   input.hash = request.hash;
   input.random = random_();
   input.excluded = request.excluded;
   input.max_in_flight = max_in_flight;
-  return balancers_[pool_index][tier]->pick(view, input, *this);
+  return booked(balancers_[pool_index][tier]->pick(view, input, *this));
 }
 
 Ref<UpstreamConnection> Worker::borrow(health::EndpointId endpoint, bool careful) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 
 #include "proxy/net/socket.hpp"
@@ -42,6 +43,20 @@ std::vector<config::SocketAddress> candidates(const config::Address& address) {
     return {v4};
   }
   return {};
+}
+
+// With SO_REUSEPORT the kernel goes on filling the queue of a worker that has stopped looking, until all have: whoever closes
+// looks once more.
+void take_queued(net::Worker& worker, int fd, const std::string& listener, bool tcp) {
+  for (;;) {
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    const int client = ::accept4(fd, reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (client >= 0)
+      worker.adopt(client, net::from_sockaddr(address, length), listener, tcp);
+    else if (errno != EINTR && errno != ECONNABORTED)
+      return;
+  }
 }
 
 }  // namespace
@@ -110,7 +125,7 @@ std::string Listeners::open(const std::vector<config::ListenerConfig>& wanted, u
     std::string error;
     Socket socket;
     if (found != sockets_.end()) {
-      // Same name, other address: a fresh listener under the name; the old socket is closed by apply().
+      // Same name, other address: a fresh listener under the name; the old socket is closed by withdraw().
       error = open_one(listener, workers, socket);
       if (error.empty()) {
         replaced_[listener.name] = std::move(found->second);
@@ -138,8 +153,8 @@ std::string Listeners::open(const std::vector<config::ListenerConfig>& wanted, u
   return {};
 }
 
-void Listeners::apply(const std::vector<config::ListenerConfig>& wanted,
-                      const std::vector<std::unique_ptr<net::Worker>>& workers) {
+void Listeners::withdraw(const std::vector<config::ListenerConfig>& wanted,
+                         const std::vector<std::unique_ptr<net::Worker>>& workers) {
   std::vector<std::pair<std::string, Socket>> gone;
   for (auto it = sockets_.begin(); it != sockets_.end();) {
     bool stays = false;
@@ -154,17 +169,22 @@ void Listeners::apply(const std::vector<config::ListenerConfig>& wanted,
   for (auto& [name, old] : replaced_) gone.emplace_back(name, std::move(old));
   replaced_.clear();
   for (auto& [name, socket] : gone) {
-    // Closed when the last worker has let go of it.
     auto fds = std::make_shared<std::vector<int>>(std::move(socket.fds));
     auto left = std::make_shared<std::atomic<std::size_t>>(workers.size());
     for (const auto& worker : workers) {
-      worker->post([w = worker.get(), fds, left] {
+      worker->post([w = worker.get(), fds, left, listener = name, tcp = socket.tcp] {
         for (const int fd : *fds) w->unlisten(fd);
-        if (left->fetch_sub(1) == 1)
-          for (const int fd : *fds) ::close(fd);
+        if (left->fetch_sub(1) != 1) return;
+        for (const int fd : *fds) {
+          take_queued(*w, fd, listener, tcp);
+          ::close(fd);
+        }
       });
     }
   }
+}
+
+void Listeners::serve(const std::vector<std::unique_ptr<net::Worker>>& workers) {
   for (auto& [name, socket] : sockets_) {
     if (socket.serving) continue;
     socket.serving = true;

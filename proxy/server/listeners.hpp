@@ -25,10 +25,12 @@ public:
   // Opens what `wanted` has and we do not. All or nothing: on failure everything opened here is closed again and the
   // sentence says which listener and why. Empty on success.
   std::string open(const std::vector<config::ListenerConfig>& wanted, unsigned workers);
-  // Hands newly opened sockets to the workers; takes those away that `wanted` no longer has and closes them once every
-  // worker has emptied its accept queue.
-  void apply(const std::vector<config::ListenerConfig>& wanted,
-             const std::vector<std::unique_ptr<net::Worker>>& workers);
+  // Takes away what `wanted` no longer has: each worker serves what its accept queue holds, the last one closes. Before the
+  // workers are told of a configuration without these listeners, so that who waits in the queue is still served.
+  void withdraw(const std::vector<config::ListenerConfig>& wanted,
+                const std::vector<std::unique_ptr<net::Worker>>& workers);
+  // Hands newly opened sockets to the workers. After they know the configuration.
+  void serve(const std::vector<std::unique_ptr<net::Worker>>& workers);
 
   struct Bound {
     std::string name;
@@ -54,7 +56,7 @@ private:
   static void close_all(Socket& socket);
 
   std::map<std::string, Socket> sockets_;   // by listener name
-  std::map<std::string, Socket> replaced_;  // address changed under the same name; closed by apply()
+  std::map<std::string, Socket> replaced_;  // address changed under the same name; closed by withdraw()
   std::vector<Inherited> inherited_;
 };
 

@@ -6,7 +6,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -58,9 +57,9 @@ unsigned usable_cores() {
 void forbid_new_privileges() {
   ::prctl(PR_SET_DUMPABLE, 0);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  // The bounding set is what a program started from here could gain; what this process holds now is not touched.
   if (::geteuid() == 0)
-    for (int cap = 0; cap <= CAP_LAST_CAP; ++cap)
-      if (cap != CAP_SETUID && cap != CAP_SETGID && cap != CAP_CHOWN) ::prctl(PR_CAPBSET_DROP, cap);
+    for (int cap = 0; cap <= CAP_LAST_CAP; ++cap) ::prctl(PR_CAPBSET_DROP, cap);
 }
 
 bool find_identity(const config::ServerConfig& config, bool keep_root, bool builtin, Identity& out, std::string& why) {
@@ -99,13 +98,6 @@ std::string become(const Identity& identity) {
   }
   if (::setuid(0) == 0) return "privileges came back after they were dropped";
   return {};
-}
-
-void notify_manager(const std::string& message) { ::sd_notify(0, message.c_str()); }
-
-std::uint64_t watchdog_interval_us() {
-  std::uint64_t us = 0;
-  return ::sd_watchdog_enabled(0, &us) > 0 ? us : 0;
 }
 
 std::uint64_t monotonic_us() {

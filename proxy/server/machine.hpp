@@ -1,4 +1,4 @@
-// What the process asks of the machine it runs on: privileges, descriptors, memory, the service manager.
+// What the process asks of the machine it runs on: privileges, descriptors, memory.
 #pragma once
 
 #include <cstdint>
@@ -29,10 +29,6 @@ bool find_identity(const config::ServerConfig& config, bool keep_root, bool buil
 // Becomes it, for all threads. Empty on success.
 std::string become(const Identity& identity);
 
-// One datagram to the service manager; does nothing without one.
-void notify_manager(const std::string& message);
-// Microseconds between watchdog messages; 0 when none are wanted.
-std::uint64_t watchdog_interval_us();
 std::uint64_t monotonic_us();
 
 }  // namespace understudy::server

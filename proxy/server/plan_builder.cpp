@@ -31,6 +31,18 @@ http::HeadLimits head_limits(const config::Limits& limits) {
   return head;
 }
 
+// A pool that stays keeps its budget, unless the terms of it changed.
+std::shared_ptr<net::SharedBudget> budget_of(const config::PoolConfig& pool, const net::Plan* previous) {
+  if (previous != nullptr)
+    for (const net::PoolPlan& known : previous->pools)
+      if (known.config->name == pool.name && known.config->retry.budget == pool.retry.budget &&
+          known.config->retry.budget_floor == pool.retry.budget_floor)
+        return known.budget;
+  auto fresh = std::make_shared<net::SharedBudget>(pool.retry.budget, pool.retry.budget_floor);
+  fresh->deposit(0, std::chrono::steady_clock::now());  // its floor counts from now, not from the first retry
+  return fresh;
+}
+
 }  // namespace
 
 PlanBuilder::PlanBuilder() {
@@ -38,7 +50,7 @@ PlanBuilder::PlanBuilder() {
   hash_seed_ = (static_cast<std::uint64_t>(device()) << 32) | device();
 }
 
-std::shared_ptr<const net::Plan> PlanBuilder::build(config::Config config) {
+std::shared_ptr<const net::Plan> PlanBuilder::build(config::Config config, const net::Plan* previous) const {
   auto plan = std::make_shared<net::Plan>(std::move(config));
   plan->hash_seed = hash_seed_;
   for (const config::ListenerConfig& listener : plan->config.listeners) {
@@ -55,7 +67,6 @@ std::shared_ptr<const net::Plan> PlanBuilder::build(config::Config config) {
     }
     plan->listeners.push_back(std::move(out));
   }
-  std::map<std::string, Budget> budgets;
   for (const config::PoolConfig& pool : plan->config.pools) {
     net::PoolPlan out;
     out.config = &pool;
@@ -67,15 +78,7 @@ std::shared_ptr<const net::Plan> PlanBuilder::build(config::Config config) {
         throw std::runtime_error("[pool." + pool.name + "].tls: " + e.what());
       }
     }
-    const auto known = budgets_.find(pool.name);
-    if (known != budgets_.end() && known->second.ratio == pool.retry.budget &&
-        known->second.floor == pool.retry.budget_floor) {
-      budgets[pool.name] = known->second;
-    } else {
-      budgets[pool.name] = {pool.retry.budget, pool.retry.budget_floor,
-                            std::make_shared<net::SharedBudget>(pool.retry.budget, pool.retry.budget_floor)};
-    }
-    out.budget = budgets[pool.name].budget;
+    out.budget = budget_of(pool, previous);
     plan->pools.push_back(std::move(out));
   }
   for (const config::RouteConfig& route : plan->config.routes) {
@@ -84,8 +87,7 @@ std::shared_ptr<const net::Plan> PlanBuilder::build(config::Config config) {
       if (plan->config.pools[i].name == route.pool) index = static_cast<int>(i);
     plan->route_pool.push_back(index);
   }
-  budgets_ = std::move(budgets);
-  plan->generation = ++generation_;
+  plan->generation = previous != nullptr ? previous->generation + 1 : 1;
   return plan;
 }
 

@@ -1,7 +1,6 @@
 // From a configuration to what the workers serve by: routes indexed, certificates loaded, policies derived.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 
@@ -13,20 +12,15 @@ class PlanBuilder {
 public:
   PlanBuilder();
 
-  // Throws std::runtime_error naming the key, the file and the remedy when a certificate or key cannot be used; nothing has
-  // changed then. Retry budgets of pools that stay are the same objects.
-  std::shared_ptr<const net::Plan> build(config::Config config);
+  // The plan that follows `previous` (null at the start). Reads certificates and keys; changes nothing here, so it may run off
+  // the control thread. Throws std::runtime_error naming the key, the file and the remedy when one of them cannot be used.
+  // Retry budgets of pools that stay are the same objects.
+  std::shared_ptr<const net::Plan> build(config::Config config, const net::Plan* previous) const;
   net::TicketKeys& tickets() { return tickets_; }
 
 private:
   net::TicketKeys tickets_;
-  std::uint64_t generation_ = 0;
   std::uint64_t hash_seed_;
-  struct Budget {
-    double ratio, floor;
-    std::shared_ptr<net::SharedBudget> budget;
-  };
-  std::map<std::string, Budget> budgets_;
 };
 
 }  // namespace understudy::server

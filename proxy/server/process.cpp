@@ -5,8 +5,10 @@
 
 #include <boost/asio/post.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <random>
 #include <stdexcept>
 
@@ -21,6 +23,15 @@ std::uint64_t seed() {
 }
 constexpr std::chrono::milliseconds kSaveDelay{200};
 constexpr std::chrono::milliseconds kStopPoll{20};
+constexpr std::chrono::seconds kExtendBy{15};  // asked of the service manager while a stop takes its time
+
+// On the file thread: what it throws is counted and told there.
+std::function<void()> state_writer(std::string path, std::string text) {
+  return [path = std::move(path), text = std::move(text)] {
+    if (const std::string failed = observe::write_file_atomically(path, text, 0600); !failed.empty())
+      throw std::runtime_error("the state is not kept: " + failed);
+  };
+}
 }  // namespace
 
 Process::Process(const RunOptions& options, config::LoadResult loaded)
@@ -33,7 +44,9 @@ Process::Process(const RunOptions& options, config::LoadResult loaded)
       stop_timer_(io_),
       watch_timer_(io_),
       signals_(io_),
-      core_(seed()) {}
+      plans_(std::make_shared<PlanBuilder>()),
+      core_(seed()),
+      loader_(io_) {}
 
 Process::~Process() {
   for (const auto& worker : workers_) worker->post([w = worker.get()] { w->finish(); });
@@ -62,7 +75,8 @@ std::string Process::start() {
 
   std::shared_ptr<const net::Plan> plan;
   try {
-    plan = plans_.build(config);
+    plan = plans_->build(config, nullptr);
+    probes_ = ProbeSettings(plan->config);
   } catch (const std::exception& e) {
     return e.what();
   }
@@ -72,11 +86,7 @@ std::string Process::start() {
   const admin::Opened admin_socket = open_admin_socket(config);
   if (admin_socket.fd < 0) return admin_socket.error;
 
-  if (!identity.name.empty() && state_dir_.kept()) {
-    // The folder was made as root; from now on the lesser user writes there.
-    [[maybe_unused]] const int a = ::chown(state_dir_.path().c_str(), identity.uid, identity.gid);
-    [[maybe_unused]] const int b = ::chown(state_dir_.file().c_str(), identity.uid, identity.gid);
-  }
+  if (!identity.name.empty()) hand_over(config, identity);
   forbid_new_privileges();
   try {
     observe::FileThread::Options files;
@@ -109,19 +119,18 @@ std::string Process::start() {
       });
 
   const TimePoint now = std::chrono::steady_clock::now();
-  last_beat_ = now;
+  last_beat_ = tickets_rotated_ = now;
   core_.configure(config, now);
   if (state_dir_.kept()) {
     std::string damage;
     if (const auto saved = state_dir_.read(damage)) core_.restore(*saved, now);
     if (!damage.empty()) log(observe::Level::warn, damage);
   }
-  prepare_probes(*plan);
   start_workers(workers);
   publish(plan);
   pump();
   names_->reconfigure(probe::names_of(config));
-  listeners_.apply(config.listeners, workers_);
+  listeners_.serve(workers_);
 
   admin_ = std::make_unique<admin::Server>(io_, admin::Options::from(config.admin), *this);
   try {
@@ -133,9 +142,23 @@ std::string Process::start() {
   beat();
   if (config.server.watch_config && !options_.config_path.empty()) watch_config();
   log(observe::Level::info, describe_start());
-  notify_manager("READY=1\nSTATUS=" + describe_start());
+  manager_.say("READY=1\nSTATUS=" + describe_start());
   if (options_.on_ready) options_.on_ready(describe_start());
   return {};
+}
+
+// What was made as root, and what the lesser user will have to write, replace or open from now on.
+void Process::hand_over(const config::Config& config, const Identity& identity) {
+  std::vector<std::string> paths;
+  if (state_dir_.kept()) paths = {state_dir_.path(), state_dir_.file(), state_dir_.lock_file()};
+  if (config.admin.listen.is_unix()) paths.push_back(config.admin.listen.path);
+  for (const std::string& path : paths) {
+    // A second name of a file could be anybody's: the folder may have been the lesser user's before.
+    struct stat info {};
+    if (::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && info.st_nlink > 1) continue;
+    if (::lchown(path.c_str(), identity.uid, identity.gid) != 0 && errno != ENOENT)
+      start_notes_.push_back("cannot give '" + path + "' to user '" + identity.name + "': " + std::strerror(errno));
+  }
 }
 
 std::string Process::open_state() {
@@ -190,6 +213,30 @@ std::string Process::describe_start() const {
   return text;
 }
 
+// For the service manager's status line.
+std::string Process::describe_pools() const {
+  constexpr std::size_t kShown = 3;
+  std::string text;
+  const auto pools = core_.status();
+  for (std::size_t i = 0; i < pools.size() && i < kShown; ++i) {
+    const health::PoolStatus& pool = pools[i];
+    if (!text.empty()) text += "; ";
+    text += "pool " + pool.name + ": ";
+    if (pool.maintenance) {
+      text += "maintenance";
+    } else if (pool.active >= pool.tiers.size()) {
+      text += "no tier serves";
+    } else {
+      const auto& tier = pool.tiers[pool.active];
+      const auto up =
+          std::count_if(tier.endpoints.begin(), tier.endpoints.end(), [](const auto& e) { return e.available; });
+      text += tier.name + " serves, " + std::to_string(up) + "/" + std::to_string(tier.endpoints.size()) + " available";
+    }
+  }
+  if (pools.size() > kShown) text += "; " + std::to_string(pools.size() - kShown) + " more";
+  return text;
+}
+
 // ---- signals and the end -------------------------------------------------------------------------------------------
 
 void Process::arm_signals() {
@@ -198,24 +245,23 @@ void Process::arm_signals() {
   signals_armed_ = true;
   signals_.async_wait([this](const boost::system::error_code& error, int number) {
     if (error) return;
-    switch (number) {
-      case SIGHUP:
-        reload([this](const admin::Reply& reply) {
-          if (const auto* problem = std::get_if<admin::Problem>(&reply))
-            log(observe::Level::error, "reload refused: " + problem->detail);
-        });
-        break;
-      case SIGUSR1: reopen_logs(); break;
-      case SIGUSR2: log(observe::Level::warn, "SIGUSR2: binary upgrade is not supported yet; nothing was done"); break;
-      case SIGINT: begin_stop(stop_ != Stop::no); break;  // a second Ctrl-C does not wait
-      case SIGQUIT:
-        stop_deadline_ = TimePoint::max();
-        begin_stop(false);
-        break;
-      default: begin_stop(false); break;
-    }
-    arm_signals();
+    arm_signals();  // first: whatever the signal leads to, the next one is heard
+    on_signal(number);
   });
+}
+
+void Process::on_signal(int number) {
+  switch (number) {
+    case SIGHUP: reload([](const admin::Reply&) {}); break;  // the log tells how it went
+    case SIGUSR1: reopen_logs(); break;
+    case SIGUSR2: log(observe::Level::warn, "SIGUSR2: binary upgrade is not supported yet; nothing was done"); break;
+    case SIGINT: begin_stop(stop_ != Stop::no); break;  // a second Ctrl-C does not wait
+    case SIGQUIT:
+      if (stop_ == Stop::no) stop_deadline_ = TimePoint::max();
+      begin_stop(false);
+      break;
+    default: begin_stop(false); break;
+  }
 }
 
 void Process::begin_stop(bool now) {
@@ -229,7 +275,7 @@ void Process::begin_stop(bool now) {
     const auto& server = loaded_.config->server;
     if (stop_deadline_ != TimePoint::max()) stop_deadline_ = t + server.shutdown_lead + server.shutdown_grace;
     log(observe::Level::info, "stopping: no new connections, what is under way is finished");
-    notify_manager("STOPPING=1");
+    manager_.say("STOPPING=1\nSTATUS=stopping");
   }
   if (stop_ == Stop::no) {
     stop_ = Stop::leading;
@@ -239,42 +285,63 @@ void Process::begin_stop(bool now) {
 }
 
 void Process::continue_stop() {
+  if (stop_ == Stop::finishing) return;
   const TimePoint now = std::chrono::steady_clock::now();
-  if (stop_ == Stop::leading && now >= std::min(lead_until_, stop_deadline_)) {
-    stop_ = Stop::draining;
-    for (const auto& worker : workers_) worker->post([w = worker.get()] { w->drain(); });
-    drain_begun_ = now;
-  }
-  if (stop_ == Stop::draining) {
-    bool empty = true;
-    for (const auto& worker : workers_) empty &= worker->drained();
-    if ((empty && now > drain_begun_ + kStopPoll) || now >= stop_deadline_) {
-      stop_ = Stop::finishing;
-      if (!empty) log(observe::Level::warn, "the grace period is over; what is left is closed");
-      for (const auto& worker : workers_) worker->post([w = worker.get()] { w->finish(); });
-      for (std::thread& thread : threads_) thread.join();
-      threads_.clear();
-      if (admin_) admin_->stop();
-      if (state_dir_.kept()) {
-        const std::string text = to_json(core_.save(now));
-        files_->write_later("state",
-                            [path = state_dir_.file(), text] { observe::write_file_atomically(path, text, 0600); });
-      }
-      log(observe::Level::info, "stopped");
-      prober_->cancel_all();
-      io_.stop();
-      return;
-    }
-  }
   stop_timer_.expires_at(now + kStopPoll);
   stop_timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error) continue_stop();
   });
+  if (now >= next_extension_) {
+    next_extension_ = now + kExtendBy / 3;
+    manager_.say("EXTEND_TIMEOUT_USEC=" + std::to_string(std::chrono::microseconds(kExtendBy).count()));
+  }
+  if (stop_ == Stop::leading && now >= std::min(lead_until_, stop_deadline_)) {
+    stop_ = Stop::draining;
+    drain_workers();
+  }
+  if (stop_ == Stop::draining) {
+    bool empty = not_draining_->load(std::memory_order_acquire) == 0;
+    for (const auto& worker : workers_) empty = empty && worker->drained();
+    if (!empty && now < stop_deadline_) return;
+    stop_ = Stop::finishing;
+    if (!empty) log(observe::Level::warn, "the grace period is over; what is left is closed");
+    finish_stop(now);
+  }
 }
 
+// Listening sockets close once their queues are empty, so that who comes now is refused at once instead of waiting for nothing.
+void Process::drain_workers() {
+  listeners_.withdraw({}, workers_);
+  not_draining_ = std::make_shared<std::atomic<std::size_t>>(workers_.size());
+  for (const auto& worker : workers_)
+    worker->post([w = worker.get(), left = not_draining_] {
+      w->drain();
+      left->fetch_sub(1, std::memory_order_release);
+    });
+}
+
+void Process::finish_stop(TimePoint now) {
+  for (const auto& worker : workers_) worker->post([w = worker.get()] { w->finish(); });
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  if (admin_) admin_->stop();
+  if (state_dir_.kept()) files_->write_later("state", state_writer(state_dir_.file(), to_json(core_.save(now))));
+  log(observe::Level::info, "stopped");
+  prober_->cancel_all();
+  io_.stop();
+}
+
+// The control loop outlives its errors: whoever waits for something re-arms before it works.
 int Process::run() {
-  io_.run();
-  return exit_code_;
+  for (;;) {
+    try {
+      io_.run();
+      return exit_code_;
+    } catch (const std::exception& e) {
+      ++exceptions_;
+      log(observe::Level::error, std::string("an error in the control loop, which goes on: ") + e.what());
+    }
+  }
 }
 
 void Process::save_state_soon() {
@@ -286,11 +353,19 @@ void Process::save_state_soon() {
     save_pending_ = false;
     // Publish, then persist: a move never waits for the disk.
     const std::string text = to_json(core_.save(std::chrono::steady_clock::now()));
-    files_->write_later("state", [this, path = state_dir_.file(), text] {
-      if (const std::string failed = observe::write_file_atomically(path, text, 0600); !failed.empty())
-        log(observe::Level::error, "state not kept: " + failed);
-    });
+    if (!files_->write_later("state", state_writer(state_dir_.file(), text))) save_state_soon();
   });
+}
+
+// One set of keys for all listeners, changed as often as the most demanding one wants.
+void Process::rotate_tickets(TimePoint now) {
+  std::optional<config::Duration> every;
+  for (const config::ListenerConfig& listener : plan_->config.listeners)
+    if (listener.tls) every = every ? std::min(*every, listener.tls->ticket_rotation) : listener.tls->ticket_rotation;
+  if (!every || now < tickets_rotated_ + *every) return;
+  tickets_rotated_ = now;
+  plans_->tickets().rotate();
+  log(observe::Level::debug, "the keys of TLS session tickets were rotated");
 }
 
 }  // namespace understudy::server

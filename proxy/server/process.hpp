@@ -11,6 +11,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <set>
@@ -30,11 +31,13 @@
 #include "proxy/probe/name_watcher.hpp"
 #include "proxy/probe/prober.hpp"
 #include "proxy/probe/resolver.hpp"
+#include "proxy/server/background.hpp"
 #include "proxy/server/event_log.hpp"
 #include "proxy/server/listeners.hpp"
 #include "proxy/server/machine.hpp"
 #include "proxy/server/plan_builder.hpp"
 #include "proxy/server/run.hpp"
+#include "proxy/server/service_manager.hpp"
 #include "proxy/server/state_file.hpp"
 
 namespace understudy::server {
@@ -63,7 +66,7 @@ public:
   boost::json::value version() override;
   void reload(std::function<void(admin::Reply)> done) override;
   admin::Reply command(const health::Command& command, const std::string& pool, const std::string& who) override;
-  admin::Reply check_config() override;
+  void check_config(std::function<void(admin::Reply)> done) override;
   admin::Reply reopen_logs() override;
   admin::Reply stop(bool now) override;
 
@@ -83,23 +86,34 @@ private:
   void beat();
 
   // process_reload.cpp
-  config::LoadResult load_again(std::string& text);
-  admin::Reply apply_config(config::LoadResult loaded);
-  void prepare_probes(const net::Plan& plan);
+  // A configuration on its way: read, checked and built off the control thread, then taken or refused on it.
+  struct Candidate;
+  using ReloadCallers = std::vector<std::function<void(admin::Reply)>>;
+  static void prepare(Candidate& candidate, const PlanBuilder& plans);
+  void begin_reload();
+  void finish_reload(Candidate& candidate, const ReloadCallers& callers);
+  admin::Reply apply_config(Candidate& candidate);
   void watch_config();
+  void look_at_config(const std::string& stamp);
   void finish_reloads();
 
   // process.cpp
   std::string open_state();
+  void hand_over(const config::Config& config, const Identity& identity);
   static admin::Opened open_admin_socket(const config::Config& config);
   void start_workers(unsigned count);
   void arm_signals();
+  void on_signal(int number);
   void begin_stop(bool now);
   void continue_stop();
+  void drain_workers();
+  void finish_stop(TimePoint now);
+  void rotate_tickets(TimePoint now);
   void save_state_soon();
   void log(observe::Level level, const std::string& text);
   admin::Instant instant() const;
   std::string describe_start() const;
+  std::string describe_pools() const;
 
   // process_metrics.cpp
   struct Metrics;
@@ -115,7 +129,8 @@ private:
 
   std::unique_ptr<observe::FileThread> files_;
   StateDir state_dir_;
-  PlanBuilder plans_;
+  ServiceManager manager_;
+  std::shared_ptr<PlanBuilder> plans_;  // shared with a reload under way
   std::shared_ptr<const net::Plan> plan_;
   std::shared_ptr<const health::View> view_;
   std::uint64_t snapshot_version_ = 0;
@@ -125,8 +140,14 @@ private:
   std::unique_ptr<probe::Prober> prober_;
   std::unique_ptr<probe::Resolver> resolver_;
   std::unique_ptr<probe::NameWatcher> names_;
-  std::vector<std::shared_ptr<const config::CheckConfig>> checks_;    // by pool
-  std::vector<std::shared_ptr<const probe::TlsSettings>> check_tls_;  // by pool
+  // What probes need, by pool.
+  struct ProbeSettings {
+    std::vector<std::shared_ptr<const config::CheckConfig>> checks;
+    std::vector<std::shared_ptr<const probe::TlsSettings>> tls;
+    explicit ProbeSettings(const config::Config& config);  // reads certificates; throws naming the file and the remedy
+    ProbeSettings() = default;
+  };
+  ProbeSettings probes_;
   Listeners listeners_;
   std::unique_ptr<net::WorkerShared> shared_;
   std::vector<std::unique_ptr<observe::CounterBook>> books_;
@@ -146,25 +167,33 @@ private:
   std::set<std::uint32_t> waiting_slots_;  // had unanswered requests at the last sample
   EventLog events_;
   std::uint64_t ticks_ = 0;
+  std::uint64_t endpoints_beyond_ = 0;  // more than the workers have room for
 
   struct PendingReload {
     std::uint64_t version;
     boost::json::value reply;
     std::function<void(admin::Reply)> done;
   };
-  std::vector<PendingReload> reloads_;
+  std::vector<PendingReload> reloads_;  // applied, not yet by every worker
+  ReloadCallers reload_callers_;        // want a reload that has not begun to read
+  bool reading_ = false;                // a reload is being prepared
+  Background loader_;
   std::uint64_t reloads_ok_ = 0, reloads_refused_ = 0;
   bool last_reload_ok_ = true;
   std::chrono::system_clock::time_point last_reload_at_{};
   std::string config_stamp_;
   bool save_pending_ = false;
   bool pumping_ = false;
+  bool view_changed_ = false;  // the core has a view that was not published
   enum class Stop { no, leading, draining, finishing } stop_ = Stop::no;
-  TimePoint stop_deadline_{}, lead_until_{}, drain_begun_{};
+  TimePoint stop_deadline_{}, lead_until_{}, next_extension_{};
+  std::shared_ptr<std::atomic<std::size_t>> not_draining_;  // workers that have not heard of it yet
+  TimePoint tickets_rotated_{};
   bool signals_armed_ = false;
   std::vector<std::string> start_notes_;
   std::string pending_stamp_;
   std::uint64_t starved_times_ = 0;
+  std::uint64_t exceptions_ = 0;
   std::uint64_t descriptors_ = 0;
   int exit_code_ = 0;
 };

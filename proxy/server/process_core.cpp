@@ -30,20 +30,25 @@ TimePoint Process::note_time() {
 void Process::beat() {
   const TimePoint now = note_time();
   last_beat_ = now;
-  if (++ticks_ % 2 == 0) sample(now);
-  pump();
   sample_timer_.expires_at(now + kBeat);
   sample_timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error) beat();
   });
   static_assert(kSample == 2 * kBeat);
+  if (++ticks_ % 2 == 0) sample(now);
+  pump();
+  manager_.tick(now, workers_);
+  rotate_tickets(now);
 }
 
 // Drains what the core wants done. Never re-entered: what is told to the core from inside is drained by the outer call.
 void Process::pump() {
   if (pumping_) return;
   pumping_ = true;
-  bool changed = false;
+  const struct Leave {
+    bool& flag;
+    ~Leave() { flag = false; }
+  } leave{pumping_};
   for (;;) {
     while (auto action = core_.poll_action()) {
       if (const auto* probe = std::get_if<health::StartProbe>(&*action))
@@ -53,7 +58,7 @@ void Process::pump() {
       else if (const auto* event = std::get_if<health::Event>(&*action))
         on_event(*event);
       else
-        changed = true;
+        view_changed_ = true;
     }
     const auto answer = coordinator_.poll_answer();
     if (!answer) break;
@@ -63,8 +68,10 @@ void Process::pump() {
     else if (const auto* refusal = std::get_if<health::Refusal>(&*answer))
       core_.on_refused(refusal->proposal, refusal->why, now);
   }
-  pumping_ = false;
-  if (changed) publish(plan_);
+  if (view_changed_) {
+    publish(plan_);
+    if (stop_ == Stop::no) manager_.status(describe_pools());
+  }
   arm_core_timer();
 }
 
@@ -83,8 +90,8 @@ void Process::perform(const health::StartProbe& probe) {
   probe::ProbeRequest request;
   request.address = probe.address;
   request.host = probe.server_name;
-  request.check = checks_[probe.pool];
-  request.tls = check_tls_[probe.pool];
+  request.check = probes_.checks[probe.pool];
+  request.tls = probes_.tls[probe.pool];
   request.deadline = probe.deadline;
   prober_->start(std::move(request), [this, id = probe.endpoint](const health::ProbeResult& result) {
     core_.on_probe_result(id, result, note_time());
@@ -171,9 +178,14 @@ void Process::on_urgent(health::EndpointId endpoint) {
 
 void Process::index_view(const health::View& view) {
   for (Totals& totals : totals_) totals.known = false;
+  std::uint64_t beyond = 0;
   for (const auto& pool : view.pools)
     for (const auto& tier : pool.tiers)
       for (const auto& endpoint : tier.endpoints) {
+        if (endpoint.id.slot >= net::kMaxSlots) {
+          ++beyond;
+          continue;
+        }
         if (endpoint.id.slot >= totals_.size()) totals_.resize(endpoint.id.slot + 1);
         Totals& totals = totals_[endpoint.id.slot];
         if (totals.id != endpoint.id) totals = Totals{};
@@ -181,10 +193,16 @@ void Process::index_view(const health::View& view) {
         totals.known = true;
         totals.load = endpoint.load;
       }
+  if (beyond > endpoints_beyond_)
+    log(observe::Level::error, std::to_string(beyond) + " endpoints get no traffic: there are more than the " +
+                                   std::to_string(net::kMaxSlots) +
+                                   " this process can keep books of; use fewer, or lower [dns] max_addresses");
+  endpoints_beyond_ = beyond;
 }
 
 void Process::publish(std::shared_ptr<const net::Plan> plan) {
   view_ = core_.view();
+  view_changed_ = false;
   index_view(*view_);
   auto snapshot = std::make_shared<net::Snapshot>();
   snapshot->version = ++snapshot_version_;

@@ -83,6 +83,8 @@ struct Process::Metrics {
     out.sample({}, p.starved_times_);
     out.family("worker_exceptions_total", Type::counter, "Handlers that threw; the connection was closed.");
     out.sample({}, sum([this](std::size_t w) { return p.workers_[w]->counters().exceptions.get(); }));
+    out.family("control_exceptions_total", Type::counter, "Errors in the control loop, which went on.");
+    out.sample({}, p.exceptions_);
     out.family("log_lines_dropped_total", Type::counter, "Log lines that found no room.");
     out.sample({{"log", "access"}}, p.files_->access_dropped());
     out.sample({{"log", "events"}}, p.files_->events_dropped());

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <fstream>
 #include <sstream>
+#include <system_error>
+#include <utility>
 
 #include "proxy/server/process.hpp"
 
@@ -14,6 +16,7 @@ namespace json = boost::json;
 
 namespace {
 constexpr std::chrono::seconds kWatchEvery{1};
+constexpr std::size_t kCallersMax = 64;
 
 std::string stamp_of(const std::string& path) {
   struct stat info {};
@@ -21,15 +24,15 @@ std::string stamp_of(const std::string& path) {
   return std::to_string(info.st_mtim.tv_sec) + "." + std::to_string(info.st_mtim.tv_nsec) + ":" +
          std::to_string(info.st_size) + ":" + std::to_string(info.st_ino);
 }
-}  // namespace
 
-config::LoadResult Process::load_again(std::string& text) {
-  if (options_.builtin) return options_.builtin();
-  std::ifstream in(options_.config_path);
+// Reads the file, or asks whoever stands in for it. Any thread.
+config::LoadResult load(const RunOptions& options, std::string& text) {
+  if (options.builtin) return options.builtin();
+  std::ifstream in(options.config_path);
   if (!in) {
     config::LoadResult failed;
     config::Diagnostic d;
-    d.file = options_.config_path;
+    d.file = options.config_path;
     d.message = "cannot read the configuration file";
     failed.diagnostics.push_back(d);
     return failed;
@@ -37,48 +40,86 @@ config::LoadResult Process::load_again(std::string& text) {
   std::stringstream content;
   content << in.rdbuf();
   text = content.str();
-  return config::load(text, options_.config_path, system_context());
+  return config::load(text, options.config_path, system_context());
 }
 
-void Process::prepare_probes(const net::Plan& plan) {
-  checks_.clear();
-  check_tls_.clear();
+admin::Reply check(const RunOptions& options) {
+  try {
+    std::string text;
+    const config::LoadResult loaded = load(options, text);
+    if (!loaded.config)
+      return admin::Problem{422, "The configuration has errors", config::render(loaded.diagnostics, text)};
+    return json::value{{"result", "valid"}, {"diagnostics", config::render(loaded.diagnostics, text)}};
+  } catch (const std::exception& e) {
+    return admin::Problem{500, "Not checked", e.what()};
+  }
+}
+}  // namespace
+
+Process::ProbeSettings::ProbeSettings(const config::Config& config) {
   static const config::UpstreamTls plain_tls_check{};
-  for (const config::PoolConfig& pool : plan.config.pools) {
-    checks_.push_back(std::make_shared<const config::CheckConfig>(pool.check));
-    std::shared_ptr<const probe::TlsSettings> tls;
-    if (pool.tls)
-      tls = std::make_shared<const probe::TlsSettings>(*pool.tls);
-    else if (pool.check.kind == config::CheckKind::tls)
-      tls = std::make_shared<const probe::TlsSettings>(plain_tls_check);
-    check_tls_.push_back(std::move(tls));
+  for (const config::PoolConfig& pool : config.pools) {
+    checks.push_back(std::make_shared<const config::CheckConfig>(pool.check));
+    const bool only_checked = !pool.tls && pool.check.kind == config::CheckKind::tls;
+    tls.push_back(pool.tls || only_checked
+                      ? std::make_shared<const probe::TlsSettings>(pool.tls ? *pool.tls : plain_tls_check)
+                      : nullptr);
   }
 }
 
-admin::Reply Process::apply_config(config::LoadResult loaded) {
-  const config::Config before = plan_->config;
-  std::vector<std::string> restart = config::restart_only_changes(before, *loaded.config);
+struct Process::Candidate {
+  RunOptions options;
+  std::shared_ptr<const net::Plan> previous;
+  // What comes of it: a plan with all that belongs to it, or why not.
+  config::LoadResult loaded;
   std::shared_ptr<const net::Plan> plan;
+  ProbeSettings probes;
+  std::string refusal;
+};
+
+// Everything that may wait for a disk.
+void Process::prepare(Candidate& candidate, const PlanBuilder& plans) {
   try {
-    plan = plans_.build(*loaded.config);
-    for (const config::PoolConfig& pool : plan->config.pools)
-      if (pool.tls) probe::TlsSettings check(*pool.tls);
+    std::string text;
+    candidate.loaded = load(candidate.options, text);
+    if (!candidate.loaded.config) {
+      candidate.refusal = config::render(candidate.loaded.diagnostics, text);
+      return;
+    }
+    candidate.plan = plans.build(*candidate.loaded.config, candidate.previous.get());
+    candidate.probes = ProbeSettings(candidate.plan->config);
   } catch (const std::exception& e) {
-    return admin::Problem{422, "The configuration was refused", e.what()};
+    candidate.refusal = e.what();
+    candidate.plan = nullptr;
+  }
+}
+
+admin::Reply Process::apply_config(Candidate& candidate) {
+  const auto refused = [](const std::string& why) { return admin::Problem{422, "The configuration was refused", why}; };
+  if (!candidate.plan) return refused(candidate.refusal);
+  const config::Config& before = plan_->config;
+  const std::shared_ptr<const net::Plan> plan = candidate.plan;
+  std::vector<std::string> restart = config::restart_only_changes(before, plan->config);
+  try {
+    resolver_->configure(plan->config.dns);
+  } catch (const std::exception& e) {
+    return refused(e.what());
   }
   if (std::string error = listeners_.open(plan->config.listeners, static_cast<unsigned>(workers_.size()));
-      !error.empty())
-    return admin::Problem{422, "The configuration was refused", error};
+      !error.empty()) {
+    resolver_->configure(before.dns);
+    return refused(error);
+  }
 
   // From here on nothing can fail.
   const TimePoint now = note_time();
   core_.configure(plan->config, now);
-  prepare_probes(*plan);
+  probes_ = std::move(candidate.probes);
+  listeners_.withdraw(plan->config.listeners, workers_);
   publish(plan);
-  loaded_ = std::move(loaded);
-  resolver_->configure(plan_->config.dns);
+  loaded_ = std::move(candidate.loaded);
   names_->reconfigure(probe::names_of(plan_->config));
-  listeners_.apply(plan_->config.listeners, workers_);
+  listeners_.serve(workers_);
   admin_->update(plan_->config.admin);
   files_->set_level(static_cast<observe::Level>(plan_->config.log.level));
   const std::uint64_t fit =
@@ -102,22 +143,53 @@ admin::Reply Process::apply_config(config::LoadResult loaded) {
 }
 
 void Process::reload(std::function<void(admin::Reply)> done) {
-  notify_manager("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(monotonic_us()));
-  std::string text;
-  config::LoadResult loaded = load_again(text);
-  admin::Reply reply;
-  if (!loaded.config) {
-    reply = admin::Problem{422, "The configuration was refused", config::render(loaded.diagnostics, text)};
-  } else {
-    reply = apply_config(std::move(loaded));
+  if (stop_ != Stop::no) {
+    done(admin::Problem{409, "Stopping", "this process is stopping; there is nothing to reload"});
+    return;
   }
-  notify_manager("READY=1");
+  if (reload_callers_.size() >= kCallersMax) {
+    done(admin::Problem{503, "Busy",
+                        "a reload is still reading its files, and " + std::to_string(kCallersMax) +
+                            " more wait for it; look for a disk that does not answer"});
+    return;
+  }
+  reload_callers_.push_back(std::move(done));
+  begin_reload();
+}
+
+// All who asked by now share one reload; who asks while it reads gets the next one, since the file may have changed meanwhile.
+void Process::begin_reload() {
+  if (reload_callers_.empty() || reading_) return;
+  reading_ = true;
+  manager_.say("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(monotonic_us()));
+  auto candidate = std::make_shared<Candidate>();
+  candidate->options = options_;
+  candidate->previous = plan_;
+  auto callers = std::exchange(reload_callers_, {});
+  const auto finish = [this, candidate, callers] {
+    finish_reload(*candidate, callers);
+    begin_reload();
+  };
+  try {
+    loader_.run([candidate, plans = plans_] { prepare(*candidate, *plans); }, finish);
+  } catch (const std::system_error& e) {
+    candidate->refusal = std::string("no thread can be started to read the configuration: ") + e.what();
+    finish_reload(*candidate, callers);
+  }
+}
+
+void Process::finish_reload(Candidate& candidate, const ReloadCallers& callers) {
+  reading_ = false;
+  admin::Reply reply = stop_ == Stop::no
+                           ? apply_config(candidate)
+                           : admin::Problem{409, "Stopping", "this process began to stop; nothing was reloaded"};
+  manager_.say("READY=1");
   if (std::holds_alternative<admin::Problem>(reply)) {
     ++reloads_refused_;
     last_reload_ok_ = false;
     log(observe::Level::error,
         "reload refused, the old configuration keeps serving: " + std::get<admin::Problem>(reply).detail);
-    done(std::move(reply));
+    for (const auto& done : callers) done(reply);
     return;
   }
   ++reloads_ok_;
@@ -128,7 +200,7 @@ void Process::reload(std::function<void(admin::Reply)> done) {
   for (const json::value& key : value.at("needs_restart").as_array())
     note += "; " + std::string(key.as_string()) + " changes only with a restart";
   log(observe::Level::info, note);
-  reloads_.push_back({snapshot_version_, value, std::move(done)});
+  for (const auto& done : callers) reloads_.push_back({snapshot_version_, value, done});
   finish_reloads();
 }
 
@@ -148,31 +220,41 @@ void Process::finish_reloads() {
 }
 
 void Process::watch_config() {
-  const std::string stamp = stamp_of(options_.config_path);
-  if (!config_stamp_.empty() && !stamp.empty() && stamp != config_stamp_) {
-    // Editors write in steps: only a file that has not changed since the last look is taken.
-    if (stamp == pending_stamp_) {
-      config_stamp_ = stamp;
-      pending_stamp_.clear();
-      reload([](const admin::Reply&) {});
-    } else {
-      pending_stamp_ = stamp;
-    }
-  } else if (config_stamp_.empty()) {
-    config_stamp_ = stamp;
-  }
   watch_timer_.expires_after(kWatchEvery);
   watch_timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error) watch_config();
   });
+  if (loader_.pending() > 0 || stop_ != Stop::no) return;
+  auto stamp = std::make_shared<std::string>();
+  loader_.run([stamp, path = options_.config_path] { *stamp = stamp_of(path); },
+              [this, stamp] { look_at_config(*stamp); });
 }
 
-admin::Reply Process::check_config() {
-  std::string text;
-  const config::LoadResult loaded = load_again(text);
-  if (!loaded.config)
-    return admin::Problem{422, "The configuration has errors", config::render(loaded.diagnostics, text)};
-  return json::value{{"result", "valid"}, {"diagnostics", config::render(loaded.diagnostics, text)}};
+void Process::look_at_config(const std::string& stamp) {
+  if (stamp.empty() || stamp == config_stamp_) return;
+  if (config_stamp_.empty()) {
+    config_stamp_ = stamp;
+  } else if (stamp == pending_stamp_) {
+    config_stamp_ = stamp;
+    pending_stamp_.clear();
+    reload([](const admin::Reply&) {});
+  } else {
+    pending_stamp_ = stamp;  // editors write in steps: only a file that has not changed since the last look is taken
+  }
+}
+
+void Process::check_config(std::function<void(admin::Reply)> done) {
+  if (loader_.pending() >= kCallersMax) {
+    done(admin::Problem{503, "Busy",
+                        "a reload or a check is still reading its files; look for a disk that does not answer"});
+    return;
+  }
+  auto reply = std::make_shared<admin::Reply>();
+  try {
+    loader_.run([reply, options = options_] { *reply = check(options); }, [reply, done] { done(*reply); });
+  } catch (const std::system_error& e) {
+    done(admin::Problem{503, "Not checked", std::string("no thread can be started to read it: ") + e.what()});
+  }
 }
 
 }  // namespace understudy::server

@@ -144,8 +144,7 @@ StateDir::Outcome StateDir::open(const std::string& path, std::string& why) {
   }
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  const std::string lock_path = path + "/lock";
-  const int fd = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const int fd = ::open(lock_file().c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) {
     why = "cannot write to state_dir '" + path + "' (" + std::strerror(errno) +
           "); make it writable or set [server] state_dir";

@@ -2,6 +2,7 @@
 
 A story is a unittest.TestCase derived from Story. Processes are ended by the handles they were started with.
 """
+import collections
 import http.client
 import json
 import os
@@ -81,15 +82,15 @@ class Origin(Process):
         self.name = name
         self.port = int(self.popen.stdout.readline())
 
-    @property
-    def address(self):
-        return "127.0.0.1:%d" % self.port
+        host = args[args.index("--bind") + 1] if "--bind" in args else "127.0.0.1"
+        self.address = "unix:" + args[args.index("--unix") + 1] if "--unix" in args else \
+            ("[%s]:%d" if ":" in host else "%s:%d") % (host, self.port)
 
 
 class Proxy(Process):
     count = 0
 
-    def __init__(self, folder, config, args=(), env=None, pass_fds=(), preexec=None, wait=True):
+    def __init__(self, folder, config, args=("--keep-root",), env=None, pass_fds=(), preexec=None, wait=True, launcher=()):
         self.folder = folder
         self.path = os.path.join(folder, "understudy.toml")
         self.admin = "unix:" + os.path.join(folder, "admin.sock")
@@ -97,7 +98,7 @@ class Proxy(Process):
         self.log_path = os.path.join(folder, "events-%d.log" % Proxy.count)
         self.write(config)
         self.log = open(self.log_path, "ab")
-        super().__init__([BINARY, "run", "-c", self.path, "--keep-root", *args], stderr=self.log, stdout=self.log,
+        super().__init__([*launcher, BINARY, "run", "-c", self.path, *args], stderr=self.log, stdout=self.log,
                          env={**os.environ, **(env or {})}, pass_fds=pass_fds, preexec_fn=preexec)
         if wait:
             def ready():
@@ -239,6 +240,34 @@ primary = {quoted(primary)}
         def all_healthy():
             return all(proxy.endpoint(label)["available"] for label in labels)
         wait_until(all_healthy, 15)
+
+    def blackhole(self):
+        """Address of a listener whose queue is full: the kernel drops what comes, so connects hang."""
+        listener = socket.socket()
+        self.addCleanup(listener.close)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+            self.addCleanup(filler.close)
+        time.sleep(0.05)
+        return "127.0.0.1:%d" % listener.getsockname()[1]
+
+    def tally(self, count, **request):
+        """Bodies of `count` successful requests, one after another, with how often each came."""
+        bodies = collections.Counter()
+        for _ in range(count):
+            status, _, body = self.request(**request)
+            self.assertEqual(status, 200)
+            bodies[body.decode().rsplit(" ", 1)[-1]] += 1
+        return bodies
+
+    @staticmethod
+    def access_lines(path):
+        with open(path) as f:
+            return [json.loads(line) for line in f if line.endswith("\n")]
 
     # -- clients
 

@@ -1,6 +1,7 @@
 """A scriptable web server for the stories: run as a process of its own, so that it can be killed and stopped.
 
-    origin.py NAME [--unix PATH] [--record FILE] [--tls CERT KEY]      prints its port on the first line
+    origin.py NAME [--unix PATH | --bind IP] [--port N] [--record FILE] [--tls CERT KEY]     prints its port on the first line
+              [--delay MS] [--status N] (of every answer but that of /healthz) [--health-delay MS]
 
 Behaviour by path (query string gives numbers):
     /healthz              200, or 500 after a request to /sick
@@ -15,6 +16,8 @@ Behaviour by path (query string gives numbers):
     /early                answers 200 before it has read the body, then closes
     /hang                 never answers; records "gone" when the client goes
     /bytes?n=N            N bytes
+    /stall                a head that promises 100 bytes, 9 of them, and silence
+    /fragile              answers; the next request on this connection ends it without an answer
     /sink                 reads the body away, answers with its length
     /raw?NAME             bytes from RAW below, as they stand
     /post                 records "post ID" (header X-Id) with --record, answers 200
@@ -32,6 +35,13 @@ NAME = sys.argv[1]
 ARGS = sys.argv[2:]
 RECORD = os.open(ARGS[ARGS.index("--record") + 1], os.O_WRONLY | os.O_CREAT | os.O_APPEND) if "--record" in ARGS else None
 SICK = False
+
+
+def number(option):
+    return int(ARGS[ARGS.index(option) + 1]) if option in ARGS else 0
+
+
+DELAY, STATUS, HEALTH_DELAY = number("--delay") / 1000, number("--status"), number("--health-delay") / 1000
 
 RAW = {
     "two_lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde",
@@ -132,6 +142,11 @@ async def one(reader, writer):
     method, target = request[0], request[1]
     url = urlsplit(target)
     path, query = url.path, parse_qs(url.query)
+    if getattr(writer, "fragile", False):
+        record("died %s" % method)
+        return False
+    if path != "/healthz":
+        await asyncio.sleep(DELAY)
     if b"\r\nupgrade: websocket" in head.lower():
         await websocket(reader, writer, head)
         return False
@@ -156,7 +171,19 @@ async def one(reader, writer):
         return True
     body = await read_body(reader, head)
     if path == "/healthz":
+        await asyncio.sleep(HEALTH_DELAY)
         writer.write(answer(500 if SICK else 200, b"ok"))
+    elif STATUS:
+        record("failed " + method)
+        writer.write(answer(STATUS, b"status"))
+    elif path == "/stall":
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this")
+        await writer.drain()
+        await reader.read(1)
+        return False
+    elif path == "/fragile":
+        writer.fragile = True
+        writer.write(answer(200, b"fragile"))
     elif path == "/sick":
         SICK = True
         writer.write(answer(200))
@@ -227,8 +254,8 @@ async def main():
         server = await asyncio.start_unix_server(serve, ARGS[ARGS.index("--unix") + 1], limit=1 << 20)
         print(0, flush=True)
     else:
-        port = int(ARGS[ARGS.index("--port") + 1]) if "--port" in ARGS else 0
-        server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=tls, limit=1 << 20, backlog=1024)
+        host = ARGS[ARGS.index("--bind") + 1] if "--bind" in ARGS else "127.0.0.1"
+        server = await asyncio.start_server(serve, host, number("--port"), ssl=tls, limit=1 << 20, backlog=1024)
         print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
         await server.serve_forever()

@@ -11,12 +11,13 @@ using namespace std::chrono_literals;
 
 constexpr TimePoint kStart{1h};
 
-TEST(RetryBudget, StartsEmptyAndFillsFromTheFloor) {
+TEST(RetryBudget, StartsWithASecondOfTheFloorAndFillsFromIt) {
   RetryBudget budget(0.2, 10);
-  EXPECT_EQ(budget.balance(kStart), 0);
-  budget.deposit(0, kStart);
+  EXPECT_EQ(budget.balance(kStart), 10);
+  EXPECT_EQ(budget.lease(1, kStart), 10);
   EXPECT_NEAR(budget.balance(kStart + 100ms), 1, 1e-9);
   EXPECT_NEAR(budget.balance(kStart + 1s), 10, 1e-9);
+  EXPECT_EQ(RetryBudget(0.2, 0).balance(kStart), 0);
 }
 
 TEST(RetryBudget, KeepsTenSecondsOfTheFloor) {
@@ -85,7 +86,7 @@ TEST(RetryBudget, TimeThatRunsBackGivesNothing) {
   RetryBudget budget(0.2, 10);
   budget.deposit(5, kStart);
   budget.deposit(5, kStart - 1h);
-  EXPECT_NEAR(budget.balance(kStart), 2, 1e-9);
+  EXPECT_NEAR(budget.balance(kStart), 12, 1e-9);
 }
 
 }  // namespace
