@@ -128,6 +128,7 @@ public:
   observe::AccessRing* access() { return access_; }
   observe::EndpointCounters& endpoint(std::uint32_t slot) { return endpoints_.at(slot); }
   bool draining() const { return draining_; }
+  bool finishing() const { return finishing_; }
   std::uint64_t random() { return random_(); }
   // Bytes that one download may gather before it writes: less when much memory is out.
   std::size_t gather_limit() const;
