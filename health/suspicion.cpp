@@ -61,13 +61,6 @@ bool Suspicion::observe(const SuspicionInput& input, TimePoint now) {
   // Silence: unanswered requests of that age, and no answer since the oldest of them was sent.
   gone_ = suspect() && late && input.oldest_pending && now - *input.oldest_pending >= gone_after &&
           (!last_answer_ || *last_answer_ <= *input.oldest_pending);
-  look_at_.reset();
-  if (input.oldest_pending && input.overdue_after) {
-    for (const Duration age : {*input.overdue_after, patience * *input.overdue_after, gone_after}) {
-      const TimePoint at = *input.oldest_pending + age;
-      if (at > now && (!look_at_ || at < *look_at_)) look_at_ = at;
-    }
-  }
   return was != suspect() || was_gone != gone_;
 }
 
@@ -127,7 +120,6 @@ void Suspicion::clear() {
 void Suspicion::forgive(TimePoint now) {
   clear();
   last_answer_ = now;
-  look_at_.reset();
 }
 
 void Suspicion::skip(Duration starved) {

@@ -57,8 +57,8 @@ public:
   Duration trial_pause() const { return pause_; }
   std::uint32_t good_trials() const { return good_trials_; }
   std::uint32_t needed_trials() const;
-  // When to look again though nothing was told: an unanswered request becomes overdue, or the endpoint gone.
-  std::optional<TimePoint> next_timeout() const { return look_at_; }
+  // The newest outcome of any kind; a suspect that nobody tries stays one for ever.
+  std::optional<TimePoint> last_answer() const { return last_answer_; }
 
 private:
   bool overdue(const SuspicionInput& input, TimePoint now);
@@ -75,7 +75,6 @@ private:
   double slow_score_ = 0;
   std::uint32_t good_trials_ = 0;
   Duration pause_ = least_pause;
-  std::optional<TimePoint> look_at_;
 };
 std::string_view name_of(Suspicion::Why why);
 
