@@ -89,6 +89,7 @@ struct alignas(64) SharedLoad {
   std::atomic<std::uint32_t> in_flight{0};
   std::atomic<std::uint32_t> consecutive_failures{0};
   std::atomic<std::uint32_t> tunnels{0};
+  std::atomic<TimePoint::rep> next_trial{0};  // when a suspect may be tried again
 };
 
 // What traffic told about one endpoint since the last sample, summed over workers. Posted every 100 ms for touched

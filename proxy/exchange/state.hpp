@@ -132,6 +132,8 @@ public:
   std::uint32_t attempts() const { return attempts_; }
   End end() const { return end_; }
   TimePoint started_at() const { return started_; }
+  // The next attempt is given up after that long if it may be repeated: a trial of a suspect endpoint.
+  void limit_next_attempt(std::optional<std::chrono::nanoseconds> limit) { next_limit_ = limit; }
   // Times of the last attempt, for the log and for latency samples.
   std::optional<Duration> connect_time() const;
   std::optional<std::chrono::nanoseconds> first_byte_time() const;
@@ -164,6 +166,7 @@ private:
   std::uint32_t asked_ = 0;  // times it asked again while waiting
   TimePoint attempt_began_{};
   std::optional<TimePoint> connected_, sent_, first_byte_;
+  std::optional<std::chrono::nanoseconds> next_limit_, limit_;
   TimePoint progress_{};
 };
 
