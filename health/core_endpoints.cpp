@@ -70,8 +70,9 @@ void Core::State::arm(Endpoint& endpoint, TimePoint now) {
   take_earlier(earliest, endpoint.order.until);
   if (endpoint.undecided) take_earlier(earliest, endpoint.added_at + pool.config.check.start_wait);
   if (endpoint.available) take_earlier(earliest, endpoint.slow_start.next_step(now));
-  if (endpoint.suspicion.suspect()) take_earlier(earliest, untried_until(endpoint));
-  if (endpoint.probe_doubted) take_earlier(earliest, endpoint.verdict_since + pool.config.check.doubt);
+  if (endpoint.suspicion.suspect() && endpoint.pending == 0) take_earlier(earliest, untried_until(endpoint));
+  const TimePoint doubt_ends = endpoint.verdict_since + pool.config.check.doubt;
+  if (endpoint.probe_doubted && doubt_ends > now) take_earlier(earliest, doubt_ends);
   endpoint_timers.set(endpoint.id.slot, earliest);
 }
 

@@ -19,7 +19,7 @@ constexpr Duration least_good_time = std::chrono::minutes(5);
 constexpr std::uint32_t most_relapses = 16;
 
 // Good to return to.
-bool well(const TierFacts& facts) { return facts.serviceable && !facts.degraded; }
+bool well(const TierFacts& facts) { return facts.serviceable && !facts.degraded && !facts.failed; }
 
 }  // namespace
 
@@ -272,7 +272,7 @@ std::optional<TimePoint> Failover::next_timeout(const config::FailoverConfig& po
   if (held || !facts_[active_].serviceable) return std::nullopt;
   std::optional<TimePoint> earliest = audition_until_ ? audition_until_ : ask_at_;
   if (earliest && *earliest <= now) earliest.reset();
-  if (moved_by_operator_) return earliest;
+  if (moved_by_operator_ || facts_[active_].degraded || facts_[active_].failed) return earliest;
   for (std::uint32_t tier = 0; tier < active_; ++tier) {
     if (!well(facts_[tier]) || facts_[tier].gated) continue;
     const std::optional<TimePoint> due = return_due(policy, tier, now);
