@@ -113,6 +113,8 @@ struct StatusRange {
   std::uint16_t low = 200, high = 299;
 };
 enum class StartPolicy : std::uint8_t { wait, assume_healthy, assume_unhealthy };
+// Whom to believe when probes fail while real requests are answered well.
+enum class Trust : std::uint8_t { both, probe, traffic };
 struct CheckConfig {
   CheckKind kind = CheckKind::tcp;  // http as soon as `path` is given
   std::string path;
@@ -127,6 +129,8 @@ struct CheckConfig {
   std::uint32_t fall = 3;
   StartPolicy start = StartPolicy::wait;
   Duration start_wait{3'000};  // with `wait`: after this an unprobed endpoint counts as available
+  Trust trust = Trust::both;
+  Duration doubt{30'000};  // with `both`: failing probes are held that long while traffic is well
 };
 
 struct PassiveConfig {
@@ -159,6 +163,27 @@ struct RetryConfig {
   bool on_5xx = false;       // repeat idempotent requests answered 502, 503 or 504
 };
 
+// What counts as degraded, beyond dead. An empty threshold is not judged.
+struct DegradedConfig {
+  MaybeDuration latency_p95;         // request sent to first byte
+  std::optional<double> error_rate;  // share of upstream-side failures, 5xx among them
+  MaybeDuration websocket_open_p95;
+  std::optional<std::uint32_t> latency_factor = 5;  // times the tier's own baseline, and at least 100 ms more
+  Duration dwell{10'000};                           // key `for`: how long, at the threshold; shorter when it is worse
+  std::uint32_t min_requests = 20;                  // fewer outcomes say nothing
+};
+
+// A condition that must hold before traffic returns to a tier.
+enum class GateKind : std::uint8_t { url, command, approval };
+struct GateConfig {
+  GateKind kind = GateKind::approval;
+  std::string name;                  // of an approval; of others for people
+  std::string url;                   // http://HOST:PORT/PATH
+  std::string expect;                // text that the answer must contain; "" any 2xx
+  std::vector<std::string> command;  // argv, no shell; passed when it ends with 0
+  Duration timeout{10'000};
+};
+
 enum class TiersMode : std::uint8_t { exclusive, shared };
 enum class FailbackMode : std::uint8_t { automatic, after, manual };
 struct FailoverConfig {
@@ -166,6 +191,10 @@ struct FailoverConfig {
   std::optional<double> min_available_share;  // given as percent; overrides the count
   FailbackMode failback = FailbackMode::after;
   Duration failback_after{60'000};
+  Duration max_hold{1'800'000};  // relapses double the time until failback up to this
+  Duration verify{30'000};       // how long a move is judged after it happened
+  Duration ramp{10'000};         // traffic returns in steps over this time
+  std::vector<GateConfig> gates;
 };
 
 struct PoolConfig {
@@ -177,6 +206,7 @@ struct PoolConfig {
   StickyConfig sticky;
   CheckConfig check;
   PassiveConfig passive;
+  DegradedConfig degraded;
   FailoverConfig failover;
   RetryConfig retry;
   TiersMode tiers_mode = TiersMode::exclusive;

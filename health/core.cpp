@@ -87,7 +87,12 @@ void Core::on_starved(TimePoint from, TimePoint to) {
   state.emit(std::move(event));
   for (const auto& pool : state.pools) {
     pool->failover.skip(to - from);
+    if (pool->verification) {
+      pool->verification->began += to - from;
+      pool->verification->bad.skip(to - from);
+    }
     for (Tier& tier : pool->tiers) {
+      tier.watch.skip(to - from);
       for (Source& source : tier.sources) {
         if (source.endpoints.empty()) source.added_at += to - from;
       }
@@ -107,6 +112,12 @@ CommandResult Core::on_command(const Command& command, TimePoint now) {
   return result;
 }
 
+void Core::on_gate_result(const GateResult& result, TimePoint now) {
+  now = state_->advance(now);
+  state_->gate_answered(result, now);
+  state_->settle(now);
+}
+
 void Core::on_committed(const Decision& decision, TimePoint now) {
   State& state = *state_;
   now = state.advance(now);
@@ -122,7 +133,7 @@ void Core::on_committed(const Decision& decision, TimePoint now) {
     state.emit(std::move(event));
   };
   if (pool == nullptr) return odd("there is no pool " + quoted(decision.pool));
-  const Failover::Committed committed = pool->failover.commit(decision);
+  const Failover::Committed committed = pool->failover.commit(decision, now);
   switch (committed.kind) {
     case Failover::Committed::Kind::stale: return;  // a duplicate or one that arrives late
     case Failover::Committed::Kind::unknown_tier:
@@ -139,6 +150,9 @@ void Core::on_committed(const Decision& decision, TimePoint now) {
       pool->active_since = now;
       pool->active_reason = why;
       pool->hold_told.reset();
+      const bool by_operator = committed.answered && committed.answered->by_operator;
+      if (!by_operator) pool->moved_until.reset();
+      state.moved(*pool, committed.from, by_operator, now);
       state.emit(back ? Event::Kind::failback : Event::Kind::failover, *pool, &tier, nullptr,
                  "traffic of pool " + quoted(pool->config.name) + " moved from " + quoted(from) + " to " +
                      quoted(tier.name) + ": " + why);

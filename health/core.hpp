@@ -46,7 +46,22 @@ struct StartProbe {
   TimePoint deadline{};     // the prober gives up here and answers *_timeout
 };
 struct ViewChanged {};
-using Action = std::variant<StartProbe, Proposal, Event, ViewChanged>;
+// A condition of the return is to be asked: a URL, or a command without a shell. Answered by on_gate_result(), whatever
+// comes of it; what takes longer than the deadline is ended and has not passed.
+struct RunGate {
+  std::string pool;
+  config::GateConfig gate;
+  std::uint64_t run = 0;  // names this run in the answer
+  TimePoint deadline{};
+};
+using Action = std::variant<StartProbe, Proposal, Event, ViewChanged, RunGate>;
+
+struct GateResult {
+  std::string pool, gate;
+  std::uint64_t run = 0;
+  bool passed = false;
+  std::string detail;  // one line for a person
+};
 
 // What one configured endpoint resolved to. Numeric and Unix addresses are resolved by the core itself.
 struct Resolution {
@@ -54,31 +69,44 @@ struct Resolution {
   std::vector<config::SocketAddress> addresses;    // empty: the name could not be resolved yet
 };
 
-// Operator commands. `expires` is when it undoes itself.
+// Operator commands. `expires` is when it undoes itself. `expected_epoch`: what the caller saw; a command that rests on an
+// older one is refused.
 struct SetEndpointState {
   std::string pool, endpoint;  // endpoint: label, or resolved address; pool "" when the label is unique
   OperatorState state{};
-  std::optional<TimePoint> expires;
+  std::optional<TimePoint> expires = {};
+  std::string reason = {};
 };
-struct MoveTier {
+struct MoveTier {  // failover; `to` empty: next fit
   std::string pool;
   std::optional<std::string> to;
-  std::string reason;
-};  // failover; `to` empty: next fit
+  std::string reason = {};
+  std::optional<TimePoint> expires = {};  // then the machine may go back by itself
+  std::optional<std::uint64_t> expected_epoch = {};
+};
 struct Failback {
   std::string pool;
+  std::string reason = {};
+  std::optional<std::uint64_t> expected_epoch = {};
 };
 struct HoldPool {
   std::string pool;
   bool on = true;
-  std::optional<TimePoint> expires;
+  std::optional<TimePoint> expires = {};
+  std::string reason = {};
+  std::optional<std::uint64_t> expected_epoch = {};
 };
 struct SetMaintenance {
   std::string pool;
   bool on = true;
-  std::optional<TimePoint> expires;
+  std::optional<TimePoint> expires = {};
+  std::string reason = {};
 };
-using Command = std::variant<SetEndpointState, MoveTier, Failback, HoldPool, SetMaintenance>;
+// Says that a condition of the return holds ("data compared"): who, and why they think so.
+struct Approve {
+  std::string pool, gate, who, reason;
+};
+using Command = std::variant<SetEndpointState, MoveTier, Failback, HoldPool, SetMaintenance, Approve>;
 
 struct CommandResult {
   bool ok = true;
@@ -93,6 +121,7 @@ struct SavedEndpoint {
   ActiveState active{};
   std::uint32_t ejections = 0;
   std::optional<Duration> ejected_left;
+  std::optional<Duration> normal_p50 = {}, normal_p95 = {};  // the baseline
 };
 struct SavedPool {
   std::string name;
@@ -103,6 +132,9 @@ struct SavedPool {
   std::optional<Duration> held_left;
   bool maintenance = false;
   std::optional<Duration> maintenance_left;
+  std::optional<Duration> moved_left = {};  // of an operator's move that ends by itself
+  std::uint32_t relapses = 0;
+  std::vector<std::pair<std::string, std::string>> approvals = {};  // gate, who and why
 };
 struct SavedState {
   std::vector<SavedPool> pools;
@@ -123,10 +155,16 @@ struct EndpointStatus {
   std::uint32_t ejections = 0;
   double weight = 1;
   std::shared_ptr<SharedLoad> load;
+  std::string_view suspicion;  // "" or why traffic doubts it: overdue, erroring, slow, returning
+  CauseClass cause_class = CauseClass::none;
+  Duration first_byte_p50{}, first_byte_p95{}, first_byte_p99{}, normal_p95{}, connect_p95{}, websocket_open_p95{};
+  double error_share = 0, samples = 0;  // of the newest window with enough samples
 };
 struct TierStatus {
   std::string name;
   bool serviceable = false, panic = false;
+  bool degraded = false, failed = false;  // a threshold breached for long enough; its verdict was `failed`
+  std::string degraded_reason, quality;
   std::vector<EndpointStatus> endpoints;
 };
 struct PoolStatus {
@@ -137,6 +175,16 @@ struct PoolStatus {
   std::string active_reason;
   bool held = false, maintenance = false;
   std::optional<TimePoint> held_until, maintenance_until, failback_at;
+  std::string_view phase;    // serving, deciding, shifting, verifying, return_hold, returning
+  std::string diagnosis;     // one sentence in plain words; "" when all is well
+  std::string last_verdict;  // "", succeeded, failed or undecided, and why
+  std::uint32_t relapses = 0;
+  struct Gate {
+    std::string name;
+    bool passed = false;
+    std::string detail;
+  };
+  std::vector<Gate> gates;
   std::vector<TierStatus> tiers;
   std::uint64_t failovers = 0, failbacks = 0;
 };
@@ -163,6 +211,7 @@ public:
   // probes under way are void and started again. Law 12.
   void on_starved(TimePoint from, TimePoint to);
   CommandResult on_command(const Command& command, TimePoint now);
+  void on_gate_result(const GateResult& result, TimePoint now);
 
   void on_committed(const Decision& decision, TimePoint now);
   void on_refused(const Proposal& proposal, const std::string& why, TimePoint now);

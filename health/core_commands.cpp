@@ -36,6 +36,16 @@ std::string for_how_long(const std::optional<TimePoint>& expires, TimePoint now)
   return expires ? " for " + describe(*expires - now) : " until the operator ends it";
 }
 
+std::string with_reason(const std::string& reason) { return reason.empty() ? reason : ": " + reason; }
+
+// What the caller saw is not what is: somebody else decided meanwhile.
+std::optional<std::string> stale_epoch(const Pool& pool, const std::optional<std::uint64_t>& expected) {
+  if (!expected || *expected == pool.failover.epoch()) return std::nullopt;
+  return "the order rests on epoch " + std::to_string(*expected) + ", but pool " + quoted(pool.config.name) +
+         " is at epoch " + std::to_string(pool.failover.epoch()) + ", served by tier " +
+         quoted(pool.tiers[pool.failover.active()].name) + "; look again and repeat it";
+}
+
 // An endpoint, or all addresses of a label, that a command means.
 struct Meant {
   Pool* pool = nullptr;
@@ -105,7 +115,8 @@ CommandResult Core::State::execute(const SetEndpointState& command, TimePoint no
   for (const Meant& one : meant) {
     const OperatorOrder order{command.state, command.expires};
     if (one.source != nullptr) one.source->order = order;
-    for (Endpoint* endpoint : one.endpoints) set_operator(*endpoint, order, "by the operator's order", now);
+    const std::string why = "by the operator's order" + (command.reason.empty() ? "" : ": " + command.reason);
+    for (Endpoint* endpoint : one.endpoints) set_operator(*endpoint, order, why, now);
   }
   return result;
 }
@@ -114,6 +125,8 @@ CommandResult Core::State::execute(const MoveTier& command, TimePoint now) {
   CommandResult result;
   Pool* pool = named_pool(command.pool, result);
   if (pool == nullptr) return result;
+  if (auto wrong = bad_expiry(command.expires, now)) return refuse(std::move(*wrong));
+  if (auto stale = stale_epoch(*pool, command.expected_epoch)) return refuse(std::move(*stale));
   const std::uint32_t active = pool->failover.active();
   const auto tiers = static_cast<std::uint32_t>(pool->tiers.size());
   const auto fit = [&](std::uint32_t tier) { return tier != active && pool->tiers[tier].count.serviceable(); };
@@ -145,6 +158,7 @@ CommandResult Core::State::execute(const MoveTier& command, TimePoint now) {
                   " can; bring its endpoints up first, or disable those of " + quoted(pool->active().name));
   }
   pool->failover.order(*target, false, command.reason, now);
+  pool->moved_until = command.expires;
   touch(*pool);
   return result;
 }
@@ -153,6 +167,7 @@ CommandResult Core::State::execute(const Failback& command, TimePoint now) {
   CommandResult result;
   Pool* pool = named_pool(command.pool, result);
   if (pool == nullptr) return result;
+  if (auto stale = stale_epoch(*pool, command.expected_epoch)) return refuse(std::move(*stale));
   const std::uint32_t active = pool->failover.active();
   if (active == 0) {
     return refuse("pool " + quoted(command.pool) + " is served by its first tier " + quoted(pool->active().name) +
@@ -160,7 +175,8 @@ CommandResult Core::State::execute(const Failback& command, TimePoint now) {
   }
   for (std::uint32_t tier = 0; tier < active; ++tier) {
     if (!pool->tiers[tier].count.serviceable()) continue;
-    pool->failover.order(tier, true, "failback", now);
+    pool->failover.order(tier, true, command.reason.empty() ? "failback" : command.reason, now);
+    pool->moved_until.reset();
     touch(*pool);
     return result;
   }
@@ -172,14 +188,15 @@ CommandResult Core::State::execute(const HoldPool& command, TimePoint now) {
   Pool* pool = named_pool(command.pool, result);
   if (pool == nullptr) return result;
   if (auto wrong = bad_expiry(command.expires, now)) return refuse(std::move(*wrong));
+  if (auto stale = stale_epoch(*pool, command.expected_epoch)) return refuse(std::move(*stale));
   if (!command.on && !pool->held) return refuse("pool " + quoted(command.pool) + " is not held");
   pool->held = command.on;
   pool->held_until = command.on ? command.expires : std::nullopt;
   const std::string name = "pool " + quoted(command.pool);
   emit(Event::Kind::held, *pool, &pool->active(), nullptr,
        command.on ? name + " is held on tier " + quoted(pool->active().name) + for_how_long(command.expires, now) +
-                        ": the machine moves nothing, by the operator's order"
-                  : name + " is no longer held: by the operator's order");
+                        ": the machine moves nothing, by the operator's order" + with_reason(command.reason)
+                  : name + " is no longer held: by the operator's order" + with_reason(command.reason));
   touch(*pool);
   return result;
 }
@@ -196,10 +213,35 @@ CommandResult Core::State::execute(const SetMaintenance& command, TimePoint now)
   emit(Event::Kind::maintenance, *pool, nullptr, nullptr,
        (command.on ? name + " began" + for_how_long(command.expires, now) + ": requests are answered 503"
                    : name + " ended") +
-           (command.on ? ", by the operator's order" : ": by the operator's order"));
+           (command.on ? ", by the operator's order" : ": by the operator's order") + with_reason(command.reason));
   view_changed();
   touch(*pool);
   return result;
+}
+
+CommandResult Core::State::execute(const Approve& command, TimePoint now) {
+  CommandResult result;
+  Pool* pool = named_pool(command.pool, result);
+  if (pool == nullptr) return result;
+  if (command.who.empty() || command.reason.empty()) {
+    return refuse("an approval needs a name and a reason: who vouches for it, and what was compared");
+  }
+  std::vector<std::string> approvals;
+  for (Gate& gate : pool->gates) {
+    if (gate.config.kind != config::GateKind::approval) continue;
+    approvals.push_back(gate.config.name);
+    if (gate.config.name != command.gate) continue;
+    gate.passed = true;
+    gate.approved_by = command.who + ": " + command.reason;
+    emit(Event::Kind::gate, *pool, nullptr, nullptr,
+         "gate " + quoted(command.gate) + " of pool " + quoted(command.pool) + " is approved by " + gate.approved_by);
+    touch(*pool);
+    return result;
+  }
+  (void)now;
+  return refuse(
+      "pool " + quoted(command.pool) + " has no approval " + quoted(command.gate) +
+      (approvals.empty() ? "; none is configured in [pool.failover].gates" : "; approvals: " + list(approvals)));
 }
 
 }  // namespace understudy::health

@@ -117,6 +117,7 @@ void Core::State::rebuild(Pool& pool, const config::PoolConfig& written, bool is
   for (auto& [identity, endpoint] : retired.endpoints) {
     remove_endpoint(pool, *endpoint, "it is no longer configured");
   }
+  rebuild_gates(pool);
   if (is_new) {
     pool.active_since = now;
     pool.active_reason = "the first tier serves from the start";
@@ -152,6 +153,11 @@ void Core::State::rebuild_tiers(Pool& pool, const config::PoolConfig& written, R
       tier.serviceable = old->serviceable;
       tier.usable_key = std::move(old->usable_key);
       tier.membership = old->membership;
+      tier.watch = old->watch;
+      tier.told_degraded = old->told_degraded;
+      tier.failed = old->failed;
+      tier.failed_at = old->failed_at;
+      tier.doubtful = old->doubtful;
     }
     tier.sources.reserve(tier_written.endpoints.size());
     for (const config::EndpointConfig& endpoint_written : tier_written.endpoints) {
@@ -191,6 +197,21 @@ void Core::State::rebuild_tiers(Pool& pool, const config::PoolConfig& written, R
   }
 }
 
+// A gate that is asked the same thing keeps its answer.
+void Core::State::rebuild_gates(Pool& pool) {
+  const auto same = [](const config::GateConfig& a, const config::GateConfig& b) {
+    return a.kind == b.kind && a.name == b.name && a.url == b.url && a.expect == b.expect && a.command == b.command;
+  };
+  std::vector<Gate> before = std::exchange(pool.gates, {});
+  for (const config::GateConfig& written : pool.config.failover.gates) {
+    const auto old =
+        std::find_if(before.begin(), before.end(), [&](const Gate& gate) { return same(gate.config, written); });
+    Gate& gate = pool.gates.emplace_back();
+    if (old != before.end()) gate = std::move(*old);
+    gate.config = written;
+  }
+}
+
 void Core::State::remap_failover(Pool& pool, const std::vector<std::string>& before, TimePoint now) {
   std::vector<std::optional<std::uint32_t>> now_at(before.size());
   for (std::size_t old = 0; old < before.size(); ++old) {
@@ -200,6 +221,24 @@ void Core::State::remap_failover(Pool& pool, const std::vector<std::string>& bef
   }
   const std::string gone = before[pool.failover.active()];
   const std::uint32_t index_before = pool.failover.active();
+  // What was being judged or moved in steps refers to tiers by index.
+  const auto now_index = [&](std::uint32_t tier) { return tier < now_at.size() ? now_at[tier] : std::nullopt; };
+  if (pool.verification) {
+    const auto from_tier = now_index(pool.verification->from);
+    if (from_tier)
+      pool.verification->from = *from_tier;
+    else
+      pool.verification.reset();
+  }
+  if (pool.ramp) {
+    const auto from_tier = now_index(pool.ramp->from);
+    if (from_tier)
+      pool.ramp->from = *from_tier;
+    else
+      pool.ramp.reset();
+  }
+  pool.side.reset();
+  if (!pool.verification && !pool.ramp) pool.failover.settled();
   if (pool.failover.remap(now_at, pool.tiers.size())) {
     if (pool.failover.active() != index_before) pool.hold_told.reset();
     return;

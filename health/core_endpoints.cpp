@@ -9,15 +9,13 @@
 namespace understudy::health {
 namespace {
 
-// Workers work off in that time what piled up while the process was starved.
-constexpr Duration starved_backlog = std::chrono::milliseconds(250);
 // From this lag on a process counts as starved (law 12).
 constexpr Duration starved_lag = std::chrono::milliseconds(100);
 
 Axes axes_of(const Endpoint& endpoint, const Pool& pool, TimePoint now) {
   Axes axes;
   axes.operator_state = endpoint.order.state;
-  axes.active = endpoint.threshold.state();
+  axes.active = endpoint.probe_doubted ? ActiveState::healthy : endpoint.threshold.state();
   axes.passive = endpoint.ejector.ejected() ? PassiveState::ejected : PassiveState::in;
   axes.checked = pool.checked();
   axes.start_wait_over = now >= endpoint.added_at + pool.config.check.start_wait;
@@ -26,13 +24,14 @@ Axes axes_of(const Endpoint& endpoint, const Pool& pool, TimePoint now) {
   return axes;
 }
 
-void take_earlier(std::optional<TimePoint>& earliest, std::optional<TimePoint> other) {
-  if (other && (!earliest || *other < *earliest)) earliest = other;
+// A suspect that nobody tries comes back when its checks are well: there is nothing else to learn from.
+constexpr Duration untried_time = std::chrono::seconds(30);
+TimePoint untried_until(const Endpoint& endpoint) {
+  return std::max(endpoint.suspicion.since(), endpoint.suspicion.last_answer().value_or(TimePoint{})) + untried_time;
 }
 
-std::string in_a_row(const Evidence& evidence, const config::PassiveConfig& policy) {
-  return std::to_string(evidence.failures) + " failures in a row from real traffic (" +
-         std::string(name_of(evidence.cause)) + ", limit " + std::to_string(policy.consecutive) + ")";
+void take_earlier(std::optional<TimePoint>& earliest, std::optional<TimePoint> other) {
+  if (other && (!earliest || *other < *earliest)) earliest = other;
 }
 
 }  // namespace
@@ -53,8 +52,9 @@ void Core::State::refresh(Endpoint& endpoint, TimePoint now) {
     if (available) endpoint.was_available = true;
   }
   endpoint.weight = endpoint.configured_weight * endpoint.slow_start.factor(now);
-  const Endpoint::Shown shows{endpoint.available, endpoint.order.state, marked_bad(endpoint), marked_dead(endpoint),
-                              endpoint.weight};
+  const Suspicion& suspicion = endpoint.suspicion;
+  const Endpoint::Shown shows{endpoint.available,  endpoint.order.state,    marked_bad(endpoint), marked_dead(endpoint),
+                              suspicion.suspect(), suspicion.trial_pause(), endpoint.weight};
   if (shows != endpoint.shown) {
     endpoint.shown = shows;
     view_changed();
@@ -70,6 +70,9 @@ void Core::State::arm(Endpoint& endpoint, TimePoint now) {
   take_earlier(earliest, endpoint.order.until);
   if (endpoint.undecided) take_earlier(earliest, endpoint.added_at + pool.config.check.start_wait);
   if (endpoint.available) take_earlier(earliest, endpoint.slow_start.next_step(now));
+  if (endpoint.suspicion.suspect() && endpoint.pending == 0) take_earlier(earliest, untried_until(endpoint));
+  const TimePoint doubt_ends = endpoint.verdict_since + pool.config.check.doubt;
+  if (endpoint.probe_doubted && doubt_ends > now) take_earlier(earliest, doubt_ends);
   endpoint_timers.set(endpoint.id.slot, earliest);
 }
 
@@ -113,6 +116,7 @@ void Core::State::probed(Endpoint& endpoint, const ProbeResult& result, TimePoin
   }
   endpoint.last_probe = result;
   endpoint.last_probe_at = now;
+  endpoint.signals.observe_probe(result, now);
   const config::CheckConfig& check = pool.config.check;
   if (result.cause == Cause::own_error) {  // we could not try: no evidence, try again soon
     endpoint.probes.plan(check, true, random, now);
@@ -128,6 +132,7 @@ void Core::State::probed(Endpoint& endpoint, const ProbeResult& result, TimePoin
   const TimePoint was_since = std::exchange(endpoint.verdict_since, now);
   endpoint.verdict_before = before;
   verdict_changed(endpoint, result, was_since, now);
+  weigh_probe(endpoint, now);
   refresh(endpoint, now);
 }
 
@@ -153,75 +158,11 @@ void Core::State::verdict_changed(Endpoint& endpoint, const ProbeResult& result,
   }
   emit(Event::Kind::endpoint_healthy, pool, &tier, &endpoint, std::move(reason));
   // It was down and came back since traffic complained: that is news which outweighs the complaint.
+  if (endpoint.verdict_before == ActiveState::unhealthy) endpoint.ejector.forgive();
   if (endpoint.verdict_before == ActiveState::unhealthy &&
       (endpoint.ejector.ejected() || endpoint.ejector.suspected())) {
     readmit(endpoint, "its check saw it down and then well again since", now);
   }
-}
-
-// ---- traffic
-
-void Core::State::sampled(Endpoint& endpoint, const TrafficSample& sample, TimePoint now) {
-  const Pool& pool = *pools[endpoint.pool];
-  const config::PassiveConfig& policy = pool.config.passive;
-  if (starved_until && now <= *starved_until + starved_backlog) return endpoint.ejector.disregard(sample);
-  const Evidence evidence = endpoint.ejector.observe(sample);
-  if (!policy.enabled) return;
-  if (endpoint.ejector.suspected() && evidence.failures < policy.consecutive &&
-      (sample.successes > 0 || evidence.failures == 0)) {
-    return readmit(endpoint, "a request succeeded again", now);
-  }
-  if (evidence.failures < policy.consecutive || evidence.failures == 0) return;
-  // Judged are only those that take part; who is out already is out.
-  if (endpoint.order.state != OperatorState::enabled || endpoint.ejector.ejected() || !endpoint.available) return;
-  convict(endpoint, evidence, now);
-}
-
-void Core::State::convict(Endpoint& endpoint, const Evidence& evidence, TimePoint now) {
-  const Pool& pool = *pools[endpoint.pool];
-  const Tier& tier = pool.tiers[endpoint.tier];
-  const config::PassiveConfig& policy = pool.config.passive;
-  std::size_t ejected = 0, others = 0;
-  for (const Endpoint* other : tier.endpoints) {
-    if (other == &endpoint) continue;
-    ejected += other->ejector.ejected() ? 1 : 0;
-    others += other->available ? 1 : 0;
-  }
-  const std::string who = endpoint.label + " (" + endpoint.address_text + ")";
-  const std::string why = in_a_row(evidence, policy);
-  if (may_eject(policy, tier.endpoints.size(), ejected, others)) {
-    endpoint.ejector.eject(policy, now);
-    emit(Event::Kind::endpoint_ejected, pool, &tier, &endpoint,
-         who + " is ejected for " + describe(*endpoint.ejector.until() - now) + " (time " +
-             std::to_string(endpoint.ejector.ejections(policy, now)) + "): " + why + "; tier " + quoted(tier.name) +
-             " keeps " + std::to_string(others) + " of " + std::to_string(tier.endpoints.size()) + " available",
-         evidence.cause);
-  } else if (!endpoint.ejector.suspected() && evidence.connections >= policy.consecutive) {
-    endpoint.ejector.suspect(policy, now);
-    emit(Event::Kind::endpoint_unhealthy, pool, &tier, &endpoint,
-         who + " does not count as available: " + why + "; it stays in the balance because tier " + quoted(tier.name) +
-             " can spare no more (" + std::to_string(ejected) + " ejected, at most " +
-             describe_share(policy.max_ejected) + ", " + std::to_string(others) + " others available)",
-         evidence.cause);
-  } else {
-    return;
-  }
-  // The check should have its say soon.
-  if (endpoint.probes.running()) endpoint.probes.hurry(now);
-  refresh(endpoint, now);
-}
-
-void Core::State::readmit(Endpoint& endpoint, std::string reason, TimePoint now) {
-  const Pool& pool = *pools[endpoint.pool];
-  const bool was_ejected = endpoint.ejector.ejected();
-  const Duration lasted = now - endpoint.ejector.since();
-  endpoint.ejector.readmit(now);
-  emit(was_ejected ? Event::Kind::endpoint_unejected : Event::Kind::endpoint_healthy, pool, &pool.tiers[endpoint.tier],
-       &endpoint,
-       endpoint.label + " (" + endpoint.address_text + ") " +
-           (was_ejected ? "is back in" : "counts as available again") + " after " + describe(lasted) + ": " +
-           std::move(reason));
-  refresh(endpoint, now);
 }
 
 // ---- time
@@ -233,7 +174,15 @@ void Core::State::endpoint_due(Endpoint& endpoint, TimePoint now) {
   }
   if (const auto until = endpoint.ejector.until(); until && *until <= now) {
     readmit(endpoint, "the time is over", now);
+    // Not everything at once because a timer ran out: first by trials, where there is a choice.
+    endpoint.suspicion.raise(Suspicion::Why::returning, now);
+    refresh(endpoint, now);
   }
+  if (endpoint.suspicion.suspect() && now >= untried_until(endpoint) && endpoint.pending == 0) {
+    trust_again(endpoint, "nothing was tried for " + describe(untried_time) + " and nothing else speaks against it",
+                now);
+  }
+  weigh_probe(endpoint, now);
   // The answer to the last probe is lost: that tells nothing about the endpoint.
   if (endpoint.probes.started() && endpoint.probes.next_timeout() <= now) {
     endpoint.probes.finish();
@@ -268,6 +217,13 @@ void Core::State::forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint 
     emit(Event::Kind::endpoint_unejected, pool, &tier, &endpoint, who + " counts as before: " + why);
   }
   endpoint.ejector.forgive();
+  // A doubt that is older than the starvation stays.
+  if (endpoint.suspicion.suspect() && endpoint.suspicion.since() < from) {
+    endpoint.suspicion.skip(to - from);
+  } else {
+    endpoint.suspicion.forgive(to);
+  }
+  endpoint.outlier.skip(to - from);
   if (endpoint.undecided) endpoint.added_at += to - from;
   refresh(endpoint, to);
 }

@@ -17,6 +17,18 @@ bool waits_for_address(const Source& source, const Pool& pool, TimePoint now) {
          now < source.added_at + pool.config.check.start_wait;
 }
 
+constexpr Duration proof_time = std::chrono::seconds(10);  // as in core_moves.cpp
+constexpr Duration least_step = std::chrono::milliseconds(20);
+constexpr Duration gate_look = std::chrono::seconds(1);
+
+std::optional<TimePoint> later_than(TimePoint now, TimePoint at) { return at > now ? std::optional(at) : std::nullopt; }
+
+bool waits_for_gate(const Pool& pool, TimePoint now) {
+  if (!pool.failover.hold(pool.config.failover, now)) return false;
+  return std::any_of(pool.gates.begin(), pool.gates.end(),
+                     [](const Gate& gate) { return !gate.passed && gate.config.kind != config::GateKind::approval; });
+}
+
 void take_earlier(std::optional<TimePoint>& earliest, std::optional<TimePoint> other) {
   if (other && (!earliest || *other < *earliest)) earliest = other;
 }
@@ -35,9 +47,19 @@ void Core::State::settle(TimePoint now) {
 void Core::State::judge(Pool& pool, TimePoint now) {
   std::vector<TierFacts> facts;
   facts.reserve(pool.tiers.size());
-  for (Tier& tier : pool.tiers) {
-    recount(pool, tier, now);
-    facts.push_back({tier.count.serviceable(), tier.count.undecided_verdict()});
+  for (Tier& tier : pool.tiers) recount(pool, tier, now);
+  watch_tiers(pool, now);
+  verify(pool, now);
+  for (std::uint32_t i = 0; i < pool.tiers.size(); ++i) {
+    const Tier& tier = pool.tiers[i];
+    TierFacts& fact = facts.emplace_back();
+    fact.serviceable = tier.count.serviceable();
+    fact.undecided = tier.count.undecided_verdict();
+    fact.degraded = tier.watch.degraded().has_value();
+    fact.failed = tier.failed;
+    fact.doubted = tier.all_doubted;
+    fact.gated = gated(pool, i);
+    fact.against_serving = compare(tier.watch.quality(), pool.active().watch.quality());
   }
   pool.failover.observe(facts, now);
   for (std::uint32_t i = 0; i < pool.tiers.size(); ++i) tell_tier(pool, i, now);
@@ -51,9 +73,31 @@ void Core::State::judge(Pool& pool, TimePoint now) {
   const bool settling =
       std::any_of(pool.tiers.begin(), pool.tiers.end(), [](const Tier& tier) { return tier.count.undecided > 0; });
   if (std::exchange(pool.settling, settling) != settling) view_changed();
+  steer(pool, now);
+  ask_gates(pool, now);
   tell_all_down(pool, now);
+  tell_nothing_better(pool);
   tell_hold(pool, now);
   arm(pool, now);
+}
+
+// Law 3, said once: no move, and why.
+void Core::State::tell_nothing_better(Pool& pool) {
+  const bool nothing = pool.failover.nothing_better();
+  if (nothing == pool.nothing_better_told) return;
+  pool.nothing_better_told = nothing;
+  if (!nothing) return;
+  std::string others;
+  for (std::uint32_t i = 0; i < pool.tiers.size(); ++i) {
+    if (i == pool.failover.active()) continue;
+    if (!others.empty()) others += ", ";
+    others += quoted(pool.tiers[i].name) + " is " +
+              (pool.tiers[i].count.serviceable() ? describe(pool.tiers[i].watch.quality()) : "not able to serve");
+  }
+  emit(Event::Kind::nothing_better, pool, &pool.active(), nullptr,
+       "tier " + quoted(pool.active().name) + " is " + describe(pool.active().watch.quality()) +
+           ", but nothing better is to be had (" + (others.empty() ? "there is no other tier" : others) +
+           "): traffic stays");
 }
 
 void Core::State::recount(Pool& pool, Tier& tier, TimePoint now) {
@@ -63,7 +107,8 @@ void Core::State::recount(Pool& pool, Tier& tier, TimePoint now) {
     const OperatorState state = endpoint->order.state;
     count.enabled += state == OperatorState::enabled || state == OperatorState::held ? 1 : 0;
     count.available += endpoint->available ? 1 : 0;
-    const bool suspect = state == OperatorState::enabled && endpoint->ejector.suspected();
+    const bool suspect =
+        state == OperatorState::enabled && (endpoint->ejector.suspected() || endpoint->suspicion.gone());
     count.suspect += endpoint->available && suspect ? 1 : 0;
     count.undecided += endpoint->undecided && !endpoint->available ? 1 : 0;
   }
@@ -106,6 +151,14 @@ void Core::State::choose_usable(Pool& pool, std::uint32_t index, bool other_to_b
   // Before the first verdicts somebody has to serve; better one that nobody complained about than an error.
   const bool nobody_yet = serving && tier.count.available == 0 && tier.count.undecided > 0;
   tier.usable.clear();
+  std::vector<std::uint32_t> trials_before = std::exchange(tier.trials, {});
+  std::uint32_t trusted = 0;
+  for (const Endpoint* endpoint : tier.endpoints)
+    trusted += endpoint->available && !endpoint->suspicion.suspect() ? 1 : 0;
+  // Suspects are avoided only while the others can carry the tier.
+  const bool avoid = trusted > 0 && static_cast<double>(trusted) >=
+                                        pool.config.panic_threshold * static_cast<double>(tier.count.available);
+  const bool doubtful_before = std::exchange(tier.doubtful, trusted == 0 && tier.count.available > 0);
   std::vector<std::tuple<std::uint32_t, EndpointId, double>> key;
   key.reserve(tier.endpoints.size());
   for (std::uint32_t i = 0; i < tier.endpoints.size(); ++i) {
@@ -113,6 +166,8 @@ void Core::State::choose_usable(Pool& pool, std::uint32_t index, bool other_to_b
     const bool enabled = endpoint.order.state == OperatorState::enabled || endpoint.order.state == OperatorState::held;
     const bool untried = nobody_yet && endpoint.undecided;
     if (!endpoint.available && !untried && !(panic && enabled)) continue;
+    if (endpoint.available && endpoint.suspicion.suspect() && (avoid || tier.doubtful)) tier.trials.push_back(i);
+    if (endpoint.available && endpoint.suspicion.suspect() && avoid) continue;
     tier.usable.push_back(i);
     key.emplace_back(i, endpoint.id, endpoint.weight);
   }
@@ -121,6 +176,7 @@ void Core::State::choose_usable(Pool& pool, std::uint32_t index, bool other_to_b
     tier.membership = ++last_membership;
     view_changed();
   }
+  if (tier.trials != trials_before || tier.doubtful != doubtful_before) view_changed();
   if (tier.serviceable != tier.count.serviceable()) {
     tier.serviceable = tier.count.serviceable();
     view_changed();
@@ -152,7 +208,7 @@ void Core::State::tell_all_down(Pool& pool, TimePoint now) {
 }
 
 void Core::State::tell_hold(Pool& pool, TimePoint now) {
-  const auto hold = pool.failover.hold(pool.config.failover);
+  const auto hold = pool.failover.hold(pool.config.failover, now);
   if (!hold || pool.failover.pending() || pool.held || pool.failover.moved_by_operator()) return;
   const std::pair<std::uint32_t, TimePoint> told{hold->tier, hold->since};
   if (pool.hold_told == told) return;
@@ -163,7 +219,13 @@ void Core::State::tell_hold(Pool& pool, TimePoint now) {
                        " endpoints available, needs " + std::to_string(tier.count.needed) + "); ";
   if (hold->due) {
     reason += "traffic returns from " + quoted(pool.active().name) + " in " + describe(*hold->due - now) +
-              " if it stays so (failback after " + describe(pool.config.failover.failback_after) + ")";
+              " if it stays so (failback after " + describe(*hold->due - hold->since);
+    const std::uint32_t again = pool.failover.relapses(pool.config.failover, now);
+    if (again > 0) reason += ", doubled for " + std::to_string(again) + (again == 1 ? " relapse" : " relapses");
+    reason += ")";
+    for (const Gate& gate : pool.gates) {
+      if (!gate.passed) reason += " and gate " + quoted(gate.config.name) + " passes";
+    }
   } else {
     reason += "traffic stays on " + quoted(pool.active().name) + " until the operator's failback (failback manual)";
   }
@@ -185,8 +247,22 @@ void Core::State::propose(Pool& pool, const Failover::Wish& wish, TimePoint now)
     case Failover::Why::lost:
       proposal.reason = "tier " + quoted(from.name) + " lost: " + describe(from, pool, now) + "; " + others;
       break;
+    case Failover::Why::degraded:
+    case Failover::Why::relapsed:
+    case Failover::Why::verdict_failed: {
+      if (!from.count.serviceable()) {
+        proposal.reason = "tier " + quoted(from.name) + " lost just after its return: " + describe(from, pool, now);
+      } else {
+        const auto finding = from.watch.degraded();
+        proposal.reason = "tier " + quoted(from.name) +
+                          " is degraded: " + (finding ? describe(*finding, now) : "its verdict was failed") + ", now " +
+                          describe(from.watch.quality());
+      }
+      proposal.reason += "; " + quoted(to.name) + " measures better: " + describe(to.watch.quality()) + "; " + others;
+      break;
+    }
     case Failover::Why::returned: {
-      const auto hold = pool.failover.hold(pool.config.failover);
+      const auto hold = pool.failover.hold(pool.config.failover, now);
       proposal.reason = "tier " + quoted(to.name) + " can serve again: " + describe(to, pool, now);
       if (hold && hold->tier == wish.tier)
         proposal.reason += ", without interruption since " + describe(now - hold->since);
@@ -215,6 +291,13 @@ void Core::State::pool_due(Pool& pool, TimePoint now) {
     pool.held_until.reset();
     emit(Event::Kind::held, pool, nullptr, nullptr,
          "pool " + quoted(pool.config.name) + " is no longer held: the time that the operator gave is over");
+  }
+  if (pool.moved_until && *pool.moved_until <= now) {
+    pool.moved_until.reset();
+    pool.failover.release();
+    emit(Event::Kind::held, pool, &pool.active(), nullptr,
+         "the operator's move of pool " + quoted(pool.config.name) +
+             " holds no longer: the time that was given is over; the machine may go back by itself");
   }
   if (pool.maintenance) view_changed();  // the time left
   if (pool.maintenance_until && *pool.maintenance_until <= now) {
@@ -246,6 +329,14 @@ void Core::State::tell_unanswered(Pool& pool, const Proposal& proposal, Failover
 void Core::State::arm(Pool& pool, TimePoint now) {
   std::optional<TimePoint> earliest = pool.failover.next_timeout(pool.config.failover, pool.held, now);
   if (pool.held) take_earlier(earliest, pool.held_until);
+  take_earlier(earliest, pool.moved_until);
+  if (pool.verification)
+    take_earlier(earliest, later_than(now, pool.verification->began + pool.config.failover.verify));
+  if (const auto hold = pool.failover.hold(pool.config.failover, now); hold && hold->due) {
+    take_earlier(earliest, later_than(now, *hold->due - proof_time));
+  }
+  if (pool.ramp) take_earlier(earliest, now + std::max<Duration>(Duration(pool.config.failover.ramp) / 10, least_step));
+  if (waits_for_gate(pool, now)) take_earlier(earliest, now + gate_look);
   if (pool.maintenance && pool.maintenance_until) {
     take_earlier(earliest, pool.maintenance_until);
     take_earlier(earliest, now + maintenance_refresh_time);

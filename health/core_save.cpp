@@ -34,6 +34,10 @@ SavedEndpoint saved_form(const Pool& pool, const Endpoint& endpoint, TimePoint n
   }
   saved.ejections = endpoint.ejector.ejections(pool.config.passive, now);
   if (endpoint.ejector.ejected()) saved.ejected_left = left(endpoint.ejector.until(), now);
+  if (const LatencyMemory& normal = endpoint.signals.normal(); endpoint.signals.overdue_after()) {
+    saved.normal_p50 = normal.quantile(0.5);
+    saved.normal_p95 = normal.quantile(0.95);
+  }
   return saved;
 }
 
@@ -53,6 +57,11 @@ SavedState Core::save(TimePoint now) const {
     out.held_left = left(pool->held_until, now);
     out.maintenance = pool->maintenance;
     out.maintenance_left = left(pool->maintenance_until, now);
+    out.moved_left = left(pool->moved_until, now);
+    out.relapses = pool->failover.relapses(pool->config.failover, now);
+    for (const Gate& gate : pool->gates) {
+      if (!gate.approved_by.empty()) out.approvals.emplace_back(gate.config.name, gate.approved_by);
+    }
     for (const Tier& tier : pool->tiers) {
       for (const Endpoint* endpoint : tier.endpoints) saved.endpoints.push_back(saved_form(*pool, *endpoint, now));
       for (const Source& source : tier.sources) {
@@ -132,6 +141,15 @@ void Core::State::restore_pool(const SavedPool& saved, TimePoint now) {
   if (pool->held) pool->held_until = until(saved.held_left, now);
   pool->maintenance = saved.maintenance && !over(saved.maintenance_left);
   if (pool->maintenance) pool->maintenance_until = until(saved.maintenance_left, now);
+  if (pool->failover.moved_by_operator()) pool->moved_until = until(saved.moved_left, now);
+  pool->failover.restore_relapses(saved.relapses, now);
+  for (const auto& [name, who] : saved.approvals) {
+    for (Gate& gate : pool->gates) {
+      if (gate.config.kind != config::GateKind::approval || gate.config.name != name) continue;
+      gate.passed = true;
+      gate.approved_by = who;
+    }
+  }
 }
 
 void Core::State::claim(Endpoint& endpoint, TimePoint now) {
@@ -150,6 +168,7 @@ void Core::State::apply(Endpoint& endpoint, const SavedEndpoint& saved, TimePoin
   if (pool.checked()) endpoint.threshold.assume(saved.active);
   std::optional<Duration> ejected = saved.ejected_left;
   if (ejected) ejected = std::min<Duration>(*ejected, pool.config.passive.max_ejection);
+  if (saved.normal_p50 && saved.normal_p95) endpoint.signals.restore_normal(*saved.normal_p50, *saved.normal_p95, now);
   if (pool.config.passive.enabled) endpoint.ejector.restore(saved.ejections, ejected, now);
   if (endpoint.order.state == OperatorState::disabled) endpoint.probes.stop();
   endpoint.newcomer = false;  // it served before the restart: no slow start

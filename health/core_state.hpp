@@ -19,9 +19,12 @@
 #include "health/failover.hpp"
 #include "health/probe_schedule.hpp"
 #include "health/random.hpp"
+#include "health/signals.hpp"
 #include "health/slots.hpp"
 #include "health/slow_start.hpp"
+#include "health/suspicion.hpp"
 #include "health/threshold.hpp"
+#include "health/tier_watch.hpp"
 #include "health/timer_index.hpp"
 
 namespace understudy::health {
@@ -49,6 +52,13 @@ struct Endpoint {
   ProbeSchedule probes;
   Ejector ejector;
   SlowStart slow_start;
+  Signals signals;
+  Suspicion suspicion;
+  Dwell outlier;  // far slower than its peers
+  std::uint32_t pending = 0;
+  std::optional<TimePoint> oldest_pending;  // as of the last sample
+  std::optional<TimePoint> last_success;
+  bool probe_doubted = false;  // failing probes are not obeyed: traffic is well (check.trust)
 
   TimePoint added_at{};        // the start wait counts from here
   bool newcomer = false;       // added to a pool that was serving already: slow start
@@ -71,7 +81,8 @@ struct Endpoint {
   struct Shown {
     bool available = false;
     OperatorState operator_state = OperatorState::enabled;
-    bool bad = false, dead = false;
+    bool bad = false, dead = false, suspect = false;
+    Duration trial_pause{};
     double weight = 1;
     bool operator==(const Shown&) const = default;
   };
@@ -107,10 +118,38 @@ struct Tier {
   bool serviceable = false;              // as the view shows it
   TierVerdict told = TierVerdict::none;  // last verdict that made an event, or was assumed at the start
   TimePoint told_at{};
-  std::vector<std::uint32_t> usable;
+  std::vector<std::uint32_t> usable, trials;
+  bool doubtful = false;     // `usable` holds suspects only
+  bool all_doubted = false;  // traffic doubts every available endpoint, not only for having been away
+  TierWatch watch;
+  bool told_degraded = false;
+  bool failed = false;  // its verdict was `failed`, and nothing newer speaks for it
+  TimePoint failed_at{};
   // What `usable` means, by which a change of membership is seen: index, endpoint, weight.
   std::vector<std::tuple<std::uint32_t, EndpointId, double>> usable_key;
   std::uint64_t membership = 0;
+};
+
+// A move that is being judged: what it was like before the fault, and when it began.
+struct Verification {
+  std::uint32_t from = 0;
+  TimePoint began{};
+  Measure before;  // the baseline of the tier that was left
+  Quality fault;   // what that tier was like when it was left
+  Dwell bad;
+};
+// Traffic that returns in steps.
+struct Ramp {
+  std::uint32_t from = 0;
+  TimePoint began{};
+};
+struct Gate {
+  config::GateConfig config;
+  bool passed = false;
+  std::string detail = "not asked yet";
+  std::string approved_by;  // who and why
+  std::optional<TimePoint> asked_at;
+  std::uint64_t run = 0;  // of the question under way; 0: none
 };
 
 // Timers of a pool: those of its Failover, hold's end, maintenance's end, refresh of maintenance_left, start
@@ -123,7 +162,14 @@ struct Pool {
   Failover failover;
   bool touched = false;
   bool held = false, maintenance = false, all_down = false;
-  bool settling = true;  // some endpoint waits for its first verdict
+  bool nothing_better_told = false;
+  std::optional<Verification> verification;
+  std::optional<Ramp> ramp;
+  std::optional<SideTraffic> side;  // as the view shows it
+  std::vector<Gate> gates;
+  std::string last_verdict;
+  std::optional<TimePoint> moved_until;  // of an operator's move that ends by itself
+  bool settling = true;                  // some endpoint waits for its first verdict
   std::optional<TimePoint> held_until, maintenance_until;
   std::optional<std::pair<std::uint32_t, TimePoint>> hold_told;  // failback_pending went out for this tier and time
   TimePoint active_since{};
@@ -177,6 +223,27 @@ struct Core::State {
   void set_operator(Endpoint& endpoint, OperatorOrder order, std::string reason, TimePoint now);
   void forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint to);
 
+  // ---- what traffic says (core_traffic.cpp)
+  SuspicionInput suspicion_input(const Endpoint& endpoint, const TrafficSample& sample) const;
+  void doubt(Endpoint& endpoint, bool was_suspect, bool was_gone, TimePoint now);
+  void trust_again(Endpoint& endpoint, std::string reason, TimePoint now);
+  bool traffic_is_well(const Endpoint& endpoint, TimePoint now) const;
+  void weigh_probe(Endpoint& endpoint, TimePoint now);
+  void compare_with_peers(Pool& pool, Tier& tier, TimePoint now);
+  void eject_outlier(Pool& pool, Tier& tier, Endpoint& endpoint, Duration own, Duration peers, TimePoint now);
+
+  // ---- moves (core_moves.cpp): degradation, verdicts, ramps, gates
+  void watch_tiers(Pool& pool, TimePoint now);
+  void tell_degraded(Pool& pool, std::uint32_t tier, TimePoint now);
+  void moved(Pool& pool, std::uint32_t from, bool by_operator, TimePoint now);
+  void verify(Pool& pool, TimePoint now);
+  void end_verification(Pool& pool, std::string_view verdict, const std::string& why, TimePoint now);
+  void steer(Pool& pool, TimePoint now);
+  void ask_gates(Pool& pool, TimePoint now);
+  bool gated(const Pool& pool, std::uint32_t tier) const;
+  void gate_answered(const GateResult& result, TimePoint now);
+  std::uint64_t last_gate_run = 0;
+
   // ---- pools (core_judge.cpp): tiers, panic, moves
   void settle(TimePoint now);
   void judge(Pool& pool, TimePoint now);
@@ -184,6 +251,7 @@ struct Core::State {
   void tell_tier(Pool& pool, std::uint32_t index, TimePoint now);
   void choose_usable(Pool& pool, std::uint32_t index, bool other_to_be_had);
   void tell_all_down(Pool& pool, TimePoint now);
+  void tell_nothing_better(Pool& pool);
   void tell_hold(Pool& pool, TimePoint now);
   void propose(Pool& pool, const Failover::Wish& wish, TimePoint now);
   void pool_due(Pool& pool, TimePoint now);
@@ -193,6 +261,7 @@ struct Core::State {
   // ---- configuration (core_configure.cpp)
   struct Retired;
   void rebuild(Pool& pool, const config::PoolConfig& written, bool is_new, TimePoint now);
+  void rebuild_gates(Pool& pool);
   void rebuild_tiers(Pool& pool, const config::PoolConfig& written, Retired& retired, bool is_new, TimePoint now);
   void remap_failover(Pool& pool, const std::vector<std::string>& before, TimePoint now);
   Endpoint& add_endpoint(Pool& pool, std::uint32_t tier, Source& source, const config::SocketAddress& address,
@@ -207,6 +276,7 @@ struct Core::State {
   CommandResult execute(const Failback& command, TimePoint now);
   CommandResult execute(const HoldPool& command, TimePoint now);
   CommandResult execute(const SetMaintenance& command, TimePoint now);
+  CommandResult execute(const Approve& command, TimePoint now);
   Pool* named_pool(const std::string& name, CommandResult& result) const;
 
   // ---- over restarts (core_save.cpp)

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "health/core_state.hpp"
+#include "health/diagnosis.hpp"
 
 namespace understudy::health {
 namespace {
@@ -18,6 +19,10 @@ EndpointView view_of(const Endpoint& endpoint) {
   view.unhealthy = marked_bad(endpoint);
   view.dead = marked_dead(endpoint);
   view.weight = endpoint.weight;
+  view.suspect = endpoint.suspicion.suspect();
+  view.trial_pause = endpoint.suspicion.trial_pause();
+  view.overdue_after = endpoint.signals.overdue_after();
+  view.hedge_after = endpoint.signals.hedge_after();
   view.load = endpoint.load;
   return view;
 }
@@ -32,12 +37,15 @@ PoolView view_of(const Pool& pool, TimePoint now) {
     out.endpoints.reserve(tier.endpoints.size());
     for (const Endpoint* endpoint : tier.endpoints) out.endpoints.push_back(view_of(*endpoint));
     out.usable = tier.usable;
+    out.trials = tier.trials;
+    out.doubtful = tier.doubtful;
     out.serviceable = tier.serviceable;
     out.panic = tier.panic;
     out.membership = tier.membership;
   }
   view.active = pool.failover.active();
   view.epoch = pool.failover.epoch();
+  view.side = pool.side;
   view.settling = pool.settling;
   view.maintenance = pool.maintenance;
   if (pool.maintenance && pool.maintenance_until) {
@@ -65,6 +73,19 @@ EndpointStatus status_of(const Endpoint& endpoint, const Pool& pool, TimePoint n
   status.ejections = endpoint.ejector.ejections(pool.config.passive, now);
   status.weight = endpoint.weight;
   status.load = endpoint.load;
+  if (endpoint.suspicion.suspect()) status.suspicion = name_of(endpoint.suspicion.why());
+  status.cause_class = class_of(endpoint);
+  const SignalWindow* window = endpoint.signals.window(1, now);
+  if (window != nullptr) {
+    status.samples = window->outcomes.weight();
+    status.error_share = window->outcomes.bad_share();
+    status.first_byte_p50 = window->first_byte.quantile(0.5);
+    status.first_byte_p95 = window->first_byte.quantile(0.95);
+    status.first_byte_p99 = window->first_byte.quantile(0.99);
+  }
+  status.normal_p95 = endpoint.signals.normal().quantile(0.95);
+  status.connect_p95 = endpoint.signals.connect().quantile(0.95);
+  status.websocket_open_p95 = endpoint.signals.recent().websocket_open.quantile(0.95);
   return status;
 }
 
@@ -72,11 +93,15 @@ EndpointStatus status_of(const Endpoint& endpoint, const Pool& pool, TimePoint n
 
 bool marked_dead(const Endpoint& endpoint) {
   // A held endpoint is not judged.
-  return endpoint.order.state != OperatorState::held && endpoint.threshold.state() == ActiveState::unhealthy;
+  return endpoint.order.state != OperatorState::held && endpoint.threshold.state() == ActiveState::unhealthy &&
+         !endpoint.probe_doubted;
 }
 
 bool marked_bad(const Endpoint& endpoint) {
-  return marked_dead(endpoint) || (endpoint.order.state != OperatorState::held && endpoint.ejector.until().has_value());
+  if (endpoint.order.state == OperatorState::held) return false;
+  // Of a suspect that does not answer what waits may be asked elsewhere; other suspects do answer.
+  return marked_dead(endpoint) || endpoint.ejector.until().has_value() ||
+         endpoint.suspicion.why() == Suspicion::Why::overdue;
 }
 
 void Core::State::view_changed() {
@@ -116,14 +141,29 @@ std::vector<PoolStatus> Core::status() const {
     status.maintenance = pool.maintenance;
     status.held_until = pool.held_until;
     status.maintenance_until = pool.maintenance_until;
-    if (const auto hold = pool.failover.hold(pool.config.failover); hold && !pool.held) status.failback_at = hold->due;
+    if (const auto hold = pool.failover.hold(pool.config.failover, state_->last_now); hold && !pool.held)
+      status.failback_at = hold->due;
     status.failovers = pool.failovers;
     status.failbacks = pool.failbacks;
+    status.phase = name_of(pool.failover.phase());
+    status.diagnosis = diagnose(pool, state_->starved_until, state_->last_now);
+    status.last_verdict = pool.last_verdict;
+    status.relapses = pool.failover.relapses(pool.config.failover, state_->last_now);
+    for (const Gate& gate : pool.gates) {
+      status.gates.push_back(
+          {gate.config.name, gate.passed, gate.approved_by.empty() ? gate.detail : "approved by " + gate.approved_by});
+    }
     for (const Tier& tier : pool.tiers) {
       TierStatus& out = status.tiers.emplace_back();
       out.name = tier.name;
       out.serviceable = tier.serviceable;
       out.panic = tier.panic;
+      out.failed = tier.failed;
+      out.quality = describe(tier.watch.quality());
+      if (const auto finding = tier.watch.degraded()) {
+        out.degraded = true;
+        out.degraded_reason = describe(*finding, state_->last_now);
+      }
       for (const Endpoint* endpoint : tier.endpoints) {
         out.endpoints.push_back(status_of(*endpoint, pool, state_->last_now));
       }

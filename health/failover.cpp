@@ -10,9 +10,22 @@ namespace understudy::health {
 
 Failover::Failover(std::size_t tiers, std::uint64_t epoch) : epoch_(epoch), facts_(tiers), serviceable_since_(tiers) {}
 
+namespace {
+
+constexpr Duration audition_time = std::chrono::seconds(5);  // to measure a candidate
+constexpr Duration ask_again = std::chrono::seconds(30);     // after nothing was better
+constexpr Duration least_hold = std::chrono::seconds(5);     // what relapses double where failback is automatic
+constexpr Duration least_good_time = std::chrono::minutes(5);
+constexpr std::uint32_t most_relapses = 16;
+
+// Good to return to.
+bool well(const TierFacts& facts) { return facts.serviceable && !facts.degraded && !facts.failed && !facts.doubted; }
+
+}  // namespace
+
 void Failover::observe(std::span<const TierFacts> facts, TimePoint now) {
   for (std::size_t i = 0; i < facts_.size(); ++i) {
-    if (facts[i].serviceable && !facts_[i].serviceable) serviceable_since_[i] = now;
+    if (well(facts[i]) && !well(facts_[i])) serviceable_since_[i] = now;
     facts_[i] = facts[i];
   }
 }
@@ -29,28 +42,130 @@ std::optional<Failover::Wish> Failover::decide(const config::FailoverConfig& pol
     if (serving.undecided) return std::nullopt;
     const std::optional<std::uint32_t> other = refuge();
     if (!other) return std::nullopt;
-    return Wish{*other, Why::lost, {}};
+    return Wish{*other, phase_ == Phase::returning ? Why::relapsed : Why::lost, {}};
   }
-  if (moved_by_operator_) return std::nullopt;
+  if (const auto wish = leave_degraded(now)) return wish;
+  if (serving.degraded || serving.failed || moved_by_operator_) return std::nullopt;
   const std::optional<std::uint32_t> above = return_target(policy, now);
   if (!above) return std::nullopt;
   return Wish{*above, Why::returned, {}};
 }
 
-// Tiers below first: one above is either not serviceable or still on trial.
+// Tiers below first: one above is either not serviceable or still on trial. Sound ones before doubtful ones.
 std::optional<std::uint32_t> Failover::refuge() const {
   const auto tiers = static_cast<std::uint32_t>(facts_.size());
+  std::optional<std::uint32_t> doubtful;
   for (std::uint32_t i = 1; i < tiers; ++i) {
     const std::uint32_t tier = active_ + i < tiers ? active_ + i : active_ + i - tiers;
-    if (facts_[tier].serviceable) return tier;
+    if (!facts_[tier].serviceable) continue;
+    if (!facts_[tier].degraded && !facts_[tier].failed) return tier;
+    if (!doubtful) doubtful = tier;
   }
+  return doubtful;
+}
+
+// Law 3: only for a tier that measures better. What was not measured is given a little safe traffic first.
+std::optional<Failover::Wish> Failover::leave_degraded(TimePoint now) {
+  const TierFacts& serving = facts_[active_];
+  if (!serving.degraded && !serving.failed) {
+    audition_.reset();
+    audition_until_.reset();
+    ask_at_.reset();
+    nothing_better_ = false;
+    return std::nullopt;
+  }
+  const auto tiers = static_cast<std::uint32_t>(facts_.size());
+  std::optional<std::uint32_t> unknown;
+  for (std::uint32_t i = 1; i < tiers; ++i) {
+    const std::uint32_t tier = active_ + i < tiers ? active_ + i : active_ + i - tiers;
+    const TierFacts& facts = facts_[tier];
+    if (!facts.serviceable || facts.failed) continue;
+    if (facts.against_serving == Comparison::better) {
+      audition_.reset();
+      audition_until_.reset();
+      nothing_better_ = false;
+      const Why why = phase_ == Phase::returning ? Why::relapsed : serving.failed ? Why::verdict_failed : Why::degraded;
+      return Wish{tier, why, {}};
+    }
+    if (facts.against_serving == Comparison::unknown && !unknown) unknown = tier;
+  }
+  if (audition_until_ && now >= *audition_until_) {
+    audition_.reset();
+    audition_until_.reset();
+    ask_at_ = now + ask_again;
+    nothing_better_ = true;
+  }
+  if (audition_) {
+    if (unknown == audition_) return std::nullopt;
+    audition_.reset();  // measured, and no better
+    audition_until_.reset();
+  }
+  if (!unknown) {
+    nothing_better_ = true;
+    return std::nullopt;
+  }
+  if (ask_at_ && now < *ask_at_) return std::nullopt;
+  audition_ = unknown;
+  audition_until_ = now + audition_time;
   return std::nullopt;
 }
 
-std::optional<TimePoint> Failover::return_due(const config::FailoverConfig& policy, std::uint32_t tier) const {
+Duration Failover::hold_time(const config::FailoverConfig& policy, TimePoint now) const {
+  const std::uint32_t again = relapses(policy, now);
+  const bool after = policy.failback == config::FailbackMode::after;
+  Duration hold = after ? Duration(policy.failback_after) : Duration::zero();
+  if (again == 0) return hold;
+  const Duration most = std::max<Duration>(policy.max_hold, hold);
+  hold = std::max(hold, least_hold);
+  for (std::uint32_t i = 0; i < again && hold < most; ++i) hold *= 2;
+  return std::min(hold, most);
+}
+
+void Failover::note_relapse(const config::FailoverConfig& policy, TimePoint now) {
+  relapses_ = std::min(relapses(policy, now) + 1, most_relapses);
+  relapsed_at_ = now;
+}
+
+// Ten holds of good time, and at least five minutes, take one off.
+std::uint32_t Failover::relapses(const config::FailoverConfig& policy, TimePoint now) const {
+  if (relapses_ == 0 || now <= relapsed_at_) return relapses_;
+  const Duration good_time = std::max<Duration>(10 * Duration(policy.failback_after), least_good_time);
+  const auto earned = (now - relapsed_at_) / good_time;
+  return earned >= static_cast<std::int64_t>(relapses_) ? 0 : relapses_ - static_cast<std::uint32_t>(earned);
+}
+
+void Failover::restore_relapses(std::uint32_t relapses, TimePoint now) {
+  relapses_ = std::min(relapses, most_relapses);
+  relapsed_at_ = now;
+}
+
+Failover::Phase Failover::phase() const {
+  if (pending_) return Phase::shifting;
+  if (phase_ != Phase::serving) return phase_;
+  if (audition_) return Phase::deciding;
+  for (std::uint32_t tier = 0; tier < active_; ++tier) {
+    if (well(facts_[tier])) return Phase::return_hold;
+  }
+  return Phase::serving;
+}
+
+std::string_view name_of(Failover::Phase phase) {
+  switch (phase) {
+    case Failover::Phase::serving: return "serving";
+    case Failover::Phase::deciding: return "deciding";
+    case Failover::Phase::shifting: return "shifting";
+    case Failover::Phase::verifying: return "verifying";
+    case Failover::Phase::return_hold: return "return_hold";
+    case Failover::Phase::returning: return "returning";
+  }
+  return "?";
+}
+
+std::optional<TimePoint> Failover::return_due(const config::FailoverConfig& policy, std::uint32_t tier,
+                                              TimePoint now) const {
   switch (policy.failback) {
-    case config::FailbackMode::automatic: return serviceable_since_[tier];
-    case config::FailbackMode::after: return serviceable_since_[tier] + policy.failback_after;
+    case config::FailbackMode::automatic:
+    case config::FailbackMode::after: return serviceable_since_[tier] + hold_time(policy, now);
     case config::FailbackMode::manual: break;
   }
   return std::nullopt;
@@ -58,17 +173,17 @@ std::optional<TimePoint> Failover::return_due(const config::FailoverConfig& poli
 
 std::optional<std::uint32_t> Failover::return_target(const config::FailoverConfig& policy, TimePoint now) const {
   for (std::uint32_t tier = 0; tier < active_; ++tier) {
-    if (!facts_[tier].serviceable) continue;
-    const std::optional<TimePoint> due = return_due(policy, tier);
+    if (!well(facts_[tier]) || facts_[tier].gated) continue;
+    const std::optional<TimePoint> due = return_due(policy, tier, now);
     if (due && *due <= now) return tier;
   }
   return std::nullopt;
 }
 
-std::optional<Failover::Hold> Failover::hold(const config::FailoverConfig& policy) const {
+std::optional<Failover::Hold> Failover::hold(const config::FailoverConfig& policy, TimePoint now) const {
   for (std::uint32_t tier = 0; tier < active_; ++tier) {
-    if (!facts_[tier].serviceable) continue;
-    return Hold{tier, serviceable_since_[tier], moved_by_operator_ ? std::nullopt : return_due(policy, tier)};
+    if (!well(facts_[tier])) continue;
+    return Hold{tier, serviceable_since_[tier], moved_by_operator_ ? std::nullopt : return_due(policy, tier, now)};
   }
   return std::nullopt;
 }
@@ -84,7 +199,7 @@ void Failover::order(std::uint32_t tier, bool failback, std::string note, TimePo
   retry_at_.reset();
 }
 
-Failover::Committed Failover::commit(const Decision& decision) {
+Failover::Committed Failover::commit(const Decision& decision, TimePoint now) {
   Committed result;
   result.from = active_;
   if (decision.epoch <= epoch_) return result;
@@ -112,6 +227,15 @@ Failover::Committed Failover::commit(const Decision& decision) {
   result.kind = *target == active_ ? Committed::Kind::confirmed : Committed::Kind::moved;
   active_ = *target;
   if (active_ == 0) moved_by_operator_ = false;
+  audition_.reset();
+  audition_until_.reset();
+  ask_at_.reset();
+  nothing_better_ = false;
+  if (result.kind == Committed::Kind::moved) {
+    // What was left above has to be well anew from now on: a tier that is lost later must not find its old hold over.
+    phase_ = active_ < result.from ? Phase::returning : Phase::verifying;
+    if (active_ > result.from) serviceable_since_[result.from] = now;
+  }
   return result;
 }
 
@@ -145,11 +269,13 @@ std::optional<Proposal> Failover::overdue(TimePoint now) const {
 std::optional<TimePoint> Failover::next_timeout(const config::FailoverConfig& policy, bool held, TimePoint now) const {
   if (pending_) return pending_->deadline;
   if (retry_at_ && *retry_at_ > now) return retry_at_;
-  if (held || moved_by_operator_ || !facts_[active_].serviceable) return std::nullopt;
-  std::optional<TimePoint> earliest;
+  if (held || !facts_[active_].serviceable) return std::nullopt;
+  std::optional<TimePoint> earliest = audition_until_ ? audition_until_ : ask_at_;
+  if (earliest && *earliest <= now) earliest.reset();
+  if (moved_by_operator_ || facts_[active_].degraded || facts_[active_].failed) return earliest;
   for (std::uint32_t tier = 0; tier < active_; ++tier) {
-    if (!facts_[tier].serviceable) continue;
-    const std::optional<TimePoint> due = return_due(policy, tier);
+    if (!well(facts_[tier]) || facts_[tier].gated) continue;
+    const std::optional<TimePoint> due = return_due(policy, tier, now);
     if (due && (!earliest || *due < *earliest)) earliest = due;
   }
   return earliest;
@@ -174,25 +300,31 @@ bool Failover::remap(const std::vector<std::optional<std::uint32_t>>& now_at, st
   }
   facts_ = std::move(facts);
   serviceable_since_ = std::move(since);
+  audition_.reset();
+  audition_until_.reset();
   const std::optional<std::uint32_t> active = moved(active_);
   active_ = active.value_or(0);
   if (active) return true;
   if (epoch_ < std::numeric_limits<std::uint64_t>::max()) ++epoch_;
   pending_.reset();
   moved_by_operator_ = false;
+  phase_ = Phase::serving;
   return false;
 }
 
 void Failover::restore(std::uint32_t active, std::uint64_t epoch, bool moved_by_operator) {
   active_ = active;
   epoch_ = std::max(epoch_, epoch);
+  phase_ = Phase::serving;
   moved_by_operator_ = moved_by_operator && active != 0;
 }
 
 void Failover::skip(Duration starved) {
   for (TimePoint& since : serviceable_since_) since += starved;
   if (pending_) pending_->deadline += starved;
-  if (retry_at_) *retry_at_ += starved;
+  for (std::optional<TimePoint>* timer : {&retry_at_, &audition_until_, &ask_at_}) {
+    if (*timer) **timer += starved;
+  }
 }
 
 }  // namespace understudy::health

@@ -1,22 +1,33 @@
 // Which tier of one pool serves, as a state machine over facts; no endpoint, no text, no clock.
 //
-//              active tier lost and another serviceable,
-//              or the operator's order                        committed: epoch grows
-//   Serving ──────────────────────────────────────► Pending ──────────────────────► Serving (other tier)
-//     ▲  ▲                                            │  │                               │
-//     │  └──── refused: pause 1 s ────────────────────┘  │              a tier above can │
-//     │        no answer for 5 s: none                   │              serve again      ▼
-//     │        (proposed again if still wanted)          │◄─────────────────────── ReturnHold
-//     │                                                  │   auto: at once          │    ▲
-//     └───────── committed: epoch grows ─────────────────┘   after D without        └────┘
-//                                                            interruption         relapse: begins anew
+//              degraded: candidates are             a candidate is better,         committed:
+//              measured (audition)                  or the tier is lost,           epoch grows
+//   Serving ───────────────────────────► Deciding ──────────────────────► Shifting ─────────────► Verifying
+//     ▲  ▲                                │   │    or the operator's order  │  ▲                      │
+//     │  │   nothing better: stays,       │   └─────────────────────────────┘  │ verdict failed:      │ verdict
+//     │  └── asked again after 30 s ──────┘     refused: pause 1 s             │ the next candidate   │ good, or
+//     │                                         no answer for 5 s: none        └──────────────────────┤ undecided
+//     │                                                                                               ▼
+//     └──── Returning ◄──── Shifting ◄──── hold over, gates passed ◄──── ReturnHold ◄──── Serving (lower tier)
+//            (ramp)                                                       │    ▲
+//                └── relapse: back down, the next hold is twice as long ──┘    └─ relapse: begins anew
 //
-// Rules: a lost active tier goes first to the next serviceable tier below, else to one above; to none that is
-// not serviceable. Going back picks the topmost tier whose hold is over. An operator's move forbids going
-// back until the operator's failback (a tier that is lost is left at once all the same); a hold forbids
-// everything but the operator's orders.
+//   state        | target lost            | lower tier bad too     | operator's verb  | refused, no answer | relapse
+//   -------------+------------------------+------------------------+------------------+--------------------+-----------------
+//   Serving      | (no target)            | nothing moves          | Shifting         | -                  | -
+//   Deciding     | the next candidate     | nothing better: stays  | Shifting         | -                  | Serving (it is well)
+//   Shifting     | committed all the same | committed, then judged | replaces it      | asked again        | committed, then judged
+//   Verifying    | Deciding               | verdict failed, stays  | Shifting         | -                  | -
+//                |                        | on the least bad       |                  |                    |
+//   ReturnHold   | the hold begins anew   | Deciding: may go back  | Shifting         | -                  | the hold begins anew
+//   Returning    | back down at once      | stays                  | Shifting         | -                  | back down at once
 //
-// Timers: `answer` (pending), `retry` (after a refusal), `return` (the hold is over).
+// Rules: a lost tier is left at once, for the next serviceable tier below, else above; fit tiers first, those whose verdict
+// was `failed` last. A degraded tier is left only for one that measures better. Going back picks the topmost tier whose hold
+// is over and whose gates passed. An operator's move forbids going back until the operator's failback (a tier that is lost is
+// left at once all the same); a hold forbids everything but the operator's orders.
+//
+// Timers: `answer` (pending), `retry` (after a refusal), `return` (the hold is over), `ask` (nothing better: again).
 #pragma once
 
 #include <cstdint>
@@ -27,6 +38,7 @@
 
 #include "config/model.hpp"
 #include "health/core.hpp"
+#include "health/tier_watch.hpp"
 
 namespace understudy::health {
 
@@ -35,11 +47,25 @@ namespace understudy::health {
 struct TierFacts {
   bool serviceable = false;
   bool undecided = false;
+  bool degraded = false;  // a threshold was breached for long enough
+  bool failed = false;    // its verdict was `failed` and nothing newer speaks for it
+  bool doubted = false;   // traffic doubts all of its endpoints
+  bool gated = false;     // a condition of the return to it has not passed
+  Comparison against_serving = Comparison::unknown;
 };
 
 class Failover {
 public:
-  enum class Why : std::uint8_t { lost, returned, operator_move, operator_failback };
+  enum class Why : std::uint8_t {
+    lost,
+    degraded,
+    verdict_failed,
+    relapsed,
+    returned,
+    operator_move,
+    operator_failback
+  };
+  enum class Phase : std::uint8_t { serving, deciding, shifting, verifying, return_hold, returning };
   struct Wish {
     std::uint32_t tier = 0;
     Why why{};
@@ -66,12 +92,16 @@ public:
   // What to propose now, if anything. Tell proposed() when it was.
   std::optional<Wish> decide(const config::FailoverConfig& policy, bool held, TimePoint now);
   void proposed(const Proposal& proposal, TimePoint now);
+  // The tier to be measured with a little safe traffic, while the serving one is degraded and nothing comparable is known.
+  std::optional<std::uint32_t> audition() const { return audition_; }
+  // Degraded, and no other tier measures better.
+  bool nothing_better() const { return nothing_better_; }
   // The operator wants that tier; outranks what is pending.
   void order(std::uint32_t tier, bool failback, std::string note, TimePoint now);
   // The operator's failback where nothing has to move: the machine may go back by itself again.
   void release() { moved_by_operator_ = false; }
 
-  Committed commit(const Decision& decision);
+  Committed commit(const Decision& decision, TimePoint now);
   // What becomes of a proposal that was refused or not answered.
   enum class Outcome : std::uint8_t {
     not_ours,  // it is not (or no longer) the one that waits
@@ -84,14 +114,21 @@ public:
   std::optional<Proposal> overdue(TimePoint now) const;
 
   std::optional<TimePoint> next_timeout(const config::FailoverConfig& policy, bool held, TimePoint now) const;
-  std::optional<Hold> hold(const config::FailoverConfig& policy) const;
+  std::optional<Hold> hold(const config::FailoverConfig& policy, TimePoint now) const;
 
   // The configuration changed: where each old tier is now. False when the active tier is gone; the topmost
   // serves then, under the next epoch.
   bool remap(const std::vector<std::optional<std::uint32_t>>& now_at, std::size_t tiers);
   void restore(std::uint32_t active, std::uint64_t epoch, bool moved_by_operator);
+  void restore_relapses(std::uint32_t relapses, TimePoint now);
   // Nothing was observed for that long: holds and waits go on where they stood.
   void skip(Duration starved);
+  // The tier that just got its traffic back could not keep it: the next hold is twice as long. Decays with good time.
+  void note_relapse(const config::FailoverConfig& policy, TimePoint now);
+  std::uint32_t relapses(const config::FailoverConfig& policy, TimePoint now) const;
+  // The ramp of a return or the judgement of a move is over.
+  void settled() { phase_ = Phase::serving; }
+  Phase phase() const;
 
   std::uint32_t active() const { return active_; }
   std::uint64_t epoch() const { return epoch_; }
@@ -114,8 +151,10 @@ private:
   Outcome give_up(TimePoint now);
   bool waits_for(const Proposal& proposal) const;
   std::optional<std::uint32_t> refuge() const;
+  std::optional<Wish> leave_degraded(TimePoint now);
+  Duration hold_time(const config::FailoverConfig& policy, TimePoint now) const;
   std::optional<std::uint32_t> return_target(const config::FailoverConfig& policy, TimePoint now) const;
-  std::optional<TimePoint> return_due(const config::FailoverConfig& policy, std::uint32_t tier) const;
+  std::optional<TimePoint> return_due(const config::FailoverConfig& policy, std::uint32_t tier, TimePoint now) const;
 
   std::uint32_t active_ = 0;
   std::uint64_t epoch_;
@@ -125,6 +164,13 @@ private:
   std::optional<Pending> pending_;
   std::optional<Order> order_;
   std::optional<TimePoint> retry_at_;
+  Phase phase_ = Phase::serving;  // serving, verifying or returning; the others are derived
+  std::optional<std::uint32_t> audition_;
+  std::optional<TimePoint> audition_until_, ask_at_;
+  bool nothing_better_ = false;
+  std::uint32_t relapses_ = 0;
+  TimePoint relapsed_at_{};
 };
+std::string_view name_of(Failover::Phase phase);
 
 }  // namespace understudy::health

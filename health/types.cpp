@@ -109,6 +109,14 @@ std::string_view name_of(Event::Kind kind) {
     case Event::Kind::all_down: return "all_down";
     case Event::Kind::proposal_refused: return "proposal_refused";
     case Event::Kind::starved: return "starved";
+    case Event::Kind::endpoint_suspect: return "endpoint_suspect";
+    case Event::Kind::endpoint_trusted: return "endpoint_trusted";
+    case Event::Kind::tier_degraded: return "tier_degraded";
+    case Event::Kind::tier_recovered: return "tier_recovered";
+    case Event::Kind::nothing_better: return "nothing_better";
+    case Event::Kind::verdict: return "verdict";
+    case Event::Kind::gate: return "gate";
+    case Event::Kind::probe_doubted: return "probe_doubted";
   }
   return "?";
 }

@@ -27,11 +27,10 @@
 #include <vector>
 
 #include "config/model.hpp"
+#include "health/latency.hpp"
+#include "health/time.hpp"
 
 namespace understudy::health {
-
-using TimePoint = std::chrono::steady_clock::time_point;  // a value; nothing here asks for the time
-using Duration = std::chrono::nanoseconds;
 
 // A slot in per-worker tables, and how often it was given out. A slot is reused only after every worker acknowledged a
 // view without it; the generation catches what is late all the same.
@@ -90,6 +89,7 @@ struct alignas(64) SharedLoad {
   std::atomic<std::uint32_t> in_flight{0};
   std::atomic<std::uint32_t> consecutive_failures{0};
   std::atomic<std::uint32_t> tunnels{0};
+  std::atomic<TimePoint::rep> next_trial{0};  // when a suspect may be tried again
 };
 
 // What traffic told about one endpoint since the last sample, summed over workers. Posted every 100 ms for touched
@@ -101,6 +101,9 @@ struct TrafficSample {
   std::uint32_t consecutive_failures = 0;                                        // now
   std::uint32_t pending = 0;                                                     // sent, no first byte yet, now
   std::optional<TimePoint> oldest_pending;
+  LatencyCounts first_byte;      // request sent to first byte of the answer; failures are not in it
+  LatencyCounts connect;         // dial to connected (TLS: to the end of the handshake)
+  LatencyCounts websocket_open;  // request begun to 101
   bool urgent = false;
 };
 
@@ -109,21 +112,34 @@ struct TrafficSample {
 struct EndpointView {
   EndpointId id;
   config::SocketAddress address;
-  std::string label;        // name or address as written
-  std::string server_name;  // for TLS and Host of probes: host as written
-  bool available = false;   // derived; new work may go here
-  bool draining = false;    // sticky and existing work only
-  bool disabled = false;    // close tunnels and idle connections
-  bool unhealthy = false;   // marked by checks or ejected: a waiting repeatable request may leave it
-  bool dead = false;        // marked unhealthy by its checks: its tunnels are ended
-  double weight = 1;        // configured × slow start; > 0
+  std::string label;                      // name or address as written
+  std::string server_name;                // for TLS and Host of probes: host as written
+  bool available = false;                 // derived; new work may go here
+  bool draining = false;                  // sticky and existing work only
+  bool disabled = false;                  // close tunnels and idle connections
+  bool unhealthy = false;                 // marked by checks or ejected: a waiting repeatable request may leave it
+  bool dead = false;                      // marked unhealthy by its checks: its tunnels are ended
+  double weight = 1;                      // configured × slow start; > 0
+  bool suspect = false;                   // traffic doubts it: avoided where there is a choice, but for trial requests
+  Duration trial_pause{};                 // between two trial requests of a suspect, over all workers together
+  std::optional<Duration> overdue_after;  // an answer that takes longer is overdue; a trial is given up then
+  std::optional<Duration> hedge_after;    // a safe request unanswered for that long is worth a second attempt
   std::shared_ptr<SharedLoad> load;
+};
+
+// A part of the traffic that goes to another tier than the designated one: safe requests, in `shared` pools all.
+// An audition measures a tier before it is trusted with more, a ramp moves traffic in steps.
+struct SideTraffic {
+  std::uint32_t tier = 0;
+  double share = 0;  // in [0, 1]
 };
 
 struct TierView {
   std::string name;
   std::vector<EndpointView> endpoints;  // all, config order
-  std::vector<std::uint32_t> usable;    // indices to balance over (all enabled ones in panic mode)
+  std::vector<std::uint32_t> usable;    // indices to balance over (all enabled ones in panic mode), without suspects
+  std::vector<std::uint32_t> trials;    // suspects that may get a trial request (safe methods only)
+  bool doubtful = false;                // `usable` holds nothing but suspects: there was no choice in this tier
   bool serviceable = false;             // meets min_available
   bool panic = false;
   std::uint64_t membership = 0;  // changes exactly when `usable` or a weight does; cache key for tables
@@ -134,6 +150,7 @@ struct PoolView {
   std::vector<TierView> tiers;
   std::uint32_t active = 0;  // designated tier
   std::uint64_t epoch = 0;
+  std::optional<SideTraffic> side;       // audition or ramp
   bool settling = false;                 // some endpoint still waits for its first verdict (start policy)
   bool maintenance = false;              // answer 503 with a page
   config::Duration maintenance_left{0};  // for Retry-After; 0 unknown
@@ -167,7 +184,15 @@ struct Event {
     maintenance,
     all_down,
     proposal_refused,
-    starved
+    starved,
+    endpoint_suspect,  // traffic doubts it
+    endpoint_trusted,  // and does so no more
+    tier_degraded,     // a threshold was breached for long enough
+    tier_recovered,    // and no longer is
+    nothing_better,    // degraded, but no other tier measures better: traffic stays (law 3)
+    verdict,           // what came of a move
+    gate,              // a condition of the return passed or failed
+    probe_doubted      // probes and traffic disagree
   };
   Kind kind{};
   TimePoint at{};

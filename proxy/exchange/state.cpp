@@ -1,6 +1,7 @@
 #include "proxy/exchange/state.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace understudy::exchange {
 
@@ -80,6 +81,7 @@ void State::begin_attempt(TimePoint now) {
   byte_sent_ = false;
   reused_ = false;
   attempt_began_ = now;
+  limit_ = std::exchange(next_limit_, std::nullopt);
   connected_.reset();
   sent_.reset();
   first_byte_.reset();
@@ -252,6 +254,7 @@ std::optional<TimePoint> State::next_deadline() const {
     case Phase::uploading:
       if (phase_ == Phase::uploading && blocked_since_) earlier(*blocked_since_ + policy_.response_timeout);
       if (policy_.try_timeout && may_repeat()) earlier(attempt_began_ + *policy_.try_timeout);
+      if (limit_ && may_repeat()) earlier(attempt_began_ + *limit_);
       break;
     case Phase::streaming: earlier(progress_ + policy_.idle_body_timeout); break;
     case Phase::start:

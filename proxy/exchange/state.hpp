@@ -138,6 +138,8 @@ public:
   std::optional<TimePoint> request_deadline() const {
     return policy_.request_timeout ? std::optional(started_ + *policy_.request_timeout) : std::nullopt;
   }
+  // The next attempt is given up after that long if it may be repeated: a trial of a suspect endpoint.
+  void limit_next_attempt(std::optional<std::chrono::nanoseconds> limit) { next_limit_ = limit; }
   // Times of the last attempt, for the log and for latency samples.
   std::optional<Duration> connect_time() const;
   std::optional<std::chrono::nanoseconds> first_byte_time() const;
@@ -171,6 +173,7 @@ private:
   TimePoint attempt_began_{};
   std::optional<TimePoint> connected_, sent_, first_byte_;
   std::optional<TimePoint> blocked_since_;  // the last byte that the endpoint took, while it takes no more
+  std::optional<std::chrono::nanoseconds> next_limit_, limit_;
   TimePoint progress_{};
 };
 

@@ -104,6 +104,7 @@ void Exchange::start_attempt(Picked picked, TimePoint now) {
   attempt_.endpoint = picked.endpoint;
   attempt_.slot = picked.endpoint->id.slot;
   attempt_.tier = picked.tier;
+  if (picked.trial) state_.limit_next_attempt(picked.endpoint->overdue_after);
   last_snapshot_ = attempt_.snapshot;
   last_endpoint_ = attempt_.endpoint;
   last_tier_ = picked.tier;
@@ -145,7 +146,10 @@ void Exchange::attempt_connected(bool reused, TimePoint now) {
   if (!reused) {
     auto& counters = *plan_->counters().pools[pool_index_];
     counters.connections_opened.add();
-    if (const auto took = state_.connect_time()) counters.connect.record(*took);
+    if (const auto took = state_.connect_time()) {
+      counters.connect.record(*took);
+      worker_.endpoint(attempt_.slot).connect.record(*took);
+    }
   }
   ++attempt_.connection->requests;
   attempt_.head_written = false;

@@ -113,6 +113,7 @@ bool Exchange::on_final_head(TimePoint now) {
   if (attempt_.sent) {
     const auto waited = now - attempt_.sent_at;
     plan_->counters().pools[pool_index_]->first_byte.record(waited);
+    worker_.endpoint(attempt_.slot).first_byte.record(waited);
     worker_.latency_sample(*attempt_.endpoint, waited);
   }
   attempt_.keep_alive = response.keep_alive;
@@ -307,6 +308,7 @@ bool Exchange::upgrade(const http::ResponseHead& response, TimePoint now) {
 
   const auto waited = now - attempt_.sent_at;
   worker_.latency_sample(*attempt_.endpoint, waited);
+  worker_.endpoint(attempt_.slot).websocket_open.record(now - state_.started_at());
   report(Cause::none);
   status_ = 101;
   upgraded_ = true;

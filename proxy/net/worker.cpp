@@ -88,7 +88,8 @@ void Worker::apply_view_changes(const health::View& view) {
         endpoints_.prepare(endpoint.id);
         Slot& s = slot(endpoint.id);
         if (endpoint.id.slot < present.size()) present[endpoint.id.slot] = true;
-        if (endpoint.unhealthy || endpoint.disabled) {
+        const bool was_unhealthy = std::exchange(s.unhealthy, endpoint.unhealthy || endpoint.disabled);
+        if (s.unhealthy && !was_unhealthy) {
           // What waits for a first byte may be sent elsewhere; pooled connections to it are worth nothing.
           s.pool.close_all();
           s.awaiting.for_each([&lost](Exchange& exchange) { lost.push_back(&exchange); });

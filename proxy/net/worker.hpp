@@ -57,6 +57,7 @@ struct Picked {
   std::uint32_t tier = 0;
   std::uint64_t epoch = 0;
   bool fallthrough = false;
+  bool trial = false;  // a suspect is being tried: give it up when the answer is overdue
   bool maintenance = false;
   bool may_wait = false;          // none now, but a move of tiers is possible
   std::uint32_t retry_after = 0;  // maintenance: seconds left
@@ -181,6 +182,8 @@ private:
   Slot& slot(health::EndpointId id);
   std::optional<std::uint32_t> pick_in_tier(const health::PoolView& pool, std::uint32_t pool_index, std::uint32_t tier,
                                             const PickRequest& request, std::uint32_t max_in_flight);
+  bool chance(double share);
+  std::optional<std::uint32_t> pick_trial(const health::TierView& tier);
   void touch(std::uint32_t slot_index);
   void publish_pending(std::uint32_t slot_index, Slot& s);
   void apply_view_changes(const health::View& view);

@@ -79,14 +79,40 @@ Picked Worker::pick(const PickRequest& request) {
     out.epoch = pool.epoch;
     out.fallthrough = tier != pool.active;
   };
+  // Law 11: other tiers only for safe methods, unless shared.
+  const bool shared = config.tiers_mode == config::TiersMode::shared;
+  const bool others = request.safe || shared;
+  const bool first = request.excluded.empty() && pool.active < pool.tiers.size();
+  if (first && others && pool.side && pool.side->tier < pool.tiers.size() && chance(pool.side->share)) {
+    if (const auto e = pick_in_tier(pool, index, pool.side->tier, request, config.max_in_flight)) {
+      take(pool.side->tier, *e);
+      return out;
+    }
+  }
+  const bool spill = first && shared && pool.tiers[pool.active].doubtful;
+  if (first && request.safe && (spill || !pool.tiers[pool.active].doubtful)) {
+    if (const auto e = pick_trial(pool.tiers[pool.active])) {
+      take(pool.active, *e);
+      out.trial = true;
+      return out;
+    }
+  }
+  if (spill) {  // nobody in the serving tier is trusted: those who are do the work meanwhile
+    for (std::uint32_t t = 0; t < pool.tiers.size(); ++t) {
+      if (t == pool.active || !pool.tiers[t].serviceable || pool.tiers[t].doubtful) continue;
+      if (const auto e = pick_in_tier(pool, index, t, request, config.max_in_flight)) {
+        take(t, *e);
+        return out;
+      }
+    }
+  }
   if (pool.active < pool.tiers.size()) {
     if (const auto e = pick_in_tier(pool, index, pool.active, request, config.max_in_flight)) {
       take(pool.active, *e);
       return out;
     }
   }
-  // Law 9: everything in the serving tier refused this request; law 11: other tiers only for safe methods, unless shared.
-  const bool others = request.safe || config.tiers_mode == config::TiersMode::shared;
+  // Law 9: everything in the serving tier refused this request.
   bool elsewhere = false;
   for (std::uint32_t t = 0; t < pool.tiers.size(); ++t) {
     if (t == pool.active || !pool.tiers[t].serviceable || pool.tiers[t].usable.empty()) continue;
@@ -99,6 +125,22 @@ Picked Worker::pick(const PickRequest& request) {
   }
   out.may_wait = (elsewhere || pool.settling) && request.excluded.empty() && waiting_count_ < kMaxWaiting;
   return out;
+}
+
+bool Worker::chance(double share) { return static_cast<double>(random_() >> 11U) * 0x1.0p-53 < share; }
+
+// A suspect whose turn for a trial request has come: one at a time, paced over all workers by one shared word.
+std::optional<std::uint32_t> Worker::pick_trial(const health::TierView& tier) {
+  for (const std::uint32_t i : tier.trials) {
+    const health::EndpointView& endpoint = tier.endpoints[i];
+    if (endpoint.load->in_flight.load(std::memory_order_relaxed) > 0) continue;
+    const auto now = reactor_.now().time_since_epoch().count();
+    auto due = endpoint.load->next_trial.load(std::memory_order_relaxed);
+    if (now < due) continue;
+    const auto next = now + std::chrono::duration_cast<TimePoint::duration>(endpoint.trial_pause).count();
+    if (endpoint.load->next_trial.compare_exchange_strong(due, next, std::memory_order_relaxed)) return i;
+  }
+  return std::nullopt;
 }
 
 std::optional<std::uint32_t> Worker::pick_in_tier(const health::PoolView& pool, std::uint32_t pool_index,

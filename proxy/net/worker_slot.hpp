@@ -15,6 +15,7 @@ struct Worker::Slot {
   List<Exchange, AwaitHook> awaiting;  // sent, no first byte yet; oldest first
   std::uint32_t awaiting_count = 0;
   TimePoint last_urgent{};
+  bool unhealthy = false;  // as of the last view
 };
 
 }  // namespace understudy::net

@@ -87,6 +87,9 @@ void EndpointCounters::reset() {
   abandoned.reset();
   bytes_in.reset();
   bytes_out.reset();
+  first_byte.reset();
+  connect.reset();
+  websocket_open.reset();
 }
 
 EndpointTable::~EndpointTable() {

@@ -177,6 +177,9 @@ struct EndpointCounters {
   Counters<health::Cause> outcomes;  // attempts ended; Cause::none is success
   Counter abandoned;                 // ended without evidence: the client left, superseded by a hedge
   Counter bytes_in, bytes_out;       // from and to the endpoint
+  Histogram first_byte;              // request sent to first byte of the answer
+  Histogram connect;                 // dial to connected (TLS: to the end of the handshake)
+  Histogram websocket_open;          // request begun to 101
   void reset();
 };
 

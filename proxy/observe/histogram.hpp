@@ -4,27 +4,16 @@
 
 #include <array>
 #include <atomic>
-#include <bit>
 #include <chrono>
 #include <cstdint>
 
+#include "health/latency.hpp"
+
 namespace understudy::observe {
 
-inline constexpr std::size_t kBuckets = 90;
-
-// Bucket of a duration in microseconds: 0 below 16 µs, then four per doubling, the last takes the rest.
-constexpr std::size_t bucket_of(std::uint64_t us) {
-  if (us < 16) return 0;
-  const unsigned exponent = static_cast<unsigned>(std::bit_width(us)) - 1;  // >= 4
-  const std::size_t index = 1 + (exponent - 4) * 4 + ((us >> (exponent - 2)) & 3);
-  return index < kBuckets ? index : kBuckets - 1;
-}
-// Upper bound of a bucket in microseconds (exclusive); the last has none.
-constexpr std::uint64_t bucket_bound(std::size_t index) {
-  if (index == 0) return 16;
-  const std::size_t exponent = 4 + (index - 1) / 4, quarter = (index - 1) % 4;
-  return (std::uint64_t{1} << exponent) + ((quarter + 1) << (exponent - 2));
-}
+inline constexpr std::size_t kBuckets = health::latency_buckets;
+constexpr std::size_t bucket_of(std::uint64_t us) { return health::latency_bucket_of(us); }
+constexpr std::uint64_t bucket_bound(std::size_t index) { return health::latency_bucket_bound(index); }
 
 struct HistogramCounts {
   std::array<std::uint64_t, kBuckets> buckets{};
@@ -43,6 +32,11 @@ public:
     bump(sum_us_, us);
   }
   void add_to(HistogramCounts& out) const;
+  std::uint64_t bucket(std::size_t index) const { return buckets_[index].load(std::memory_order_relaxed); }
+  void reset() {
+    for (auto& bucket : buckets_) bucket.store(0, std::memory_order_relaxed);
+    sum_us_.store(0, std::memory_order_relaxed);
+  }
 
 private:
   static void bump(std::atomic<std::uint64_t>& c, std::uint64_t by) {

@@ -75,6 +75,7 @@ private:
   TimePoint note_time();
   void pump();
   void perform(const health::StartProbe& probe);
+  void perform(const health::RunGate& gate);
   void on_event(const health::Event& event);
   void arm_core_timer();
   void sample(TimePoint now);
@@ -161,6 +162,8 @@ private:
     health::EndpointId id;
     bool known = false;
     std::array<std::uint64_t, static_cast<std::size_t>(health::Cause::count)> outcomes{};
+    using Buckets = std::array<std::uint64_t, health::latency_buckets>;
+    Buckets first_byte{}, connect{}, websocket_open{};
     std::shared_ptr<health::SharedLoad> load;
   };
   std::vector<Totals> totals_;

@@ -57,6 +57,8 @@ void Process::pump() {
         coordinator_.propose(*proposal);
       else if (const auto* event = std::get_if<health::Event>(&*action))
         on_event(*event);
+      else if (const auto* gate = std::get_if<health::RunGate>(&*action))
+        perform(*gate);
       else
         view_changed_ = true;
     }
@@ -99,6 +101,13 @@ void Process::perform(const health::StartProbe& probe) {
   });
 }
 
+void Process::perform(const health::RunGate& gate) {
+  boost::asio::post(io_, [this, gate] {
+    core_.on_gate_result({gate.pool, gate.gate.name, gate.run, false, "not asked"}, note_time());
+    pump();
+  });
+}
+
 void Process::on_event(const health::Event& event) {
   using Kind = health::Event::Kind;
   events_.add(event);
@@ -110,9 +119,13 @@ void Process::on_event(const health::Event& event) {
   line += ": " + event.reason;
   switch (event.kind) {
     case Kind::all_down:
+    case Kind::nothing_better:
+    case Kind::tier_degraded:
     case Kind::failover: log(observe::Level::error, line); break;
     case Kind::endpoint_unhealthy:
     case Kind::endpoint_ejected:
+    case Kind::endpoint_suspect:
+    case Kind::probe_doubted:
     case Kind::tier_lost:
     case Kind::panic_entered:
     case Kind::proposal_refused:
@@ -124,15 +137,35 @@ void Process::on_event(const health::Event& event) {
 
 // ---- traffic -------------------------------------------------------------------------------------------------------
 
+namespace {
+// What was recorded since the last sample, summed over the workers.
+void take_latency(const std::vector<const observe::Histogram*>& parts,
+                  std::array<std::uint64_t, health::latency_buckets>& before, health::LatencyCounts& out) {
+  for (std::size_t b = 0; b < before.size(); ++b) {
+    std::uint64_t sum = 0;
+    for (const observe::Histogram* part : parts) sum += part->bucket(b);
+    const auto delta = static_cast<std::uint32_t>(sum >= before[b] ? sum - before[b] : sum);
+    before[b] = sum;
+    out.buckets[b] = delta;
+    out.total += delta;
+  }
+}
+}  // namespace
+
 health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   Totals& totals = totals_[slot];
   health::TrafficSample out;
   out.endpoint = totals.id;
   out.urgent = urgent;
   std::array<std::uint64_t, static_cast<std::size_t>(Cause::count)> sums{};
+  std::vector<const observe::Histogram*> first_byte, connect, websocket_open;
   for (const auto& worker : workers_) {
-    if (const auto* counters = worker->endpoint_counters().get(totals.id))
+    if (const auto* counters = worker->endpoint_counters().get(totals.id)) {
       for (std::size_t c = 0; c < sums.size(); ++c) sums[c] += counters->outcomes.get(static_cast<Cause>(c));
+      first_byte.push_back(&counters->first_byte);
+      connect.push_back(&counters->connect);
+      websocket_open.push_back(&counters->websocket_open);
+    }
     const auto pending = worker->pending(slot);
     out.pending += pending.count;
     if (pending.oldest && (!out.oldest_pending || *pending.oldest < *out.oldest_pending))
@@ -147,6 +180,9 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
       out.failures[c] = delta;
   }
   totals.outcomes = sums;
+  take_latency(first_byte, totals.first_byte, out.first_byte);
+  take_latency(connect, totals.connect, out.connect);
+  take_latency(websocket_open, totals.websocket_open, out.websocket_open);
   out.consecutive_failures = totals.load ? totals.load->consecutive_failures.load(std::memory_order_relaxed) : 0;
   if (out.pending > 0)
     waiting_slots_.insert(slot);

@@ -35,7 +35,7 @@ public:
     const auto wish = decide();
     ASSERT_TRUE(wish);
     const Proposal proposal = propose(*wish);
-    const auto committed = failover.commit({"", proposal.from_epoch + 1, proposal.tier});
+    const auto committed = failover.commit({"", proposal.from_epoch + 1, proposal.tier}, now);
     ASSERT_EQ(committed.kind, Failover::Committed::Kind::moved);
   }
 
@@ -86,12 +86,12 @@ TEST(Failover, OneProposalAtATime) {
 TEST(Failover, OnlyStrictlyNewerEpochsAreFollowed) {
   using Kind = Failover::Committed::Kind;
   Machine machine({up, up});
-  EXPECT_EQ(machine.failover.commit({"", 1, 1}).kind, Kind::stale);
-  EXPECT_EQ(machine.failover.commit({"", 5, 1}).kind, Kind::moved);
-  EXPECT_EQ(machine.failover.commit({"", 5, 0}).kind, Kind::stale);
-  EXPECT_EQ(machine.failover.commit({"", 4, 0}).kind, Kind::stale);
-  EXPECT_EQ(machine.failover.commit({"", 6, 1}).kind, Kind::confirmed);
-  EXPECT_EQ(machine.failover.commit({"", 7, 9}).kind, Kind::unknown_tier);
+  EXPECT_EQ(machine.failover.commit({"", 1, 1}, machine.now).kind, Kind::stale);
+  EXPECT_EQ(machine.failover.commit({"", 5, 1}, machine.now).kind, Kind::moved);
+  EXPECT_EQ(machine.failover.commit({"", 5, 0}, machine.now).kind, Kind::stale);
+  EXPECT_EQ(machine.failover.commit({"", 4, 0}, machine.now).kind, Kind::stale);
+  EXPECT_EQ(machine.failover.commit({"", 6, 1}, machine.now).kind, Kind::confirmed);
+  EXPECT_EQ(machine.failover.commit({"", 7, 9}, machine.now).kind, Kind::unknown_tier);
   EXPECT_EQ(machine.failover.epoch(), 6U);
   EXPECT_EQ(machine.failover.active(), 1U);
 }
@@ -102,10 +102,10 @@ TEST(Failover, TheHoldCountsFromTheLastTimeTheTierCameBack) {
   machine.now += 10s;
   machine.see({up, up});
   EXPECT_FALSE(machine.decide());
-  EXPECT_EQ(machine.failover.hold(machine.policy)->due, machine.now + 60s);
+  EXPECT_EQ(machine.failover.hold(machine.policy, machine.now)->due, machine.now + 60s);
   machine.now += 59s;
   machine.see({down, up});
-  EXPECT_FALSE(machine.failover.hold(machine.policy));
+  EXPECT_FALSE(machine.failover.hold(machine.policy, machine.now));
   machine.now += 1s;
   machine.see({up, up});
   machine.now += 59s;
@@ -179,11 +179,11 @@ TEST(Failover, AReloadThatRenumbersTiersKeepsWhereItStands) {
   Machine machine({down, up});
   machine.move();
   machine.see({up, up});
-  const auto due = machine.failover.hold(machine.policy)->due;
+  const auto due = machine.failover.hold(machine.policy, machine.now)->due;
   EXPECT_TRUE(machine.failover.remap({{1U}, {2U}}, 3));
   EXPECT_EQ(machine.failover.active(), 2U);
-  EXPECT_EQ(machine.failover.hold(machine.policy)->tier, 1U);
-  EXPECT_EQ(machine.failover.hold(machine.policy)->due, due);
+  EXPECT_EQ(machine.failover.hold(machine.policy, machine.now)->tier, 1U);
+  EXPECT_EQ(machine.failover.hold(machine.policy, machine.now)->due, due);
 }
 
 TEST(Failover, AReloadThatRemovesTheServingTierTakesANewEpoch) {
@@ -199,7 +199,7 @@ TEST(Failover, OurProposalOvertakenByAReloadStillTakesItsEpoch) {
   Machine machine({down, up});
   const Proposal proposal = machine.propose(*machine.decide());
   EXPECT_TRUE(machine.failover.remap({{0U}, std::nullopt}, 1));
-  EXPECT_EQ(machine.failover.commit({"", 2, proposal.tier}).kind, Failover::Committed::Kind::unknown_tier);
+  EXPECT_EQ(machine.failover.commit({"", 2, proposal.tier}, machine.now).kind, Failover::Committed::Kind::unknown_tier);
   EXPECT_EQ(machine.failover.epoch(), 2U) << "or the coordinator would refuse us for ever";
 }
 

@@ -229,7 +229,8 @@ private:
       ASSERT_GT(e.weight, 0);
       ASSERT_NE(e.load, nullptr);
       if (e.available) {
-        ASSERT_TRUE(std::binary_search(tier.usable.begin(), tier.usable.end(), i));
+        const bool on_trial = std::binary_search(tier.trials.begin(), tier.trials.end(), i);
+        ASSERT_TRUE(on_trial || std::binary_search(tier.usable.begin(), tier.usable.end(), i));
       }
     }
     Members key;

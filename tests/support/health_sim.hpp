@@ -152,6 +152,8 @@ public:
   std::map<std::string, Mode> modes;  // by address
   Traffic traffic;
   std::map<std::string, std::uint64_t> served, failed;  // requests by tier
+  std::map<std::string, bool> gates;  // by name
+  std::uint64_t gates_asked = 0;
   std::uint64_t probes = 0, unserved = 0, view_changes = 0;
   std::function<void()> after_step;  // invariants
 
@@ -363,6 +365,15 @@ private:
   void perform(const Event& event) {
     EXPECT_FALSE(event.reason.empty());
     events.push_back(event);
+  }
+  // Gates are answered by the script, a moment later; what it does not mention passes.
+  void perform(const health::RunGate& gate) {
+    ++gates_asked;
+    queue_.emplace(now + 50ms, [this, gate] {
+      const auto found = gates.find(gate.gate.name);
+      const bool passed = found == gates.end() || found->second;
+      core_->on_gate_result({gate.pool, gate.gate.name, gate.run, passed, passed ? "the script says yes" : "not yet"}, now);
+    });
   }
   void perform(const health::ViewChanged&) {
     ++view_changes;

@@ -1,0 +1,83 @@
+// A rehearsal or drill as the operator writes it: load, faults on a timetable, and what is expected. Plain values with every
+// default filled in; loaded like the configuration, all problems at once.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/load.hpp"
+#include "config/model.hpp"
+
+namespace understudy::config {
+
+struct ScenarioLoad {
+  double rate = 100;  // requests per second, open loop: they come whether or not earlier ones were answered
+  double post = 0;    // share of them that may not be repeated
+  std::uint32_t websockets = 0;
+  Duration latency{5};        // what an endpoint needs for a request when all is well
+  Duration probe_latency{1};  // and for its health page
+};
+
+// kill: nothing listens. unreachable: no answer to a connection. freeze: connections are accepted, nothing is answered.
+// hang: real requests are not answered, the health page is. slow: answers take `latency`. errors: a share of the answers is
+// of failure class. flap: killed and well in turns of `period`. starve: the proxy itself stands still.
+enum class FaultKind : std::uint8_t { kill, unreachable, freeze, hang, slow, errors, flap, starve };
+enum class FaultHealth : std::uint8_t { as_fault, good, bad };  // what the health page says meanwhile
+struct ScenarioFault {
+  Duration at{0};
+  MaybeDuration until;  // none: to the end
+  std::string where;    // a tier, an endpoint's label, or "all"; not for starve
+  FaultKind kind = FaultKind::kill;
+  Duration latency{0};  // slow
+  Duration ramp{0};     // slow: grows from normal to `latency` over this time
+  double share = 1;     // errors
+  std::uint16_t status = 500;
+  Duration period{3'000};  // flap
+  FaultHealth health = FaultHealth::as_fault;
+};
+
+enum class ActKind : std::uint8_t { failover, failback, hold, release, approve, reload };
+struct ScenarioAct {  // what an operator does meanwhile
+  Duration at{0};
+  ActKind act = ActKind::failover;
+  std::string to;  // failover: a tier; approve: a gate
+};
+
+struct ExpectServing {
+  Duration at{0};
+  std::string tier;
+};
+// What must hold in the end. Empty ones are not looked at. Times count from the first fault, `returned` from the last heal.
+struct ScenarioExpect {
+  std::optional<std::uint64_t> failed;  // at most so many requests failed
+  std::optional<std::uint64_t> bad;     // failed, or took longer than slow_after
+  Duration slow_after{1'000};
+  std::optional<std::uint64_t> moves, least_moves;  // failovers and failbacks, at most and at least
+  MaybeDuration detected, shifted, returned;        // within
+  std::vector<ExpectServing> serving;
+  std::vector<std::string> events, no_events;  // kinds that must, or must not, occur
+};
+
+struct Scenario {
+  std::string name;
+  std::string proves;  // one sentence
+  std::string pool;    // "": the only one
+  Duration length{60'000};
+  ScenarioLoad load;
+  std::vector<ScenarioFault> faults;  // [[fault]]
+  std::vector<ScenarioAct> acts;      // [[operator]]
+  ScenarioExpect expect;
+};
+
+struct ScenarioResult {
+  std::optional<Scenario> scenario;  // only without errors
+  std::vector<Diagnostic> diagnostics;
+};
+// `file` is what diagnostics name. Touches no file and no network.
+ScenarioResult load_scenario(std::string_view text, const std::string& file);
+// Cross-checks a scenario with a configuration: its pool, tiers and endpoints exist. Messages without a position.
+std::vector<std::string> mismatches(const Scenario& scenario, const Config& config);
+
+}  // namespace understudy::config

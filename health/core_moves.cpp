@@ -1,0 +1,222 @@
+// Moves that rest on how a tier measures: when it is degraded, whether the move worked, when and how traffic returns.
+#include <algorithm>
+#include <utility>
+
+#include "health/core_state.hpp"
+#include "health/explain.hpp"
+
+namespace understudy::health {
+namespace {
+
+constexpr Duration gate_interval = std::chrono::seconds(10);
+constexpr Duration verdict_dwell = std::chrono::seconds(5);
+constexpr Duration failed_memory = std::chrono::minutes(5);
+constexpr double audition_share = 0.1;
+// Before traffic returns, a little of it shows whether the tier is what it was.
+constexpr double proof_share = 0.02;
+constexpr Duration proof_time = std::chrono::seconds(10);
+constexpr int ramp_steps = 10;
+constexpr double tolerated_errors = 0.05;
+constexpr double verdict_factor = 3;  // times the baseline before the fault
+constexpr Duration verdict_margin = std::chrono::milliseconds(200);
+
+double ratio(Duration value, Duration limit) {
+  return limit > Duration::zero() ? static_cast<double>(value.count()) / static_cast<double>(limit.count()) : 0;
+}
+
+}  // namespace
+
+// ---- degradation
+
+void Core::State::watch_tiers(Pool& pool, TimePoint now) {
+  for (std::uint32_t i = 0; i < pool.tiers.size(); ++i) {
+    Tier& tier = pool.tiers[i];
+    compare_with_peers(pool, tier, now);
+    TierSignals signals;
+    std::size_t silent = 0, counted = 0, suspects = 0;
+    Duration longest{};
+    for (const Endpoint* endpoint : tier.endpoints) {
+      signals.merge(endpoint->signals, now);
+      if (!endpoint->available) continue;
+      ++counted;
+      suspects += endpoint->suspicion.suspect() && endpoint->suspicion.why() != Suspicion::Why::returning ? 1 : 0;
+      if (endpoint->suspicion.why() != Suspicion::Why::overdue || !endpoint->oldest_pending) continue;
+      ++silent;
+      longest = std::max<Duration>(longest, now - *endpoint->oldest_pending);
+    }
+    if (counted > 0) signals.suspects = static_cast<double>(suspects) / static_cast<double>(counted);
+    if (silent > 0 && silent * 2 >= counted) signals.waiting = longest;
+    tier.watch.observe(pool.config.degraded, signals, i == pool.failover.active(), now);
+    tier.all_doubted = counted > 0 && suspects == counted;
+    tell_degraded(pool, i, now);
+    if (tier.failed && i != pool.failover.active() && now - tier.failed_at >= failed_memory) tier.failed = false;
+  }
+}
+
+void Core::State::tell_degraded(Pool& pool, std::uint32_t index, TimePoint now) {
+  Tier& tier = pool.tiers[index];
+  const auto finding = tier.watch.degraded();
+  if (finding.has_value() == std::exchange(tier.told_degraded, finding.has_value())) return;
+  if (!finding) {
+    return emit(Event::Kind::tier_recovered, pool, &tier, nullptr,
+                "tier " + quoted(tier.name) + " is no longer degraded: " + describe(tier.watch.quality()));
+  }
+  emit(Event::Kind::tier_degraded, pool, &tier, nullptr,
+       "tier " + quoted(tier.name) + " is degraded: " + describe(*finding, now) + "; normally p95 " +
+           describe(tier.watch.normal().p95) + "; " + describe_others(pool, index));
+}
+
+// ---- after a move
+
+void Core::State::moved(Pool& pool, std::uint32_t from, bool by_operator, TimePoint now) {
+  const std::uint32_t to = pool.failover.active();
+  pool.nothing_better_told = false;
+  if (pool.verification) end_verification(pool, "undecided", "traffic moved on", now);
+  const bool was_returning = pool.ramp.has_value();
+  pool.ramp.reset();
+  if (to < from) {
+    pool.ramp = Ramp{from, now};
+    return;
+  }
+  // What got its traffic back just now could not keep it.
+  if (was_returning && !by_operator) pool.failover.note_relapse(pool.config.failover, now);
+  for (Gate& gate : pool.gates) {
+    gate.passed = false;
+    gate.approved_by.clear();
+    gate.detail = "not asked since the last move";
+    gate.asked_at.reset();
+    gate.run = 0;
+  }
+  Verification verification;
+  verification.from = from;
+  verification.began = now;
+  verification.before = pool.tiers[from].watch.normal();
+  verification.fault = pool.tiers[from].watch.quality();
+  pool.tiers[to].failed = false;
+  pool.verification = verification;
+}
+
+// Compares the tier that serves now with the better days of the one that was left.
+void Core::State::verify(Pool& pool, TimePoint now) {
+  if (!pool.verification) return;
+  Verification& verification = *pool.verification;
+  Tier& tier = pool.active();
+  const config::DegradedConfig& policy = pool.config.degraded;
+  const std::optional<Measure> measured = tier.watch.quality().traffic;
+  const double allowed_errors = policy.error_rate.value_or(tolerated_errors);
+  Duration allowed =
+      verification.before.p95 > Duration::zero()
+          ? std::max<Duration>(Duration(static_cast<Duration::rep>(
+                                   static_cast<double>(verification.before.p95.count()) * verdict_factor)),
+                               verification.before.p95 + verdict_margin)
+          : Duration::zero();
+  if (policy.latency_p95) allowed = std::max<Duration>(allowed, *policy.latency_p95);
+  double severity = 0;
+  if (measured) severity = std::max(measured->bad_share / allowed_errors, ratio(measured->p95, allowed));
+  const bool enough = measured && measured->samples >= std::min<double>(policy.min_requests, 20);
+  verification.bad.observe(severity, enough, verdict_dwell, now);
+  const std::string limits = "allowed " + describe_share(allowed_errors) + " failures" +
+                             (allowed > Duration::zero() ? ", p95 " + describe(allowed) : std::string());
+  if (verification.bad.breached() && !tier.failed) {
+    tier.failed = true;
+    tier.failed_at = now;
+    pool.last_verdict = "failed: " + describe(tier.watch.quality());
+    emit(Event::Kind::verdict, pool, &tier, nullptr,
+         "the move to tier " + quoted(tier.name) + " failed: " + describe(tier.watch.quality()) + " (" + limits +
+             "); the tier left was " + describe(verification.fault) + "; " +
+             describe_others(pool, pool.failover.active()));
+  } else if (tier.failed && !verification.bad.charging()) {
+    tier.failed = false;
+    pool.last_verdict = "succeeded late: " + describe(tier.watch.quality());
+    emit(Event::Kind::verdict, pool, &tier, nullptr,
+         "tier " + quoted(tier.name) +
+             ", whose verdict was failed, measures well now: " + describe(tier.watch.quality()));
+  }
+  if (tier.failed || now < verification.began + pool.config.failover.verify) return;
+  if (enough) {
+    end_verification(pool, "succeeded", describe(tier.watch.quality()) + " (" + limits + ")", now);
+  } else {
+    end_verification(pool, "undecided", "too few requests to judge it", now);
+  }
+}
+
+void Core::State::end_verification(Pool& pool, std::string_view verdict, const std::string& why, TimePoint now) {
+  const Verification verification = *std::exchange(pool.verification, std::nullopt);
+  pool.last_verdict = std::string(verdict) + ": " + why;
+  emit(Event::Kind::verdict, pool, &pool.active(), nullptr,
+       "the move of pool " + quoted(pool.config.name) + " from " + quoted(pool.tiers[verification.from].name) + " " +
+           describe(now - verification.began) + " ago: " + pool.last_verdict);
+  if (!pool.ramp) pool.failover.settled();
+}
+
+// ---- where the rest of the traffic goes
+
+void Core::State::steer(Pool& pool, TimePoint now) {
+  std::optional<SideTraffic> side;
+  if (pool.ramp) {
+    const Duration length = pool.config.failover.ramp;
+    const TimePoint end = pool.ramp->began + length;
+    const Tier& from = pool.tiers[pool.ramp->from];
+    if (now >= end || !from.count.serviceable() || pool.active().failed) {
+      pool.ramp.reset();
+      if (!pool.verification) pool.failover.settled();
+    } else {
+      const auto step = (now - pool.ramp->began) * ramp_steps / length;
+      side = SideTraffic{pool.ramp->from, 1.0 - static_cast<double>(step + 1) / (ramp_steps + 1)};
+    }
+  }
+  if (!side) {
+    if (const auto audition = pool.failover.audition()) side = SideTraffic{*audition, audition_share};
+  }
+  if (!side && pool.failover.phase() == Failover::Phase::return_hold) {
+    const auto hold = pool.failover.hold(pool.config.failover, now);
+    if (hold && hold->due && now + proof_time >= *hold->due) side = SideTraffic{hold->tier, proof_share};
+  }
+  const auto same = [](const std::optional<SideTraffic>& a, const std::optional<SideTraffic>& b) {
+    return a.has_value() == b.has_value() && (!a || (a->tier == b->tier && a->share == b->share));
+  };
+  if (same(side, pool.side)) return;
+  pool.side = side;
+  view_changed();
+}
+
+// ---- gates
+
+bool Core::State::gated(const Pool& pool, std::uint32_t tier) const {
+  if (tier >= pool.failover.active()) return false;
+  return std::any_of(pool.gates.begin(), pool.gates.end(), [](const Gate& gate) { return !gate.passed; });
+}
+
+// Asked while a tier above waits for its return, so that the answer is there when the hold is over.
+void Core::State::ask_gates(Pool& pool, TimePoint now) {
+  if (pool.gates.empty() || pool.failover.phase() == Failover::Phase::returning) return;
+  if (!pool.failover.hold(pool.config.failover, now)) return;
+  for (Gate& gate : pool.gates) {
+    if (gate.config.kind == config::GateKind::approval || gate.passed || gate.run != 0) continue;
+    if (gate.asked_at && now < *gate.asked_at + gate_interval) continue;
+    gate.asked_at = now;
+    gate.run = ++last_gate_run;
+    actions.emplace_back(RunGate{pool.config.name, gate.config, gate.run, now + gate.config.timeout});
+  }
+}
+
+void Core::State::gate_answered(const GateResult& result, TimePoint now) {
+  Pool* pool = find_pool(result.pool);
+  if (pool == nullptr) return;
+  for (Gate& gate : pool->gates) {
+    if (gate.config.name != result.gate || gate.run != result.run || result.run == 0) continue;
+    gate.run = 0;
+    const bool changed = gate.passed != result.passed || gate.detail != result.detail;
+    gate.passed = result.passed;
+    gate.detail = result.detail;
+    if (changed) {
+      emit(Event::Kind::gate, *pool, nullptr, nullptr,
+           "gate " + quoted(gate.config.name) + " of pool " + quoted(pool->config.name) +
+               (result.passed ? " passed: " : " has not passed: ") + result.detail);
+    }
+    touch(*pool);
+  }
+  (void)now;
+}
+
+}  // namespace understudy::health
