@@ -72,8 +72,9 @@ class ReloadTest(Story):
         load.stop()
         self.assertEqual([r for r in load.results if r[3] != 200], [])
         self.assertGreater(len(load.results), 400)
+        self.assertLessEqual(snapshots, 2)      # at any moment that was looked at: the one that serves, and one that a request still holds
         time.sleep(0.3)
-        self.assertLessEqual(understudy.status()["process"]["snapshots_alive"], 2)
+        self.assertEqual(understudy.status()["process"]["snapshots_alive"], 1)
         if SLOW == 1:   # sanitizers keep freed memory
             self.assertLess(rss[99] - rss[9], 2 * 1024 * 1024)
         self.assertEqual(understudy.metric("config_reloads_total", result="applied"), 50)
