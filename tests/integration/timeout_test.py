@@ -66,7 +66,7 @@ class TimeoutTest(Story):
 
     def test_an_upload_that_the_endpoint_stops_reading(self):
         origin = self.origin("a")
-        self.serve([origin.address], pool='idle_body_timeout = "400ms"\nresponse_timeout = "20s"')
+        self.serve([origin.address], pool='response_timeout = "400ms"')
         self.assertEqual(self.request()[0], 200)
         origin.signal(signal.SIGSTOP)
         begin = time.monotonic()
@@ -81,11 +81,11 @@ class TimeoutTest(Story):
         s.settimeout(5 * SLOW)
         self.assertEqual(self.read_answer(s)[0], 504)
         self.assertLess(time.monotonic() - begin, 3 * SLOW)
-        self.assertEqual(self.last_line("/sink")["term"], "upstream_timeout_body")
-        self.assertEqual(self.understudy.metric("upstream_errors_total", reason="body_timeout"), 1)
+        self.assertEqual(self.last_line("/sink")["term"], "upstream_timeout_header")
+        self.assertEqual(self.understudy.metric("upstream_errors_total", reason="http_timeout"), 1)
 
     def test_a_client_that_pauses_its_upload_is_not_the_endpoints_fault(self):
-        self.serve([self.origin("a").address], pool='idle_body_timeout = "300ms"')
+        self.serve([self.origin("a").address], pool='idle_body_timeout = "300ms"\nresponse_timeout = "300ms"')
         s = self.connect()
         s.sendall(b"POST /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
         time.sleep(0.8)
