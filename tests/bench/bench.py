@@ -34,6 +34,7 @@ def arguments():
     parser.add_argument("--syscalls", action="store_true", help="also count system calls per request (strace)")
     parser.add_argument("--instructions", action="store_true", help="also count user instructions per request (callgrind, slow)")
     parser.add_argument("--micro", action="store_true", help="also run the micro-benchmarks")
+    parser.add_argument("--readme", action="store_true", help="also put the table into README.md")
     parser.add_argument("--out", metavar="FILE", help="write the table there (build/bench.md)")
     options = parser.parse_args()
     names = [s.name for s in scenarios.CPU] + scenarios.EXTRA + scenarios.EXPLICIT
@@ -70,10 +71,12 @@ def side_by_side(options, load, folder, results):
             proxies.append(kind(folder, load.port))
             proxies[-1].start()
         for scenario in chosen:
-            results.cpu[scenario.name] = cpu_rounds.compare(load, proxies, scenario, options.rounds, options.seconds, 0.15, say)
+            with results.step(scenario.title, say):
+                results.cpu[scenario.name] = cpu_rounds.compare(load, proxies, scenario, options.rounds, options.seconds, 0.15, say)
         if "latency" in options.wanted:
-            results.latency = latency.measure(load, proxies, options.rate, min(options.rounds, 3), max(2.0, options.seconds), say)
-            results.rate = options.rate
+            with results.step("latency", say):
+                results.rate = options.rate
+                results.latency = latency.measure(load, proxies, options.rate, min(options.rounds, 3), max(2.0, options.seconds), say)
     finally:
         for proxy in proxies:
             proxy.stop()
@@ -95,21 +98,20 @@ def main():
         direct = load.run(port=load.port, path="/b/128", expect=128, connections=64, seconds=0.5)
         say(f"  load and origin alone: {direct['requests'] / direct['seconds']:.0f} requests/s of 128 B")
         side_by_side(options, load, folder, results)
-        if "memory" in options.wanted:
-            results.memory = memory_growth.measure(load, makers, min(options.connections, files // 2 - 1000), say)
-            results.connections = min(options.connections, files // 2 - 1000)
-        if "startup" in options.wanted:
-            results.startup = lifecycle.startup(makers, 3, say)
-        if "reload" in options.wanted:
-            results.reload = lifecycle.reload(folder, load.port, 1000, 3, say)
-        if "syscalls" in options.wanted:
-            results.syscalls = counts.syscalls(load, makers, say)
-        if "instructions" in options.wanted:
-            results.instructions = counts.instructions(load, folder, say)
-        if "scale" in options.wanted:
-            results.scale = scale.measure(load, folder, min(options.rounds, 3), min(options.seconds, 1.0), scale.SIZES, say)
-        if "micro" in options.wanted:
-            results.micro = micro.run(say)
+        results.connections = min(options.connections, files // 2 - 1000)
+        rest = {
+            "memory": lambda: memory_growth.measure(load, makers, results.connections, say),
+            "startup": lambda: lifecycle.startup(makers, 3, say),
+            "reload": lambda: lifecycle.reload(folder, load.port, 1000, 3, say),
+            "syscalls": lambda: counts.syscalls(load, makers, say),
+            "instructions": lambda: counts.instructions(load, folder, say),
+            "scale": lambda: scale.measure(load, folder, min(options.rounds, 3), min(options.seconds, 1.0), scale.SIZES, say),
+            "micro": lambda: micro.run(say),
+        }
+        for name, measure in rest.items():
+            if name in options.wanted:
+                with results.step(name, say):
+                    setattr(results, name, measure())
     finally:
         if load:
             load.close()
@@ -118,12 +120,15 @@ def main():
     out = options.out or os.path.join(ROOT, "build/bench.md")
     with open(out, "w") as file:
         file.write(text)
+    if options.readme:
+        report.put_into(os.path.join(ROOT, "README.md"), text)
     print("\n" + text)
     print(f"written to {os.path.relpath(out, ROOT)}")
+    return 1 if results.failed else 0
 
 
 if __name__ == "__main__":
     try:
-        main()
+        sys.exit(main())
     except (RuntimeError, OSError) as failed:
         sys.exit(f"bench: {failed}")

@@ -29,7 +29,7 @@ def syscalls(load, makers, say):
             text = tracer.communicate(timeout=20)[1]
         finally:
             proxy.stop()
-        calls = {found[0]: int(found[1]) / ran["requests"] for found in re.findall(r"^(\w+) +(\d+)$", text, re.M)}
+        calls = {found[0]: int(found[1]) / ran["requests"] for found in re.findall(r"^\s*(\w+)\s+(\d+)\s*$", text, re.M)}
         calls.pop("total", None)
         out[name] = (sum(calls.values()), {k: v for k, v in calls.items() if v >= 0.01})
         say(f"  system calls {name:12} {out[name][0]:6.2f} per GET ({', '.join(f'{k} {v:.2f}' for k, v in out[name][1].items())})")
@@ -52,12 +52,12 @@ def instructions(load, folder, say):
             control(proxy, "--instr=on")
             ran = load.run(port=proxy.http, **JOB, count=REQUESTS)
             control(proxy, "--instr=off")
+            control(proxy, "--dump")
+            if not machine.wait_until(lambda: os.path.exists(counted + ".1"), 20):
+                raise RuntimeError(f"callgrind wrote nothing for {kind.name}")
         finally:
             proxy.stop()
-        ended = machine.wait_until(lambda: os.path.exists(counted) and os.path.getsize(counted) > 0, 20)
-        if not ended:
-            raise RuntimeError(f"callgrind wrote nothing for {kind.name}")
-        text = subprocess.run(["callgrind_annotate", "--threshold=95", counted], capture_output=True, text=True, timeout=120).stdout
+        text = subprocess.run(["callgrind_annotate", "--threshold=95", counted + ".1"], capture_output=True, text=True, timeout=120).stdout
         total, functions = read_annotation(text, ran["requests"])
         out[kind.name] = (total, functions)
         say(f"  user instructions {kind.name:12} {total:8.0f} per GET")

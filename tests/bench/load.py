@@ -8,7 +8,7 @@ import time
 import machine
 
 
-class LoadError(Exception):
+class LoadError(RuntimeError):
     pass
 
 
@@ -16,11 +16,7 @@ class Load:
     def __init__(self, binary):
         self.process = machine.start([binary], machine.LOAD_CORE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.text = b""
-        self.ports = self.answer(10)["ports"]
-
-    @property
-    def port(self):
-        return self.ports[0]
+        self.port = self.answer(10)["port"]
 
     def answer(self, seconds):
         end = time.monotonic() + seconds
@@ -40,11 +36,11 @@ class Load:
             raise LoadError(answer["failed"])
         return answer
 
-    def tell(self, verb, seconds, **words):
+    def tell(self, verb, patience, **words):
         line = " ".join([verb] + [f"{key}={value}" for key, value in words.items()])
         self.process.stdin.write(line.encode() + b"\n")
         self.process.stdin.flush()
-        return self.answer(seconds)
+        return self.answer(patience)
 
     def run(self, **words):
         return self.tell("run", 40 + float(words.get("seconds", 1)), **words)
@@ -55,10 +51,9 @@ class Load:
     def release(self):
         self.tell("release", 10)
 
-    def grow(self, count):
-        self.process.stdin.write(f"grow {count}\n".encode())
-        self.process.stdin.flush()
-        self.ports = self.answer(30)["ports"]
+    def wide(self):
+        """A port of the origin on every address of 127.0.0.0/8."""
+        return self.tell("wide", 10)["port"]
 
     def close(self):
         self.process.stdin.close()

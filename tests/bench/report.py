@@ -1,5 +1,7 @@
 """The results as Markdown."""
+import contextlib
 import platform
+import subprocess
 import time
 from dataclasses import dataclass, field
 
@@ -23,6 +25,16 @@ class Results:
     syscalls: dict = None
     instructions: dict = None
     micro: list = None
+    failed: list = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def step(self, name, say):
+        """One part of the run: when it fails, that is told and the rest goes on."""
+        try:
+            yield
+        except (RuntimeError, OSError, subprocess.SubprocessError) as wrong:
+            self.failed.append(f"{name}: {str(wrong)[:400]}")
+            say(f"  FAILED {self.failed[-1]}")
 
 
 def table(head, rows):
@@ -125,6 +137,8 @@ def markdown(results, options, begun):
         doubts = remarks(results)
         parts.append("\n".join("- " + doubt for doubt in doubts) + "\n" if doubts else
                      "HAProxy to NGINX is within 10 % of what was measured before, and the machine was quiet.\n")
+    if results.failed:
+        parts.append("\n".join("- **failed**: " + text for text in results.failed) + "\n")
     if results.memory:
         parts.append(memory_table(results))
     if results.latency:
@@ -137,3 +151,17 @@ def markdown(results, options, begun):
     if results.micro:
         parts.append(table(["micro-benchmark", "ns"], [[name, f"{value:,.1f}"] for name, value in results.micro]))
     return "\n".join(part for part in parts if part)
+
+
+BEGIN, END = "<!-- made by tests/bench/run --readme -->\n", "<!-- end of what was made -->\n"
+
+
+def put_into(path, text):
+    """Replaces what stands between the two marks of a file."""
+    with open(path) as file:
+        before, _, rest = file.read().partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if not mark:
+        raise RuntimeError(f"{path} has no lines '{BEGIN.strip()}' and '{END.strip()}' to write between")
+    with open(path, "w") as file:
+        file.write(before + BEGIN + "\n" + text + "\n" + END + after)

@@ -3,10 +3,10 @@
 //   run KEY=VALUE...    one run of the client (see job.hpp), answered with one line of JSON
 //   hold KEY=VALUE...   opens connections and keeps them; answered when they are there
 //   release             closes them
-//   grow N              N more ports for the origin
+//   wide                a further port of the origin, on all of 127.0.0.0/8
 //   stats               what the origin counted
 //
-// The first line out names the origin's ports. It ends with its standard input.
+// The first line out names the origin's port. It ends with its standard input.
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -73,10 +73,7 @@ private:
       held_.clear();
       return "{}";
     }
-    if (verb == "grow" && words.size() == 1) {
-      origin_.grow(std::stoul(words[0]));
-      return ports();
-    }
+    if (verb == "wide") return port_line(origin_.listen_wide());
     if (verb == "stats") {
       return "{\"requests\": " + std::to_string(origin_.requests()) +
              ", \"refused\": " + std::to_string(origin_.refused()) + "}";
@@ -85,11 +82,7 @@ private:
   }
 
 public:
-  std::string ports() const {
-    std::string out = "{\"ports\": [";
-    for (const std::uint16_t port : origin_.ports()) out += (out.back() == '[' ? "" : ", ") + std::to_string(port);
-    return out + "]}";
-  }
+  static std::string port_line(std::uint16_t port) { return "{\"port\": " + std::to_string(port) + "}"; }
 
 private:
   Loop& loop_;
@@ -108,9 +101,9 @@ int main() {
     limit.rlim_cur = limit.rlim_max;
     ::setrlimit(RLIMIT_NOFILE, &limit);
     Loop loop;
-    Origin origin(loop, 1);
+    Origin origin(loop);
     Commands commands(loop, origin);
-    std::cout << commands.ports() << std::endl;
+    std::cout << Commands::port_line(origin.port()) << std::endl;
     while (!commands.over()) {
       loop.turn(1000);
       commands.serve();

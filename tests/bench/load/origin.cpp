@@ -69,23 +69,24 @@ private:
   int fd_;
 };
 
-Origin::Origin(Loop& loop, std::size_t ports) : loop_(loop) { grow(ports); }
+Origin::Origin(Loop& loop) : loop_(loop), port_(listen(false)) {}
 Origin::~Origin() = default;
 
-void Origin::grow(std::size_t ports) {
-  for (std::size_t i = 0; i < ports; ++i) {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    if (fd < 0 || ::bind(fd, reinterpret_cast<sockaddr*>(&address), size) < 0 || ::listen(fd, 4096) < 0 ||
-        ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) < 0) {
-      throw std::system_error(errno, std::generic_category(), "origin: cannot listen");
-    }
-    ports_.push_back(ntohs(address.sin_port));
-    listeners_.push_back(std::make_unique<Listener>(*this, fd));
+std::uint16_t Origin::listen_wide() { return listen(true); }
+
+std::uint16_t Origin::listen(bool wide) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(wide ? INADDR_ANY : INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  if (fd < 0 || (wide && ::setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3) < 0) ||
+      ::bind(fd, reinterpret_cast<sockaddr*>(&address), size) < 0 || ::listen(fd, 4096) < 0 ||
+      ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) < 0) {
+    throw std::system_error(errno, std::generic_category(), "origin: cannot listen");
   }
+  listeners_.push_back(std::make_unique<Listener>(*this, fd));
+  return ntohs(address.sin_port);
 }
 
 void OriginConnection::on_event(std::uint32_t events) {

@@ -19,21 +19,22 @@ class OriginConnection;
 
 class Origin {
 public:
-  // Listens on this many ports of 127.0.0.1 that the system chooses.
-  Origin(Loop& loop, std::size_t ports);
+  // Listens on a port of 127.0.0.1 that the system chooses.
+  explicit Origin(Loop& loop);
   ~Origin();
-  const std::vector<std::uint16_t>& ports() const { return ports_; }
-  // Adds listening ports.
-  void grow(std::size_t ports);
+  std::uint16_t port() const { return port_; }
+  // One more socket, for every address of the loopback interface (127.0.0.0/8) and for no other interface; its port.
+  std::uint16_t listen_wide();
   std::uint64_t requests() const { return requests_; }
   std::uint64_t refused() const { return refused_; }  // answered with 4xx or 5xx
 
 private:
+  std::uint16_t listen(bool wide);
   friend class OriginConnection;
   class Listener;
   Loop& loop_;
   std::vector<std::unique_ptr<Listener>> listeners_;
-  std::vector<std::uint16_t> ports_;
+  std::uint16_t port_;
   std::unordered_map<OriginConnection*, std::unique_ptr<OriginConnection>> connections_;
   std::unordered_map<std::size_t, std::string> heads_;  // by body size
   std::string echo_;
