@@ -44,7 +44,7 @@ def reload(folder, origin_port, count, times, say):
         extra = pools(base, count, origin_port)
         if base is Nginx:   # the names of so many servers need room
             extra = "server_names_hash_max_size 8192;\n" + extra
-        proxy = kind(folder, origin_port, EXTRA=extra)
+        proxy = kind(folder, origin_port, generation=1, EXTRA=extra)
         if base is Nginx:
             proxy.words["EXTRA"] = extra.replace("@HTTP@", str(proxy.http))
             proxy.write(1)

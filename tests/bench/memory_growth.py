@@ -13,7 +13,7 @@ def growth(load, make, words, tls, connections):
     proxy = make()
     try:
         proxy.start()
-        job = {"port": proxy.https if tls else proxy.http, **words}
+        job = {"port": proxy.https, "tls": 1, **words} if tls else {"port": proxy.http, **words}
         load.run(**job, connections=32, count=2000)   # code and first buffers are there afterwards
         time.sleep(0.2)
         before = machine.memory(proxy.pids())

@@ -17,15 +17,16 @@ UNDERSTUDY = os.path.join(ROOT, "build/release/understudy")
 class Proxy:
     name = ""
     template = ""
+    generation_rule = ""
 
-    def __init__(self, folder, origin_port, ports=None, generation=1, wrapper=(), **words):
+    def __init__(self, folder, origin_port, generation=None, wrapper=(), **words):
         self.folder = os.path.join(folder, self.name)
         os.makedirs(self.folder, exist_ok=True)
         for file in ("bench.pem", "bench.key", "bench.both.pem"):
             shutil.copy(os.path.join(folder, file), self.folder)
-        self.http, self.https = ports or machine.free_ports(2)
+        self.http, self.https = machine.free_ports(2)
         files = machine.open_files()
-        self.words = {"FILES": files, "HALF_FILES": files // 2 - 500, "DIR": self.folder, "HTTP": self.http, "HTTPS": self.https, "ORIGIN": origin_port, "EXTRA": "",
+        self.words = {"FILES": files, "HALF_FILES": files // 2 - 600, "DIR": self.folder, "HTTP": self.http, "HTTPS": self.https, "ORIGIN": origin_port, "EXTRA": "",
                       "ENDPOINTS": f'"127.0.0.1:{origin_port}"', "INTERVAL": "2s", **words}
         self.config = os.path.join(self.folder, self.template)
         self.write(generation)
@@ -34,9 +35,11 @@ class Proxy:
         self.wrapper = list(wrapper)
 
     def write(self, generation):
+        """The configuration file; with a generation, answers bear it as X-Generation."""
+        rule = self.generation_rule.format(generation) if generation is not None else ""
         with open(os.path.join(HERE, "peers", self.template)) as file:
             text = file.read()
-        for word, value in {**self.words, "GENERATION": generation}.items():
+        for word, value in {**self.words, "GENERATION": rule}.items():
             text = text.replace(f"@{word}@", str(value))
         with open(self.config + ".new", "w") as file:
             file.write(text)
@@ -57,13 +60,13 @@ class Proxy:
         return time.monotonic() - begun
 
     def ask(self):
-        """The generation that answers, or None."""
+        """The generation that answers ("" where it bears none), or None."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=2)
         try:
             connection.request("GET", "/b/16", headers={"Host": "bench.example.org", "Connection": "close"})
             answer = connection.getresponse()
             answer.read()
-            return answer.getheader("X-Generation") if answer.status == 200 else None
+            return answer.getheader("X-Generation", "") if answer.status == 200 else None
         except (OSError, http.client.HTTPException):
             return None
         finally:
@@ -88,6 +91,7 @@ class Proxy:
 
 class Understudy(Proxy):
     name, template = "understudy", "understudy.toml"
+    generation_rule = 'response_headers = {{ set = {{ X-Generation = "{}" }} }}'
 
     def command(self):
         return [UNDERSTUDY, "run", "-c", self.config, "--keep-root"]
@@ -102,6 +106,7 @@ class Understudy(Proxy):
 
 class Haproxy(Proxy):
     name, template = "haproxy", "haproxy.cfg"
+    generation_rule = "http-response set-header X-Generation {}"
     master = False
 
     def command(self):
@@ -119,6 +124,7 @@ class Haproxy(Proxy):
 
 class Nginx(Proxy):
     name, template = "nginx", "nginx.conf"
+    generation_rule = "add_header X-Generation {};"
     single = False   # one process, for tools that follow one
 
     def command(self):

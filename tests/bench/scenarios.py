@@ -14,7 +14,8 @@ class Scenario:
     tls: bool = False
 
     def job(self, proxy, **more):
-        return {"port": proxy.https if self.tls else proxy.http, **self.words, **more}
+        where = {"port": proxy.https, "tls": 1} if self.tls else {"port": proxy.http}
+        return {**where, **self.words, **more}
 
     def checked(self, proxy):
         large = self.words["expect"] >= 1 << 20
