@@ -146,5 +146,3 @@ BENCHMARK(exchange);
 BENCHMARK(decode_chunked)->Arg(64)->Arg(1024)->Arg(16384);
 
 }  // namespace
-
-BENCHMARK_MAIN();
