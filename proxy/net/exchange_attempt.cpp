@@ -179,7 +179,8 @@ void Exchange::report(Cause cause) {
 
 // State says it is over. What is still in down_ goes out first.
 void Exchange::end_exchange(End end, bool recycle, TimePoint now) {
-  if (end != End::ok) term_ = term_of(end);
+  // A client that was made to leave has its reason already.
+  if (end != End::ok && (end != End::client_gone || term_ == observe::Term::ok)) term_ = term_of(end);
   if (end == End::client_gone && worker_.finishing()) term_ = observe::Term::shutdown;  // it is us who leave
   if (!recycle) {
     // Cut: the client must see that the answer is not whole.

@@ -15,7 +15,7 @@ class SlowClientTest(Story):
         self.app = self.origin("app")
 
     def serve(self, limits, server="workers = 1"):
-        understudy = self.proxy(self.config([self.app.address], server=server, more="[limits]\n" + limits))
+        understudy = self.proxy(self.config([self.app.address], server=server, more='[log]\naccess = { format = "json", path = "%s" }\n[limits]\n' % self.path("access.log") + limits))
         self.await_healthy(understudy, self.app.address)
         return understudy
 
@@ -114,6 +114,8 @@ class SlowClientTest(Story):
         wait_until(dripped, 30, every=0.1)
         self.assertGreater(time.monotonic() - begin, 4.9)
         self.assertEqual(understudy.metric("limit_hits_total", limit="write_timeout"), 1)
+        with open(self.path("access.log")) as f:
+            self.assertEqual(sorted(json.loads(line)["term"] for line in f), ["client_timeout", "limit_rate"])
         self.assertGreater(len(steady.recv(4096)), 0)
         self.assertEqual(understudy.endpoint(self.app.address)["available"], True)
 
