@@ -166,7 +166,7 @@ std::optional<Address> parse_address(std::string_view text, std::uint16_t defaul
     address.port = default_port;
   } else {
     const auto number = parse_port(*port);
-    if (!number) return fail(error, "has a port that is not a number from 0 to 65535");
+    if (!number) return fail(error, "has a port that is not a number from 0 to 65535; write it as host:port");
     address.port = *number;
   }
   address.host = host;

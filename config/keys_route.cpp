@@ -41,14 +41,16 @@ bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') ||
 void read_path(Reader& reader, const Node& node, const Spot& spot, RouteMatch& match) {
   const auto text = reader.text(node, spot, {});
   if (!text) return;
-  const auto refuse = [&](const char* problem, const char* hint) {
+  const auto refuse = [&](const char* problem, const std::string& hint) {
     reader.error(node.span, "'path'" + Reader::quoted(node) + " " + problem, hint);
   };
   if (text->front() != '/')
-    return refuse("does not start with '/'", *text == "*" ? "write \"/*\", or leave 'path' out" : "");
+    return refuse("does not start with '/'",
+                  *text == "*" ? "write \"/*\", or leave 'path' out" : "write \"/" + printable(*text, 100) + "\"");
   if (text->find_first_of("?#") != std::string::npos)
     return refuse("contains '?' or '#'", "routes match the path only");
-  if (text->find_first_of(" \\") != std::string::npos) return refuse("contains a space or backslash", "");
+  if (text->find_first_of(" \\") != std::string::npos)
+    return refuse("contains a space or backslash", "write it encoded, as %20 or %5C");
   for (std::size_t i = 0; i < text->size(); ++i) {
     if ((*text)[i] == '%' && (i + 2 >= text->size() || !is_hex((*text)[i + 1]) || !is_hex((*text)[i + 2]))) {
       return refuse("has a '%' that is no escape", "write \"%25\" for the character itself");

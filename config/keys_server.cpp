@@ -223,13 +223,13 @@ const Section& server_section() {
 
 const Section& admin_section() {
   static const Section section = [] {
-    Section made{.id = "admin", .header = "[admin]", .help = "The admin interface: dashboard, API and metrics."};
+    Section made{.id = "admin", .header = "[admin]", .help = "The admin interface: API, status page and metrics."};
     Declare<AdminConfig> declare(made);
     declare.key(
         "listen", Type::address,
         {.help = "Where it listens. A TCP address other than loopback needs a `token`.",
          .example = "\"127.0.0.1:9900\"",
-         .unset = "\"unix:/run/understudy/admin.sock\"",
+         .unset = "\"unix:/run/understudy/admin.sock\"; started by an ordinary user: in $XDG_RUNTIME_DIR/understudy",
          .restart = true},
         [](Reader& reader, const Node& node, const Spot& spot, AdminConfig& admin) {
           listen_address(reader, node, spot, admin.listen);

@@ -58,7 +58,7 @@ std::string reference_page();  // Markdown, from the same declarations
 std::string starter_file();    // what `understudy init` writes; loads without error
 
 // Config for `understudy quick`: one listener, one pool, admin on 127.0.0.1:9900. Errors as in load().
-LoadResult quick(const std::string& listen, const std::vector<std::string>& primary,
+LoadResult quick(const std::string& listen, const std::string& admin, const std::vector<std::string>& primary,
                  const std::vector<std::string>& standby, const LoadContext& context);
 
 // What a reload from `before` to `after` would change that needs a restart: "server.workers", "admin.listen",

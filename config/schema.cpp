@@ -65,12 +65,9 @@ std::string value_schema(const Key& key) {
 
 std::string describe(const Section& section, const Key& key) {
   std::string text(key.spec.help.empty() && key.section != nullptr ? key.section->help : std::string(key.spec.help));
-  const std::string usual = default_text(section, key);
-  if (!usual.empty()) {
-    text += " Default: " + usual + ".";
-  } else if (!key.spec.unset.empty()) {
-    text += " Default: " + std::string(key.spec.unset) + ".";
-  }
+  // As on the reference page: what an absent key means goes before what the empty model would print.
+  const std::string usual = key.spec.unset.empty() ? default_text(section, key) : std::string(key.spec.unset);
+  if (!usual.empty()) text += " Default: " + usual + ".";
   if (key.spec.restart) text += " Takes effect at the next start.";
   return text;
 }

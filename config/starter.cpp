@@ -46,15 +46,15 @@ timeout = "1s"
 # match = { host = "example.org", path = "/devices/*" }
 # pool = "devices"
 
-# The dashboard, the API and the metrics. Without this table they are on a Unix socket.
+# The API, a status page and the metrics. Without this table they are on a Unix socket.
 # [admin]
 # listen = "127.0.0.1:9900"
 )";
 }
 
-LoadResult quick(const std::string& listen, const std::vector<std::string>& primary,
+LoadResult quick(const std::string& listen, const std::string& admin, const std::vector<std::string>& primary,
                  const std::vector<std::string>& standby, const LoadContext& context) {
-  std::string text = "[server]\nstate_dir = \"none\"\n[admin]\nlisten = \"127.0.0.1:9900\"\n";
+  std::string text = "[server]\nstate_dir = \"none\"\n[admin]\nlisten = " + toml_string(admin) + "\n";
   text += "[listen.web]\naddress = " + toml_string(listen) + "\n[pool.app]\nprimary = " + list(primary) + "\n";
   if (!standby.empty()) text += "standby = " + list(standby) + "\n";
   LoadResult result = load(text, "command line", context);

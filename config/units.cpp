@@ -134,6 +134,8 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text, U
     if (name.empty()) {
       if (!rest.empty()) return fail_shape(text, rest, "duration", "\"1m30s\"", error);
       const std::string written = clip(text);
+      if (total == 0 && number == 0)
+        return fail(error, "needs a unit", "write \"0s\", or \"none\" where no limit is meant");
       return fail(error, "needs a unit", "write \"" + written + "s\" or \"" + written + "ms\"");
     }
     std::size_t unit = 0;

@@ -77,7 +77,8 @@ void validate_file(const std::string& file, const std::string& path, bool is_pri
   const Mark* mark = reader.mark(path);
   if (file.empty() || mark == nullptr || mark->unread) return;
   if (reader.context().read_file && !reader.context().read_file(file)) {
-    reader.error(mark->value, "can't read '" + printable(file, 200) + "'");
+    reader.error(mark->value, "can't read '" + printable(file, 200) + "'",
+                 "name a file that exists and that this user may read; 'check --no-files' leaves files out");
   } else if (is_private && reader.context().readable_by_others && reader.context().readable_by_others(file)) {
     reader.warning(mark->value, "every user of this machine can read the private key '" + printable(file, 200) + "'",
                    "chmod 640");

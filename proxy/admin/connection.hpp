@@ -45,6 +45,7 @@ struct ServerState {
   Options options;
   ControlPlane* control;
   Descriptor listener;
+  std::string socket_file;  // of a Unix socket with a name in the file system; goes when the listener does
   AccessRules rules;
   FailedLogins failed_logins;
   Counters counters;

@@ -24,14 +24,16 @@ Opened failed(const std::string& what, int error, int fd = -1) {
 
 int new_socket(int family) { return ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }
 
-// Somebody accepts on this path, or might (a full backlog): it must not be taken away.
-bool is_answered(const sockaddr_un& name, socklen_t length) {
+constexpr const char* kElsewhere = "choose another place with [admin] listen, such as \"127.0.0.1:9900\"";
+
+// 0 when somebody accepts on this path.
+int try_to_reach(const sockaddr_un& name, socklen_t length) {
   const int fd = new_socket(AF_UNIX);
-  if (fd < 0) return true;
+  if (fd < 0) return errno;
   const int result = ::connect(fd, reinterpret_cast<const sockaddr*>(&name), length);
   const int error = result == 0 ? 0 : errno;
   ::close(fd);
-  return error == 0 || (error != ECONNREFUSED && error != ENOENT);
+  return error;
 }
 
 // Makes room at the path: "" when it is free now.
@@ -40,10 +42,13 @@ std::string clear_path(const std::string& path, const sockaddr_un& name, socklen
   if (::lstat(path.c_str(), &found) != 0) return errno == ENOENT ? "" : path + ": " + std::strerror(errno);
   if (!S_ISSOCK(found.st_mode))
     return path + " exists and is no socket; choose another path in admin.listen or remove it";
-  if (is_answered(name, length))
+  const int error = try_to_reach(name, length);
+  if (error == EACCES) return path + " is another user's socket; start as that user, or " + kElsewhere;
+  // Any other error may be a full backlog: what might be answered must not be taken away.
+  if (error != ECONNREFUSED && error != ENOENT)
     return path + " is in use by a running process; stop it or choose another path in admin.listen";
   if (::unlink(path.c_str()) != 0 && errno != ENOENT)
-    return "cannot remove the stale socket " + path + ": " + std::strerror(errno);
+    return "cannot remove the stale socket " + path + ": " + std::strerror(errno) + "; remove it, or " + kElsewhere;
   return "";
 }
 
@@ -67,8 +72,11 @@ Opened open_unix(const std::string& path) {
   // The socket's own mode decides how the file is created, so that there is no moment with more rights (and
   // no umask games).
   if (!abstract && ::fchmod(fd, kMode) != 0) return failed(path, errno, fd);
-  if (::bind(fd, reinterpret_cast<const sockaddr*>(&name), length) != 0)
-    return failed("cannot bind " + path, errno, fd);
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&name), length) != 0) {
+    Opened refused = failed("cannot make the admin socket " + path, errno, fd);
+    refused.error += std::string("; make its folder writable, or ") + kElsewhere;
+    return refused;
+  }
   if (!abstract && ::chmod(path.c_str(), kMode) != 0) return failed("cannot set the mode of " + path, errno, fd);
   if (::listen(fd, kBacklog) != 0) return failed("cannot listen on " + path, errno, fd);
   return {fd, ""};
@@ -101,7 +109,10 @@ Opened open_tcp(const config::Address& address) {
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (storage.ss_family == AF_INET6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   if (::bind(fd, reinterpret_cast<const sockaddr*>(&storage), length) != 0) {
-    return failed("cannot bind the admin address " + address.text, errno, fd);
+    const int error = errno;
+    Opened refused = failed("cannot bind the admin address " + address.text, error, fd);
+    if (error == EADDRINUSE) refused.error += "; stop the process that listens there, or choose another port";
+    return refused;
   }
   if (::listen(fd, kBacklog) != 0) return failed("cannot listen on " + address.text, errno, fd);
   return {fd, ""};

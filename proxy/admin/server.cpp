@@ -163,11 +163,18 @@ Server::Server(asio::io_context& context, Options options, ControlPlane& control
   state_->rules.hosts = state_->options.hosts;
 }
 
+// The file goes first: while the socket is open nobody else can have taken its place.
+static void close_listener(ServerState& state) {
+  if (!state.listener.is_open()) return;
+  if (!state.socket_file.empty()) ::unlink(state.socket_file.c_str());
+  boost::system::error_code ignored;
+  state.listener.close(ignored);
+}
+
 Server::~Server() {
   state_->stopping = true;
   state_->control = nullptr;
-  boost::system::error_code ignored;
-  state_->listener.close(ignored);
+  close_listener(*state_);
   for (const auto& weak : state_->connections) {
     if (const auto connection = weak.lock()) connection->close();
   }
@@ -189,6 +196,9 @@ void Server::start(int listening_fd) {
   const auto address = address_of(name);
   state_->rules.unix_socket = name.ss_family == AF_UNIX;
   state_->rules.port = address ? address->port : 0;
+  const auto& unix_name = reinterpret_cast<const sockaddr_un&>(name);
+  if (state_->rules.unix_socket && length > offsetof(sockaddr_un, sun_path) && unix_name.sun_path[0] != '\0')
+    state_->socket_file = unix_name.sun_path;
   state_->needs_token = !state_->rules.unix_socket && (!address || !address->is_loopback());
   if (state_->needs_token && !state_->rules.token) {
     state_->listener.close(error);
@@ -201,8 +211,7 @@ void Server::start(int listening_fd) {
 
 void Server::stop() {
   state_->stopping = true;
-  boost::system::error_code ignored;
-  state_->listener.close(ignored);
+  close_listener(*state_);
   for (const auto& weak : state_->connections) {
     const auto connection = weak.lock();
     if (connection && connection->idle()) connection->close();

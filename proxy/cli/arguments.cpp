@@ -127,12 +127,13 @@ void Grammar::add_local_verbs() {
       ->required()
       ->allow_extra_args(false);
   quick->add_option("--standby", values_.standby, "Endpoints that take over, with commas")->allow_extra_args(false);
+  quick->add_option("--admin", values_.builtin_admin, "Admin address [127.0.0.1:9900]");
 
   CLI::App* demo = verb(app_, "demo", "Show a failover with embedded servers and load", Verb::demo,
                         "  understudy demo\n  understudy demo --once");
   demo->add_flag("--once", values_.once, "End after one run, with an exit code");
   demo->add_option("--listen", values_.listen, "Address to listen on [127.0.0.1:8080]");
-  demo->add_option("--admin", values_.demo_admin, "Admin address [127.0.0.1:9900]");
+  demo->add_option("--admin", values_.builtin_admin, "Admin address [127.0.0.1:9900]");
 
   CLI::App* version = verb(app_, "version", "Print the version and how it was built (also: understudy -v)",
                            Verb::version, "  understudy version --json");

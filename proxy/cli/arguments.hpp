@@ -9,7 +9,6 @@
 namespace understudy::cli {
 
 inline constexpr const char* kDefaultConfig = "/etc/understudy/understudy.toml";
-inline constexpr const char* kDefaultAdmin = "unix:/run/understudy/admin.sock";
 
 enum class Verb : std::uint8_t {
   // Done here.
@@ -44,7 +43,7 @@ struct Arguments {
   std::string state;                          // set_state: "enabled", "draining", "disabled"
   std::string duration;                       // --for, already validated; "" none
   std::string path = "understudy.toml";       // init
-  std::string listen, demo_admin;             // quick, demo
+  std::string listen, builtin_admin;          // quick, demo
   std::vector<std::string> primary, standby;  // quick
   std::uint64_t since = 0;                    // events
   bool on = false;                            // hold, maintenance

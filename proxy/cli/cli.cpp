@@ -14,7 +14,7 @@ namespace {
 
 int run_parsed(const Arguments& arguments) {
   if (!asks_daemon(arguments.verb)) return run_local_verb(arguments);
-  const auto found = find_daemon(arguments, server::system_context());
+  const auto found = find_daemon(arguments, server::client_context());
   if (const auto* none = std::get_if<NoDaemon>(&found)) {
     std::cerr << "understudy: " << none->why << "\n";
     return none->code;

@@ -38,7 +38,8 @@ std::variant<Daemon, NoDaemon> find_daemon(const Arguments& arguments, const con
                            .append(file)
                            .append("; see 'understudy check', or give --admin")};
   }
-  if (!admin) return Daemon{*config::parse_address(kDefaultAdmin, 0, &error), arguments.token};
+  if (!admin)
+    return Daemon{*config::parse_address("unix:" + context.runtime_dir + "/admin.sock", 0, &error), arguments.token};
   const std::string token = arguments.token.empty() && admin->token ? admin->token->value : arguments.token;
   return Daemon{admin->listen, token};
 }

@@ -26,14 +26,22 @@ std::string config_file(const Arguments& arguments) {
   return arguments.config.empty() ? kDefaultConfig : arguments.config;
 }
 
+constexpr const char* kReadRemedy = "name another file, or write one with 'understudy init'";
+
 std::optional<std::string> read_text(const std::string& file) {
-  errno = 0;
-  std::ifstream stream(file, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(stream), {}};
-  if (stream.is_open() && !stream.bad()) return text;
-  std::cerr << file << ": error: cannot read the file: " << std::strerror(errno == 0 ? EIO : errno)
-            << "\n  name another one, or write one with 'understudy init'\n";
-  return std::nullopt;
+  std::string why;
+  auto text = server::read_text(file, why);
+  if (!text) std::cerr << file << ": error: cannot read the file: " << why << "\n  " << kReadRemedy << "\n";
+  return text;
+}
+
+// What no editor can show in the text is a finding without a place.
+config::Diagnostic unreadable(const std::string& file, const std::string& why) {
+  config::Diagnostic finding;
+  finding.file = file;
+  finding.message = "cannot read the file: " + why;
+  finding.hint = kReadRemedy;
+  return finding;
 }
 
 void print_text(const std::string& text) { std::cout << text << (text.ends_with('\n') ? "" : "\n"); }
@@ -63,8 +71,15 @@ std::size_t count(const std::vector<config::Diagnostic>& findings, config::Sever
 
 int check(const Arguments& arguments) {
   const std::string file = config_file(arguments);
-  const auto text = read_text(file);
-  if (!text) return 1;
+  std::string why;
+  const auto text = server::read_text(file, why);
+  if (!text) {
+    if (arguments.json)
+      print_text(config::render_json({unreadable(file, why)}));
+    else
+      std::cerr << config::render({unreadable(file, why)}, "");
+    return 1;
+  }
   config::LoadResult loaded = config::load(*text, file, server::system_context(!arguments.no_files));
   if (loaded.config && !arguments.no_files) {
     const auto tls = check_tls_of(loaded, file);
@@ -164,7 +179,8 @@ int quick(const Arguments& arguments) {
   server::RunOptions options;
   options.builtin = [arguments] {
     const std::string listen = arguments.listen.empty() ? ":8080" : arguments.listen;
-    return config::quick(listen, arguments.primary, arguments.standby, server::system_context());
+    const std::string admin = arguments.builtin_admin.empty() ? "127.0.0.1:9900" : arguments.builtin_admin;
+    return config::quick(listen, admin, arguments.primary, arguments.standby, server::system_context());
   };
   return server::run(options);
 }
@@ -172,7 +188,7 @@ int quick(const Arguments& arguments) {
 int demo(const Arguments& arguments) {
   demo::DemoOptions options;
   if (!arguments.listen.empty()) options.listen = arguments.listen;
-  if (!arguments.demo_admin.empty()) options.admin = arguments.demo_admin;
+  if (!arguments.builtin_admin.empty()) options.admin = arguments.builtin_admin;
   options.once = arguments.once;
   return demo::run(options);
 }

@@ -39,6 +39,7 @@ public:
 
 private:
   std::string config() const;
+  std::string address_to_open() const;
   asio::awaitable<void> show();
   asio::awaitable<void> watch(std::chrono::seconds duration);
   void say(const std::string& text) const;
@@ -74,6 +75,11 @@ void Demo::say(const std::string& text) const {
   std::fflush(stdout);
 }
 
+// ":8080" listens everywhere, but is no address for a browser.
+std::string Demo::address_to_open() const {
+  return options_.listen.starts_with(':') ? "127.0.0.1" + options_.listen : options_.listen;
+}
+
 void Demo::check(bool good, const std::string& text) {
   say((good ? "   ok: " : "   NOT SO: ") + text);
   passed_ &= good;
@@ -85,11 +91,12 @@ void Demo::line(Seen seen) {
     served += (served.empty() ? "" : ", ") + name + " " + std::to_string(count);
   std::sort(seen.latency_us.begin(), seen.latency_us.end());
   const double p95 = seen.latency_us.empty() ? 0 : seen.latency_us[seen.latency_us.size() * 95 / 100] / 1000.0;
+  const unsigned silent = load_->sockets_silent();
   char text[256];
-  std::snprintf(text, sizeof text, "   %4llu answers, %llu failed, p95 %6.1f ms | %u sockets open, %llu lost | by %s",
+  std::snprintf(text, sizeof text, "   %4llu answers, %llu failed, p95 %6.1f ms | %u sockets held%s, %llu lost | by %s",
                 static_cast<unsigned long long>(seen.ok), static_cast<unsigned long long>(seen.failed), p95,
-                load_->sockets_open(), static_cast<unsigned long long>(seen.sockets_lost),
-                served.empty() ? "nobody" : served.c_str());
+                load_->sockets_open(), silent ? (" (" + std::to_string(silent) + " silent)").c_str() : "",
+                static_cast<unsigned long long>(seen.sockets_lost), served.empty() ? "nobody" : served.c_str());
   say(text + (seen.last_failure.empty() ? "" : " | " + seen.last_failure));
   last_origins_ = seen.by_origin;
   totals_.ok += seen.ok;
@@ -155,7 +162,8 @@ asio::awaitable<void> Demo::show() {
     ::kill(::getpid(), SIGTERM);
     co_return;
   }
-  say("it keeps running: open http://" + options_.listen + "/ (admin: http://" + options_.admin + "/); Ctrl-C ends it");
+  say("it keeps running: open http://" + address_to_open() + "/ (who serves and why: http://" + options_.admin +
+      "/, or understudy status --admin " + options_.admin + "); Ctrl-C ends it");
   for (;;) {
     asio::steady_timer timer(io_);
     timer.expires_after(10s);
@@ -170,7 +178,13 @@ int Demo::run() {
   const auto listen = config::parse_address(options_.listen, 0, nullptr);
   const auto numeric = listen ? listen->numeric() : std::nullopt;
   if (!numeric || numeric->port == 0) {
-    std::fprintf(stderr, "understudy demo: --listen takes an IP address and a port such as 127.0.0.1:8080\n");
+    std::fprintf(stderr, "understudy demo: --listen '%s' is no IP address with a port; write it as 127.0.0.1:8080\n",
+                 options_.listen.c_str());
+    return 2;
+  }
+  std::string wrong;
+  if (!config::parse_address(options_.admin, 0, &wrong)) {
+    std::fprintf(stderr, "understudy demo: --admin '%s' %s\n", options_.admin.c_str(), wrong.c_str());
     return 2;
   }
   const tcp::endpoint proxy(asio::ip::make_address(listen->host.empty() ? "127.0.0.1" : listen->host), numeric->port);

@@ -1,5 +1,6 @@
 #include "proxy/demo/load.hpp"
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -22,11 +23,21 @@ constexpr std::chrono::milliseconds kSocketPause{250};
 }  // namespace
 
 Load::Load(asio::io_context& io, tcp::endpoint proxy, unsigned clients, unsigned sockets)
-    : io_(io), proxy_(std::move(proxy)), clients_(clients), sockets_(sockets) {}
+    : io_(io),
+      proxy_(std::move(proxy)),
+      clients_(clients),
+      sockets_(sockets),
+      asked_(sockets, Clock::time_point::min()) {}
 
 void Load::start() {
   for (unsigned i = 0; i < clients_; ++i) asio::co_spawn(io_, client(i), asio::detached);
   for (unsigned i = 0; i < sockets_; ++i) asio::co_spawn(io_, socket(i), asio::detached);
+}
+
+unsigned Load::sockets_silent() const {
+  const auto late = Clock::now() - std::chrono::seconds(1);
+  return static_cast<unsigned>(std::count_if(asked_.begin(), asked_.end(),
+                                             [late](auto at) { return at != Clock::time_point::min() && at < late; }));
 }
 
 Seen Load::take() { return std::exchange(seen_, Seen{}); }
@@ -141,6 +152,7 @@ asio::awaitable<void> Load::socket(unsigned index) {
       ++seen_.sockets_opened;
       while (!error && !stopped_) {
         const std::string frame = write_frame(1, "are you there?", true);
+        asked_[index] = Clock::now();
         co_await asio::async_write(connection, asio::buffer(frame), asio::redirect_error(asio::use_awaitable, error));
         std::optional<Frame> reply;
         while (!error && !(reply = take_frame(buffer))) {
@@ -149,10 +161,12 @@ asio::awaitable<void> Load::socket(unsigned index) {
           buffer.append(chunk, n);
         }
         if (error || reply->opcode == 8) break;
+        asked_[index] = Clock::time_point::min();
         ++seen_.echoes;
         timer.expires_after(kSocketPause);
         co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
       }
+      asked_[index] = Clock::time_point::min();
       --sockets_open_;
       if (!stopped_) ++seen_.sockets_lost;
     }

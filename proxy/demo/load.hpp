@@ -30,6 +30,8 @@ public:
   // What was seen since the last call.
   Seen take();
   unsigned sockets_open() const { return sockets_open_; }
+  // Open, but without an answer for longer than a second.
+  unsigned sockets_silent() const;
 
 private:
   asio::awaitable<void> client(unsigned index);
@@ -41,6 +43,8 @@ private:
   unsigned clients_, sockets_;
   bool stopped_ = false;
   unsigned sockets_open_ = 0;
+  std::vector<std::chrono::steady_clock::time_point>
+      asked_;  // per socket: since when it waits; min() while it does not
   Seen seen_;
 };
 

@@ -73,7 +73,11 @@ asio::awaitable<void> Origin::accept(std::shared_ptr<tcp::acceptor> acceptor) {
     error_code error;
     tcp::socket socket = co_await acceptor->async_accept(asio::redirect_error(asio::use_awaitable, error));
     if (!acceptor->is_open()) co_return;
-    if (error) continue;
+    if (error) {  // out of descriptors, say: no spinning
+      asio::steady_timer pause(io_, std::chrono::milliseconds(100));
+      co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
+      continue;
+    }
     auto session = std::make_shared<Session>(std::move(socket));
     sessions_.insert(session);
     asio::co_spawn(io_, serve(session), asio::detached);
@@ -81,6 +85,11 @@ asio::awaitable<void> Origin::accept(std::shared_ptr<tcp::acceptor> acceptor) {
 }
 
 asio::awaitable<void> Origin::serve(std::shared_ptr<Session> session) {
+  co_await answer_all(session);
+  sessions_.erase(session);
+}
+
+asio::awaitable<void> Origin::answer_all(std::shared_ptr<Session> session) {
   auto head = std::make_unique<http::RequestHead>();
   http::RequestParser parser;
   std::string buffer;
@@ -128,7 +137,6 @@ asio::awaitable<void> Origin::serve(std::shared_ptr<Session> session) {
     co_await asio::async_write(session->socket, asio::buffer(reply), asio::redirect_error(asio::use_awaitable, error));
     if (error || !keep) break;
   }
-  sessions_.erase(session);
 }
 
 asio::awaitable<void> Origin::echo(std::shared_ptr<Session> session, std::string buffer) {

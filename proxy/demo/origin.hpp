@@ -34,6 +34,7 @@ private:
   void listen();
   asio::awaitable<void> accept(std::shared_ptr<tcp::acceptor> acceptor);
   asio::awaitable<void> serve(std::shared_ptr<Session> session);
+  asio::awaitable<void> answer_all(std::shared_ptr<Session> session);
   asio::awaitable<void> echo(std::shared_ptr<Session> session, std::string buffer);
   asio::awaitable<void> wait_while_frozen();
 

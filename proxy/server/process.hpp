@@ -32,6 +32,7 @@
 #include "proxy/probe/prober.hpp"
 #include "proxy/probe/resolver.hpp"
 #include "proxy/server/background.hpp"
+#include "proxy/server/decision_counts.hpp"
 #include "proxy/server/event_log.hpp"
 #include "proxy/server/listeners.hpp"
 #include "proxy/server/machine.hpp"
@@ -77,6 +78,7 @@ private:
   void perform(const health::StartProbe& probe);
   void perform(const health::RunGate& gate);
   void on_event(const health::Event& event);
+  std::string_view serving_tier(std::string_view pool_name) const;
   void arm_core_timer();
   void sample(TimePoint now);
   health::TrafficSample collect(std::uint32_t slot, bool urgent);
@@ -169,6 +171,7 @@ private:
   std::vector<Totals> totals_;
   std::set<std::uint32_t> waiting_slots_;  // had unanswered requests at the last sample
   EventLog events_;
+  DecisionCounts counts_;
   std::uint64_t ticks_ = 0;
   std::uint64_t endpoints_beyond_ = 0;  // more than the workers have room for
 

@@ -96,6 +96,7 @@ void Process::perform(const health::StartProbe& probe) {
   request.tls = probes_.tls[probe.pool];
   request.deadline = probe.deadline;
   prober_->start(std::move(request), [this, id = probe.endpoint](const health::ProbeResult& result) {
+    counts_.on_check(id, result);
     core_.on_probe_result(id, result, note_time());
     pump();
   });
@@ -108,9 +109,18 @@ void Process::perform(const health::RunGate& gate) {
   });
 }
 
+// As last published: what a move that is under way comes from.
+std::string_view Process::serving_tier(std::string_view pool_name) const {
+  if (!view_) return {};
+  for (const health::PoolView& pool : view_->pools)
+    if (pool.name == pool_name && pool.active < pool.tiers.size()) return pool.tiers[pool.active].name;
+  return {};
+}
+
 void Process::on_event(const health::Event& event) {
   using Kind = health::Event::Kind;
   events_.add(event);
+  counts_.on_event(event, serving_tier(event.pool), std::chrono::system_clock::now());
   std::string line(health::name_of(event.kind));
   if (!event.pool.empty()) line += " pool=" + event.pool;
   if (!event.tier.empty()) line += " tier=" + event.tier;

@@ -258,13 +258,13 @@ struct Process::Metrics {
                [](const auto& pool, std::size_t t) { return pool.tiers[t].endpoints.size(); });
     out.family("failover_epoch", Type::gauge, "Counts changes of the designated tier.");
     for (const auto& pool : pools) out.sample({{"pool", pool.name}}, pool.epoch);
-    out.family("failover_total", Type::counter, "Changes of the designated tier to a lower one.");
-    for (const auto& pool : pools) out.sample({{"pool", pool.name}}, pool.failovers);
+    failovers(pools);
     out.family("failback_total", Type::counter, "Returns to a higher tier.");
     for (const auto& pool : pools) out.sample({{"pool", pool.name}}, pool.failbacks);
     out.family("maintenance", Type::gauge, "1 while the pool answers 503 on request.");
     for (const auto& pool : pools) out.sample({{"pool", pool.name}}, std::uint64_t{pool.maintenance});
     endpoints(pools);
+    checks(pools);
   }
 
   template <typename F>
@@ -272,6 +272,64 @@ struct Process::Metrics {
     for (const auto& pool : pools)
       for (const auto& tier : pool.tiers)
         for (const auto& e : tier.endpoints) f(pool.name, tier.name, e);
+  }
+
+  // Every pair of tiers that a pool can fail over between, from the start on: a first failover shows as a step from zero.
+  void failovers(const std::vector<::understudy::health::PoolStatus>& pools) {
+    out.family("failover_total", Type::counter, "Changes of the designated tier to a lower one, by class of cause.");
+    for (const auto& pool : pools)
+      for (std::size_t from = 0; from < pool.tiers.size(); ++from)
+        for (std::size_t to = from + 1; to < pool.tiers.size(); ++to)
+          for (std::size_t c = 0; c < kMoveClasses.size(); ++c)
+            out.sample({{"pool", pool.name},
+                        {"from", pool.tiers[from].name},
+                        {"to", pool.tiers[to].name},
+                        {"class", kMoveClasses[c]}},
+                       p.counts_.failovers(pool.name, pool.tiers[from].name, pool.tiers[to].name, c));
+    out.family("failover_last_timestamp_seconds", Type::gauge,
+               "Unix time of the last change of the designated tier; 0 while there was none.");
+    for (const auto& pool : pools) {
+      const auto at = p.counts_.last_move(pool.name);
+      out.sample({{"pool", pool.name}}, at ? seconds_of(*at) : 0.0);
+    }
+  }
+
+  void checks(const std::vector<::understudy::health::PoolStatus>& pools) {
+    out.family("check_total", Type::counter, "Active checks by result.");
+    each_endpoint(pools, [&](const auto& pool, const auto& tier, const auto& e) {
+      const auto* checks = p.counts_.checks(e.id);
+      for (const bool ok : {true, false})
+        out.sample({{"pool", pool},
+                    {"tier", tier},
+                    {"endpoint", e.label},
+                    {"address", e.address},
+                    {"result", ok ? "ok" : "failed"}},
+                   checks ? (ok ? checks->ok : checks->failed) : std::uint64_t{0});
+    });
+    out.family("check_duration_seconds", Type::histogram, "How long active checks took.");
+    each_endpoint(pools, [&](const auto& pool, const auto& tier, const auto& e) {
+      observe::HistogramCounts counts;
+      if (const auto* checks = p.counts_.checks(e.id)) checks->duration.add_to(counts);
+      out.histogram({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}}, counts);
+    });
+  }
+
+  void admin() {
+    const auto c = p.admin_ ? p.admin_->counters() : ::understudy::admin::Counters{};
+    out.family("admin_connections", Type::gauge, "Open connections of the admin API.");
+    out.sample({}, c.connections);
+    out.family("admin_requests_total", Type::counter, "Requests to the admin API.");
+    out.sample({}, c.requests);
+    out.family("admin_rejected_total", Type::counter, "Requests and connections that the admin API refused or ended.");
+    for (const auto& [reason, count] : {std::pair{"rules", c.refused},
+                                        {"failed_login", c.failed_logins},
+                                        {"too_many_logins", c.rate_limited},
+                                        {"malformed", c.malformed},
+                                        {"timeout", c.timeouts},
+                                        {"evicted", c.evicted},
+                                        {"connections", c.turned_away},
+                                        {"accept_error", c.accept_errors}})
+      out.sample({{"reason", reason}}, count);
   }
 
   void endpoints(const std::vector<::understudy::health::PoolStatus>& pools) {
@@ -300,12 +358,6 @@ struct Process::Metrics {
     each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {
       out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}},
                  std::uint64_t{e.load ? e.load->tunnels.load(std::memory_order_relaxed) : 0});
-    });
-    out.family("check_last_duration_seconds", Type::gauge, "Time the last active check took.");
-    each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {
-      if (e.last_probe)
-        out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}},
-                   std::chrono::duration<double>(e.last_probe->elapsed).count());
     });
     out.family("upstream_requests_total", Type::counter, "Attempts begun.");
     each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {
@@ -341,6 +393,7 @@ std::string Process::metrics(bool openmetrics) {
   parts.protocol();
   parts.pools();
   parts.health();
+  parts.admin();
   return out.finish();
 }
 

@@ -1,13 +1,36 @@
 #include "proxy/server/run.hpp"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 
 #include "proxy/server/process.hpp"
 
 namespace understudy::server {
+
+namespace {
+
+constexpr const char* kSystemRuntime = "/run/understudy";
+
+// systemd's folder, or the system's; an ordinary user who may not write there has one of his own after a login.
+std::string runtime_dir() {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value != nullptr ? value : "");
+  };
+  if (const std::string given = variable("RUNTIME_DIRECTORY"); !given.empty()) return given.substr(0, given.find(':'));
+  if (::geteuid() == 0 || ::access(kSystemRuntime, W_OK) == 0) return kSystemRuntime;
+  const std::string own = variable("XDG_RUNTIME_DIR");
+  return own.empty() ? kSystemRuntime : own + "/understudy";
+}
+
+}  // namespace
 
 config::LoadContext system_context(bool with_files) {
   config::LoadContext context;
@@ -25,9 +48,35 @@ config::LoadContext system_context(bool with_files) {
       if (in.bad()) return std::nullopt;
       return text.str();
     };
+    context.readable_by_others = [](const std::string& path) {
+      struct stat found {};
+      return ::stat(path.c_str(), &found) == 0 && (found.st_mode & S_IROTH) != 0;
+    };
   }
-  if (const char* dir = std::getenv("RUNTIME_DIRECTORY"); dir != nullptr && *dir != '\0') context.runtime_dir = dir;
+  context.runtime_dir = runtime_dir();
   return context;
+}
+
+config::LoadContext client_context() {
+  config::LoadContext context = system_context();
+  struct stat found {};
+  if (::stat((context.runtime_dir + "/admin.sock").c_str(), &found) != 0) context.runtime_dir = kSystemRuntime;
+  return context;
+}
+
+std::optional<std::string> read_text(const std::string& path, std::string& why) {
+  struct stat found {};
+  if (::stat(path.c_str(), &found) == 0 && S_ISDIR(found.st_mode)) {
+    why = "it is a folder";
+    return std::nullopt;
+  }
+  errno = 0;
+  std::ifstream in(path, std::ios::binary);
+  std::stringstream text;
+  if (in && in.peek() != std::ifstream::traits_type::eof()) text << in.rdbuf();
+  if (in.is_open() && !in.bad() && !text.fail()) return text.str();
+  why = std::strerror(errno == 0 ? EIO : errno);
+  return std::nullopt;
 }
 
 int run(const RunOptions& options) {
@@ -36,15 +85,15 @@ int run(const RunOptions& options) {
   if (options.builtin) {
     loaded = options.builtin();
   } else {
-    std::ifstream in(options.config_path);
-    if (!in) {
-      std::fprintf(stderr, "understudy: cannot read '%s'; give the file with -c, or make one with `understudy init`\n",
-                   options.config_path.c_str());
+    std::string why;
+    const auto content = read_text(options.config_path, why);
+    if (!content) {
+      std::fprintf(stderr,
+                   "understudy: cannot read '%s': %s; give the file with -c, or make one with 'understudy init'\n",
+                   options.config_path.c_str(), why.c_str());
       return 1;
     }
-    std::stringstream content;
-    content << in.rdbuf();
-    text = content.str();
+    text = *content;
     loaded = config::load(text, options.config_path, system_context());
   }
   if (!loaded.config) {

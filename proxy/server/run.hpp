@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "config/load.hpp"
@@ -22,5 +23,11 @@ int run(const RunOptions& options);
 
 // Environment and file access of this machine for config::load.
 config::LoadContext system_context(bool with_files = true);
+
+// The same for a client of a running process: where nothing of ours listens, the system's socket is meant.
+config::LoadContext client_context();
+
+// A configuration file's text; nullopt with the reason in `why`.
+std::optional<std::string> read_text(const std::string& path, std::string& why);
 
 }  // namespace understudy::server

@@ -104,7 +104,7 @@ TEST_F(CliArguments, ValuesLandWhereTheyBelong) {
   EXPECT_TRUE(good({"healthcheck", "--ready"}).ready);
   const Arguments demo = good({"demo", "--once", "--listen", "127.0.0.1:1", "--admin", "127.0.0.1:2"});
   EXPECT_TRUE(demo.once);
-  EXPECT_EQ(demo.demo_admin, "127.0.0.1:2");
+  EXPECT_EQ(demo.builtin_admin, "127.0.0.1:2");
 }
 
 TEST_F(CliArguments, AdminAndTokenComeFromTheEnvironmentUnlessGiven) {

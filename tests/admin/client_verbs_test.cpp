@@ -168,6 +168,11 @@ TEST(CliDaemon, WithoutAFileItIsTheDefaultSocket) {
     ASSERT_TRUE(std::holds_alternative<Daemon>(found));
     EXPECT_EQ(std::get<Daemon>(found).address.path, "/run/understudy/admin.sock");
   }
+  config::LoadContext ordinary_user = files({});
+  ordinary_user.runtime_dir = "/run/user/1000/understudy";
+  const auto own = find_daemon(Arguments{}, ordinary_user);
+  ASSERT_TRUE(std::holds_alternative<Daemon>(own));
+  EXPECT_EQ(std::get<Daemon>(own).address.path, "/run/user/1000/understudy/admin.sock");
 }
 
 TEST(CliDaemon, ANamedFileMustBeUsable) {

@@ -56,6 +56,8 @@ TEST(AdminListener, ErrorsNameThePlace) {
   TemporaryFolder folder;
   const Opened missing = open_listener(unix_address(folder.file("none/admin.sock")));
   EXPECT_NE(missing.error.find("none/admin.sock"), std::string::npos) << missing.error;
+  EXPECT_NE(missing.error.find("make its folder writable, or choose another place"), std::string::npos)
+      << missing.error;
   const Opened too_long = open_listener(unix_address("/" + std::string(200, 'x')));
   EXPECT_NE(too_long.error.find("must be shorter"), std::string::npos) << too_long.error;
   const Opened any = open_listener(tcp_address("", 0));
@@ -74,6 +76,7 @@ TEST(AdminListener, ATakenPortIsAnError) {
   const Opened second = open_listener(tcp_address("127.0.0.1", ntohs(name.sin_port)));
   EXPECT_EQ(second.fd, -1);
   EXPECT_NE(second.error.find("cannot bind the admin address 127.0.0.1:"), std::string::npos) << second.error;
+  EXPECT_NE(second.error.find("choose another port"), std::string::npos) << second.error;
   ::close(first.fd);
 }
 

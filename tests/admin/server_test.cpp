@@ -460,5 +460,12 @@ TEST(AdminServer, DescriptorsAreCloseOnExec) {
   ::close(opened.fd);
 }
 
+TEST(AdminServer, TheSocketFileGoesWithTheServer) {
+  RunningServer server({}, true);
+  ASSERT_TRUE(std::filesystem::is_socket(server.address().path));
+  server.on_thread([&] { server.server().stop(); });
+  EXPECT_FALSE(std::filesystem::exists(server.address().path)) << "a stale file would make clients guess";
+}
+
 }  // namespace
 }  // namespace understudy::admin

@@ -2,7 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "tests/config/support.hpp"
+#include "tests/support/source_dir.hpp"
 
 namespace understudy::config {
 namespace {
@@ -49,6 +52,20 @@ TEST(Load, FiveLinesAreEnough) {
   EXPECT_FALSE(config.admin.token);
   EXPECT_EQ(config.pool("other"), nullptr);
 }
+
+TEST(Load, TheExamplesOfDeployGiveNothingToComplainAbout) {
+  std::size_t examples = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string(support::source_dir()) + "/deploy/examples")) {
+    if (entry.path().extension() != ".toml") continue;
+    SCOPED_TRACE(entry.path().filename());
+    good(read_all(entry.path()));
+    ++examples;
+  }
+  EXPECT_GE(examples, 2U);
+}
+
+TEST(Load, TheStarterFileGivesNothingToComplainAbout) { good(starter_file()); }
 
 TEST(Load, PoolsAndListenersAreSortedAndRoutesAreNot) {
   const Config config = good(
@@ -417,7 +434,8 @@ TEST(Starter, LoadsWithoutAComplaint) {
 }
 
 TEST(Quick, IsOneListenerAndOnePool) {
-  const LoadResult result = quick(":8080", {"127.0.0.1:1", "127.0.0.1:2"}, {"127.0.0.1:3"}, test_context());
+  const LoadResult result =
+      quick(":8080", "127.0.0.1:9900", {"127.0.0.1:1", "127.0.0.1:2"}, {"127.0.0.1:3"}, test_context());
   ASSERT_TRUE(result.config);
   EXPECT_EQ(result.config->admin.listen.text, "127.0.0.1:9900");
   EXPECT_EQ(result.config->server.state_dir, "");
@@ -426,11 +444,11 @@ TEST(Quick, IsOneListenerAndOnePool) {
   EXPECT_EQ(result.config->pools[0].tiers[1].endpoints[0].address.text, "127.0.0.1:3");
   EXPECT_EQ(result.config->routes.size(), 1U);
   EXPECT_EQ(result.origins.at("listen.web.address"), "command line");
-  EXPECT_EQ(quick(":8080", {"127.0.0.1:1"}, {}, test_context()).config->pools[0].tiers.size(), 1U);
+  EXPECT_EQ(quick(":8080", "127.0.0.1:9900", {"127.0.0.1:1"}, {}, test_context()).config->pools[0].tiers.size(), 1U);
 }
 
 TEST(Quick, RefusesWhatAFileWouldRefuse) {
-  const LoadResult result = quick("8080", {"127.0.0.1"}, {"a\"b"}, test_context());
+  const LoadResult result = quick("8080", "127.0.0.1:9900", {"127.0.0.1"}, {"a\"b"}, test_context());
   EXPECT_FALSE(result.config);
   EXPECT_EQ(render(result.diagnostics, ""),
             "command line: error: 'address' '8080' is only a number\n     | write \":8080\" for a port on "
@@ -440,7 +458,7 @@ TEST(Quick, RefusesWhatAFileWouldRefuse) {
 }
 
 TEST(Quick, DoesNotExpandArguments) {
-  const LoadResult result = quick("${SECRET}", {"h:1"}, {}, test_context());
+  const LoadResult result = quick("${SECRET}", "127.0.0.1:9900", {"h:1"}, {}, test_context());
   ASSERT_FALSE(result.diagnostics.empty());
   EXPECT_EQ(result.diagnostics[0].message.find("canary"), std::string::npos);
   EXPECT_NE(result.diagnostics[0].message.find("${SECRET}"), std::string::npos);

@@ -52,6 +52,7 @@ TEST(Duration, SaysWhatIsWrongAndHowToMendIt) {
       {"", "is empty", "write a duration such as \"1m30s\""},
       {"2", "needs a unit", "write \"2s\" or \"2ms\""},
       {"1m30", "needs a unit", "write \"1m30s\" or \"1m30ms\""},
+      {"0", "needs a unit", "write \"0s\", or \"none\" where no limit is meant"},
       {"2x", "has an unknown unit 'x'", "units are ms, s, m, h, d"},
       {"2S", "has an unknown unit 'S'", "units are ms, s, m, h, d"},
       {"2sec", "has an unknown unit 'sec'", "units are ms, s, m, h, d"},
