@@ -40,9 +40,8 @@ class Load:
         while not self.stopping:
             due = int((time.monotonic() - begin) * total)
             while sent < due:
-                kind = "GET" if sent % total < self.gets or self.posts == 0 else "POST"
-                if self.gets == self.posts:
-                    kind = "GET" if sent % 2 == 0 else "POST"
+                # Evenly mixed: a POST whenever its share is due.
+                kind = "POST" if (sent + 1) * self.posts // total > sent * self.posts // total else "GET"
                 self.spawn(self.request(kind, sent))
                 sent += 1
             await asyncio.sleep(0.003)

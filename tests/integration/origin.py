@@ -20,6 +20,7 @@ Behaviour by path (query string gives numbers):
     /fragile              answers; the next request on this connection ends it without an answer
     /sink                 reads the body away, answers with its length
     /raw?NAME             bytes from RAW below, as they stand
+    /mood?...             from now on, for all but /healthz: delay=MS (ramp=MS: grows to it), errors=PERCENT, hang=1; none: well again
     /post                 records "post ID" (header X-Id) with --record, answers 200
     upgrade on any path   WebSocket echo
 """
@@ -27,14 +28,26 @@ import asyncio
 import base64
 import hashlib
 import os
+import random
 import ssl
 import sys
+import time
 from urllib.parse import parse_qs, urlsplit
 
 NAME = sys.argv[1]
 ARGS = sys.argv[2:]
 RECORD = os.open(ARGS[ARGS.index("--record") + 1], os.O_WRONLY | os.O_CREAT | os.O_APPEND) if "--record" in ARGS else None
 SICK = False
+MOOD = {"since": 0.0}
+
+
+def mood_delay():
+    """Seconds that an answer takes in the present mood."""
+    if "delay" not in MOOD:
+        return DELAY
+    ramp = MOOD.get("ramp", 0)
+    part = min(1.0, (time.monotonic() - MOOD["since"]) * 1000 / ramp) if ramp else 1.0
+    return max(DELAY, MOOD["delay"] / 1000 * part)
 
 
 def number(option):
@@ -145,8 +158,23 @@ async def one(reader, writer):
     if getattr(writer, "fragile", False):
         record("died %s" % method)
         return False
+    if path == "/mood":
+        MOOD.clear()
+        MOOD.update({key: float(values[0]) for key, values in query.items()}, since=time.monotonic())
+        writer.write(answer(200))
+        await writer.drain()
+        return True
     if path != "/healthz":
-        await asyncio.sleep(DELAY)
+        await asyncio.sleep(mood_delay())
+        if MOOD.get("hang"):
+            await read_body(reader, head)
+            await reader.read(1)
+            return False
+        if random.random() * 100 < MOOD.get("errors", 0):
+            await read_body(reader, head)
+            writer.write(answer(500, b"moody"))
+            await writer.drain()
+            return True
     if b"\r\nupgrade: websocket" in head.lower():
         await websocket(reader, writer, head)
         return False
