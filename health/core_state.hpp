@@ -226,6 +226,7 @@ struct Core::State {
   // ---- what traffic says (core_traffic.cpp)
   SuspicionInput suspicion_input(const Endpoint& endpoint, const TrafficSample& sample) const;
   void doubt(Endpoint& endpoint, bool was_suspect, bool was_gone, TimePoint now);
+  void doubt_peers(const Endpoint& first, TimePoint now);
   void trust_again(Endpoint& endpoint, std::string reason, TimePoint now);
   bool traffic_is_well(const Endpoint& endpoint, TimePoint now) const;
   void weigh_probe(Endpoint& endpoint, TimePoint now);

@@ -183,8 +183,18 @@ void Core::State::doubt(Endpoint& endpoint, bool was_suspect, bool was_gone, Tim
   }
   emit(Event::Kind::endpoint_suspect, pool, &tier, &endpoint,
        who + " is suspect: " + why + "; new requests avoid it where they can, but for trials", suspicion.cause());
+  if (!was_suspect && suspicion.why() == Suspicion::Why::erroring) doubt_peers(endpoint, now);
   if (endpoint.probes.running()) endpoint.probes.hurry(now);
   refresh(endpoint, now);
+}
+
+// Endpoints of a tier that begin to fail together do so for one reason: half the evidence will do for the others.
+void Core::State::doubt_peers(const Endpoint& first, TimePoint now) {
+  for (Endpoint* peer : pools[first.pool]->tiers[first.tier].endpoints) {
+    if (peer == &first || !peer->suspicion.half_erroring()) continue;
+    peer->suspicion.raise(Suspicion::Why::erroring, now);
+    doubt(*peer, false, false, now);
+  }
 }
 
 void Core::State::trust_again(Endpoint& endpoint, std::string reason, TimePoint now) {

@@ -6,8 +6,11 @@
 namespace understudy::health {
 namespace {
 
-// Evidence that ends in a doubt: a thousand times likelier than what is tolerated.
+// Evidence that ends in a doubt: a thousand times likelier than what is tolerated; for failures, which hurt at once and of
+// which trials soon tell the truth, a hundred times.
 constexpr double convincing = 6.9;
+constexpr double convincing_failures = 4.6;
+constexpr Duration erroring_pause = std::chrono::milliseconds(500);
 // With fewer unanswered requests than this, longer patience: one slow request is no pattern.
 constexpr std::uint32_t several = 3;
 constexpr int patience = 3;
@@ -82,8 +85,10 @@ bool Suspicion::erroring(const SuspicionInput& input) {
   const double tolerated = std::clamp(input.bad_share, 0.001, 0.5);
   error_score_ =
       score(error_score_, input.good + input.slow, input.bad, tolerated, std::clamp(6 * tolerated, 0.3, 0.9));
-  return error_score_ >= convincing;
+  return error_score_ >= convincing_failures;
 }
+
+bool Suspicion::half_erroring() const { return !suspect() && error_score_ >= convincing_failures / 2; }
 
 bool Suspicion::far_slower(const SuspicionInput& input) {
   if (!input.overdue_after) return false;
@@ -115,7 +120,7 @@ void Suspicion::raise(Why why, TimePoint now) {
   }
   why_ = why;
   good_trials_ = 0;
-  pause_ = least_pause;
+  pause_ = why == Why::erroring ? erroring_pause : least_pause;
 }
 
 void Suspicion::clear(TimePoint now) {

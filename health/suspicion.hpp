@@ -50,6 +50,8 @@ public:
 
   bool suspect() const { return why_ != Why::none; }
   bool gone() const { return gone_; }
+  // Not yet a doubt by itself, but one when a peer of the same tier fails too: what they share has broken.
+  bool half_erroring() const;
   Why why() const { return why_; }
   TimePoint since() const { return since_; }
   Cause cause() const { return cause_; }

@@ -2,6 +2,8 @@
 // time. One configuration for all rows: two primaries, two standbys, shared tiers.
 #include <gmock/gmock.h>
 
+#include <ctime>
+
 #include "health/rehearsal/rehearsal.hpp"
 #include "tests/support/health_sim.hpp"
 
@@ -93,7 +95,7 @@ TEST(Degradation, ErrorsBehindAGreenPageCostFewRequests) {
   errors.share = 0.3;
   std::string told;
   // A safe request answered 500 is answered: nothing is repeated without `retry.on_5xx`.
-  EXPECT_LE(median_bad(the_config(), scenario({errors}), told), 32U) << told;
+  EXPECT_LE(median_bad(the_config(), scenario({errors}), told), 14U) << told;
 }
 TEST(Degradation, NeverToAStandbyThatOnlyFails) {
   ScenarioFault errors = fault(FaultKind::errors, 20s, 23s);
@@ -254,9 +256,9 @@ TEST(Exclusive, AStarvedProxyBlamesNobody) {
 }
 TEST(Exclusive, AnHourTakesLessThanTwoSecondsAndTheSameSeedTellsTheSame) {
   const Scenario s = slow_app({fault(FaultKind::kill, 600s, 900s)}, 3600s);
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();  // processor time: the machine may have other work
   const Rehearsal first = health::rehearse(exclusive_config(), s, 7);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 2s * UNDERSTUDY_SLOW_BUILD);
+  EXPECT_LT(std::clock() - begin, 2 * CLOCKS_PER_SEC * UNDERSTUDY_SLOW_BUILD);
   EXPECT_EQ(first.log, health::rehearse(exclusive_config(), s, 7).log);
 }
 
