@@ -152,7 +152,7 @@ public:
   std::map<std::string, Mode> modes;  // by address
   Traffic traffic;
   std::map<std::string, std::uint64_t> served, failed;  // requests by tier
-  std::map<std::string, bool> gates;  // by name
+  std::map<std::string, bool> gates;                    // by name
   std::uint64_t gates_asked = 0;
   std::uint64_t probes = 0, unserved = 0, view_changes = 0;
   std::function<void()> after_step;  // invariants
@@ -372,7 +372,8 @@ private:
     queue_.emplace(now + 50ms, [this, gate] {
       const auto found = gates.find(gate.gate.name);
       const bool passed = found == gates.end() || found->second;
-      core_->on_gate_result({gate.pool, gate.gate.name, gate.run, passed, passed ? "the script says yes" : "not yet"}, now);
+      core_->on_gate_result({gate.pool, gate.gate.name, gate.run, passed, passed ? "the script says yes" : "not yet"},
+                            now);
     });
   }
   void perform(const health::ViewChanged&) {
