@@ -43,6 +43,7 @@ std::string endpoint_text(const EndpointConfig& endpoint) {
 
 std::string endpoints_text(const std::vector<EndpointConfig>& endpoints) {
   std::vector<std::string> items;
+  items.reserve(endpoints.size());
   for (const EndpointConfig& endpoint : endpoints) items.push_back(endpoint_text(endpoint));
   return list_text(items);
 }

@@ -67,9 +67,9 @@ public:
   // "[A-Za-z0-9._-]", 1 to 64 characters; what names pools, tiers, … may be.
   bool check_name(std::string_view name, const Span& span, std::string_view what);
   static bool is_word(const Node& node, std::string_view word);
-  void wrong_type(const Node& node, const Spot& spot, std::string_view wanted, std::string hint = "");
+  void wrong_type(const Node& node, const Spot& spot, std::string_view wanted, const std::string& hint = "");
 
-  void wrong_item(const Node& item, const Spot& spot, std::string_view wanted, std::string hint = "");
+  void wrong_item(const Node& item, const Spot& spot, std::string_view wanted, const std::string& hint = "");
 
   // " 'text'" for messages, or "" when the text came from outside the file and may be a secret.
   static std::string quoted(const Node& node);

@@ -46,17 +46,17 @@ bool has_control(std::string_view text) {
 
 }  // namespace
 
-void Reader::wrong_type(const Node& node, const Spot& spot, std::string_view wanted, std::string hint) {
+void Reader::wrong_type(const Node& node, const Spot& spot, std::string_view wanted, const std::string& hint) {
   if (node.unread) return;
   error(node.span, "'" + std::string(spot.name) + "' must be " + std::string(wanted) + ", not " + kind_words(node.kind),
-        std::move(hint));
+        hint);
 }
 
-void Reader::wrong_item(const Node& item, const Spot& spot, std::string_view wanted, std::string hint) {
+void Reader::wrong_item(const Node& item, const Spot& spot, std::string_view wanted, const std::string& hint) {
   if (item.unread) return;
   error(item.span,
         "'" + std::string(spot.name) + "' may hold " + std::string(wanted) + " only, not " + kind_words(item.kind),
-        std::move(hint));
+        hint);
 }
 
 std::optional<std::string> Reader::text(const Node& node, const Spot& spot, const Spec& spec) {

@@ -74,6 +74,13 @@ Verdict judge(const health::PoolStatus& pool) {
   const std::size_t available = available_in(tier);
   const std::string share = std::to_string(available) + "/" + std::to_string(tier.endpoints.size());
   if (tier.endpoints.empty()) return {"down", name + " is down: tier " + tier.name + " has no endpoint"};
+  const bool untried = std::all_of(tier.endpoints.begin(), tier.endpoints.end(), [](const auto& endpoint) {
+    return endpoint.active == health::ActiveState::unknown && endpoint.passive == health::PassiveState::in &&
+           endpoint.operator_state == health::OperatorState::enabled;
+  });
+  if (available == 0 && untried) {
+    return {"starting", name + " is starting: no endpoint of tier " + tier.name + " has been checked yet"};
+  }
   if (available == 0) {
     return {"down", name + " is down: no endpoint of tier " + tier.name + " is available" +
                         (tier.panic ? " (panic: all are tried)" : "")};
@@ -93,7 +100,7 @@ Verdict judge(const health::PoolStatus& pool) {
 int severity(std::string_view state) {
   if (state == "down") return 3;
   if (state == "maintenance") return 2;
-  return state == "degraded" ? 1 : 0;
+  return state == "degraded" || state == "starting" ? 1 : 0;
 }
 
 }  // namespace

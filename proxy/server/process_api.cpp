@@ -109,7 +109,7 @@ admin::Reply Process::command(const health::Command& command, const std::string&
   const health::CommandResult result = core_.on_command(command, now);
   if (!result.ok) return admin::Problem{409, "Not done", result.error};
   log(observe::Level::info,
-      "operator (" + who + ") changed pool " + (pool_name.empty() ? "of the endpoint" : pool_name));
+      "operator (" + who + ") changed " + (pool_name.empty() ? std::string("an endpoint") : "pool " + pool_name));
   pump();
   save_state_soon();
   if (!pool_name.empty()) return pool(pool_name);

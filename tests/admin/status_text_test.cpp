@@ -142,6 +142,20 @@ TEST_F(StatusText, OneSentenceSaysWhatMatters) {
   }
 }
 
+TEST_F(StatusText, WhatNobodyHasCheckedYetIsNotCalledDown) {
+  auto pool = pool_on_standby();
+  pool.active = 0;
+  auto& first = pool.tiers[0].endpoints[0];
+  first.active = health::ActiveState::unknown;
+  auto described = describe_pool(pool, kNow);
+  EXPECT_EQ(described.at("state").as_string(), "starting");
+  EXPECT_EQ(described.at("sentence").as_string(),
+            "pool app is starting: no endpoint of tier primary has been checked yet");
+  first.operator_state = health::OperatorState::disabled;
+  described = describe_pool(pool, kNow);
+  EXPECT_EQ(described.at("state").as_string(), "down") << "it is not waited for";
+}
+
 TEST_F(StatusText, TheWorstPoolSpeaksFirst) {
   std::vector<health::PoolStatus> pools = {pool_on_standby(), pool_on_standby()};
   pools[1].name = "devices";
