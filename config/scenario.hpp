@@ -13,8 +13,8 @@
 namespace understudy::config {
 
 struct ScenarioLoad {
-  double rate = 100;      // requests per second, open loop: they come whether or not earlier ones were answered
-  double post = 0;        // share of them that may not be repeated
+  double rate = 100;  // requests per second, open loop: they come whether or not earlier ones were answered
+  double post = 0;    // share of them that may not be repeated
   std::uint32_t websockets = 0;
   Duration latency{5};        // what an endpoint needs for a request when all is well
   Duration probe_latency{1};  // and for its health page
@@ -30,9 +30,9 @@ struct ScenarioFault {
   MaybeDuration until;  // none: to the end
   std::string where;    // a tier, an endpoint's label, or "all"; not for starve
   FaultKind kind = FaultKind::kill;
-  Duration latency{0};       // slow
-  Duration ramp{0};          // slow: grows from normal to `latency` over this time
-  double share = 1;          // errors
+  Duration latency{0};  // slow
+  Duration ramp{0};     // slow: grows from normal to `latency` over this time
+  double share = 1;     // errors
   std::uint16_t status = 500;
   Duration period{3'000};  // flap
   FaultHealth health = FaultHealth::as_fault;
@@ -42,7 +42,7 @@ enum class ActKind : std::uint8_t { failover, failback, hold, release, approve, 
 struct ScenarioAct {  // what an operator does meanwhile
   Duration at{0};
   ActKind act = ActKind::failover;
-  std::string to;    // failover: a tier; approve: a gate
+  std::string to;  // failover: a tier; approve: a gate
 };
 
 struct ExpectServing {

@@ -158,6 +158,7 @@ void Core::State::verdict_changed(Endpoint& endpoint, const ProbeResult& result,
   }
   emit(Event::Kind::endpoint_healthy, pool, &tier, &endpoint, std::move(reason));
   // It was down and came back since traffic complained: that is news which outweighs the complaint.
+  if (endpoint.verdict_before == ActiveState::unhealthy) endpoint.ejector.forgive();
   if (endpoint.verdict_before == ActiveState::unhealthy &&
       (endpoint.ejector.ejected() || endpoint.ejector.suspected())) {
     readmit(endpoint, "its check saw it down and then well again since", now);

@@ -17,6 +17,7 @@ bool waits_for_address(const Source& source, const Pool& pool, TimePoint now) {
          now < source.added_at + pool.config.check.start_wait;
 }
 
+constexpr Duration proof_time = std::chrono::seconds(10);  // as in core_moves.cpp
 constexpr Duration least_step = std::chrono::milliseconds(20);
 constexpr Duration gate_look = std::chrono::seconds(1);
 
@@ -56,6 +57,7 @@ void Core::State::judge(Pool& pool, TimePoint now) {
     fact.undecided = tier.count.undecided_verdict();
     fact.degraded = tier.watch.degraded().has_value();
     fact.failed = tier.failed;
+    fact.doubted = tier.all_doubted;
     fact.gated = gated(pool, i);
     fact.against_serving = compare(tier.watch.quality(), pool.active().watch.quality());
   }
@@ -330,6 +332,9 @@ void Core::State::arm(Pool& pool, TimePoint now) {
   take_earlier(earliest, pool.moved_until);
   if (pool.verification)
     take_earlier(earliest, later_than(now, pool.verification->began + pool.config.failover.verify));
+  if (const auto hold = pool.failover.hold(pool.config.failover, now); hold && hold->due) {
+    take_earlier(earliest, later_than(now, *hold->due - proof_time));
+  }
   if (pool.ramp) take_earlier(earliest, now + std::max<Duration>(Duration(pool.config.failover.ramp) / 10, least_step));
   if (waits_for_gate(pool, now)) take_earlier(earliest, now + gate_look);
   if (pool.maintenance && pool.maintenance_until) {

@@ -12,6 +12,9 @@ constexpr Duration gate_interval = std::chrono::seconds(10);
 constexpr Duration verdict_dwell = std::chrono::seconds(5);
 constexpr Duration failed_memory = std::chrono::minutes(5);
 constexpr double audition_share = 0.1;
+// Before traffic returns, a little of it shows whether the tier is what it was.
+constexpr double proof_share = 0.02;
+constexpr Duration proof_time = std::chrono::seconds(10);
 constexpr int ramp_steps = 10;
 constexpr double tolerated_errors = 0.05;
 constexpr double verdict_factor = 3;  // times the baseline before the fault
@@ -30,18 +33,21 @@ void Core::State::watch_tiers(Pool& pool, TimePoint now) {
     Tier& tier = pool.tiers[i];
     compare_with_peers(pool, tier, now);
     TierSignals signals;
-    std::size_t silent = 0, counted = 0;
+    std::size_t silent = 0, counted = 0, suspects = 0;
     Duration longest{};
     for (const Endpoint* endpoint : tier.endpoints) {
-      signals.merge(endpoint->signals);
+      signals.merge(endpoint->signals, now);
       if (!endpoint->available) continue;
       ++counted;
+      suspects += endpoint->suspicion.suspect() && endpoint->suspicion.why() != Suspicion::Why::returning ? 1 : 0;
       if (endpoint->suspicion.why() != Suspicion::Why::overdue || !endpoint->oldest_pending) continue;
       ++silent;
       longest = std::max<Duration>(longest, now - *endpoint->oldest_pending);
     }
+    if (counted > 0) signals.suspects = static_cast<double>(suspects) / static_cast<double>(counted);
     if (silent > 0 && silent * 2 >= counted) signals.waiting = longest;
-    tier.watch.observe(pool.config.degraded, signals, now);
+    tier.watch.observe(pool.config.degraded, signals, i == pool.failover.active(), now);
+    tier.all_doubted = counted > 0 && suspects == counted;
     tell_degraded(pool, i, now);
     if (tier.failed && i != pool.failover.active() && now - tier.failed_at >= failed_memory) tier.failed = false;
   }
@@ -161,6 +167,10 @@ void Core::State::steer(Pool& pool, TimePoint now) {
   }
   if (!side) {
     if (const auto audition = pool.failover.audition()) side = SideTraffic{*audition, audition_share};
+  }
+  if (!side && pool.failover.phase() == Failover::Phase::return_hold) {
+    const auto hold = pool.failover.hold(pool.config.failover, now);
+    if (hold && hold->due && now + proof_time >= *hold->due) side = SideTraffic{hold->tier, proof_share};
   }
   const auto same = [](const std::optional<SideTraffic>& a, const std::optional<SideTraffic>& b) {
     return a.has_value() == b.has_value() && (!a || (a->tier == b->tier && a->share == b->share));

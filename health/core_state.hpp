@@ -119,7 +119,8 @@ struct Tier {
   TierVerdict told = TierVerdict::none;  // last verdict that made an event, or was assumed at the start
   TimePoint told_at{};
   std::vector<std::uint32_t> usable, trials;
-  bool doubtful = false;
+  bool doubtful = false;     // `usable` holds suspects only
+  bool all_doubted = false;  // traffic doubts every available endpoint, not only for having been away
   TierWatch watch;
   bool told_degraded = false;
   bool failed = false;  // its verdict was `failed`, and nothing newer speaks for it

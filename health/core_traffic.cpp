@@ -145,9 +145,8 @@ SuspicionInput Core::State::suspicion_input(const Endpoint& endpoint, const Traf
     if (static_cast<Cause>(i) != Cause::own_error) input.bad += sample.failures[i];
   }
   if (const auto limit = endpoint.signals.normal_limit()) {
-    const Duration far = std::max<Duration>(5 * endpoint.signals.normal().quantile(0.95), *limit);
     input.slow = std::min<std::uint64_t>(sample.first_byte.above(*limit), sample.successes);
-    input.much_slow = std::min<std::uint64_t>(sample.first_byte.above(far), input.slow);
+    input.much_slow = std::min<std::uint64_t>(sample.first_byte.above(*endpoint.signals.far_limit()), input.slow);
   }
   input.good = sample.successes - input.slow;
   return input;
@@ -190,7 +189,7 @@ void Core::State::doubt(Endpoint& endpoint, bool was_suspect, bool was_gone, Tim
 
 void Core::State::trust_again(Endpoint& endpoint, std::string reason, TimePoint now) {
   const Pool& pool = *pools[endpoint.pool];
-  endpoint.suspicion.clear();
+  endpoint.suspicion.clear(now);
   const Duration ramp = std::max<Duration>(pool.config.slow_start, least_ramp);
   endpoint.slow_start.begin(ramp, now);
   emit(Event::Kind::endpoint_trusted, pool, &pool.tiers[endpoint.tier], &endpoint,
@@ -204,7 +203,7 @@ void Core::State::trust_again(Endpoint& endpoint, std::string reason, TimePoint 
 bool Core::State::traffic_is_well(const Endpoint& endpoint, TimePoint now) const {
   if (endpoint.suspicion.suspect() || endpoint.ejector.until()) return false;
   if (!endpoint.last_success || now - *endpoint.last_success > fresh_success) return false;
-  const SignalWindow* window = endpoint.signals.window(few_outcomes);
+  const SignalWindow* window = endpoint.signals.window(few_outcomes, now);
   return window != nullptr && window->outcomes.bad_share() <= well_bad_share;
 }
 
@@ -242,7 +241,7 @@ void Core::State::compare_with_peers(Pool& pool, Tier& tier, TimePoint now) {
   if (!pool.config.passive.enabled || tier.endpoints.size() < 2) return;
   std::vector<std::pair<Duration, Endpoint*>> medians;
   for (Endpoint* endpoint : tier.endpoints) {
-    const SignalWindow* window = endpoint->signals.window(outlier_samples);
+    const SignalWindow* window = endpoint->signals.window(outlier_samples, now);
     if (window == nullptr || !endpoint->available || window->first_byte.weight() < outlier_samples) {
       endpoint->outlier.reset();
       continue;

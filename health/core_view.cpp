@@ -75,7 +75,7 @@ EndpointStatus status_of(const Endpoint& endpoint, const Pool& pool, TimePoint n
   status.load = endpoint.load;
   if (endpoint.suspicion.suspect()) status.suspicion = name_of(endpoint.suspicion.why());
   status.cause_class = class_of(endpoint);
-  const SignalWindow* window = endpoint.signals.window(1);
+  const SignalWindow* window = endpoint.signals.window(1, now);
   if (window != nullptr) {
     status.samples = window->outcomes.weight();
     status.error_share = window->outcomes.bad_share();

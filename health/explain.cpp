@@ -74,6 +74,14 @@ std::string describe(const Endpoint& endpoint, const Pool& pool, TimePoint now) 
     }
     return text + since(endpoint.ejector.since(), now);
   }
+  if (endpoint.suspicion.suspect() && endpoint.available) {
+    text += std::string("suspect (") + std::string(name_of(endpoint.suspicion.why())) + ")" +
+            since(endpoint.suspicion.since(), now);
+    if (endpoint.suspicion.gone()) {
+      text += std::string(", ") + std::to_string(endpoint.pending) + " requests unanswered and no answer since";
+    }
+    return text;
+  }
   if (endpoint.available) return text + "available";
   if (endpoint.threshold.streak() > 0 && endpoint.last_failure != Cause::none) {
     return text + "no verdict yet, " + std::to_string(endpoint.threshold.streak()) + " failed probes (" +

@@ -19,7 +19,7 @@ constexpr Duration least_good_time = std::chrono::minutes(5);
 constexpr std::uint32_t most_relapses = 16;
 
 // Good to return to.
-bool well(const TierFacts& facts) { return facts.serviceable && !facts.degraded && !facts.failed; }
+bool well(const TierFacts& facts) { return facts.serviceable && !facts.degraded && !facts.failed && !facts.doubted; }
 
 }  // namespace
 

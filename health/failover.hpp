@@ -49,6 +49,7 @@ struct TierFacts {
   bool undecided = false;
   bool degraded = false;  // a threshold was breached for long enough
   bool failed = false;    // its verdict was `failed` and nothing newer speaks for it
+  bool doubted = false;   // traffic doubts all of its endpoints
   bool gated = false;     // a condition of the return to it has not passed
   Comparison against_serving = Comparison::unknown;
 };

@@ -10,7 +10,7 @@ constexpr double thin_baseline = 50;    // outcomes below which nothing is calle
 constexpr double learning_limit = 1.5;  // times the baseline's median: beyond it nothing is learned
 constexpr Duration least_overdue = std::chrono::milliseconds(100);
 constexpr Duration least_hedge = std::chrono::milliseconds(10);
-constexpr Duration least_margin = std::chrono::milliseconds(50);
+constexpr Duration least_margin = std::chrono::milliseconds(20);
 
 struct Counted {
   double good = 0, bad = 0;
@@ -66,9 +66,15 @@ bool Signals::usual(const LatencyCounts& counts) const {
 }
 
 void Signals::observe(const TrafficSample& sample, bool learn, TimePoint now) {
+  const Counted counted = count(sample);
+  if (counted.good + counted.bad > 0) {
+    if (newest_ && silent(now)) forget_recent();
+    newest_ = now;
+  }
   brief_.add(sample, now);
   recent_.add(sample, now);
   connect_.add(sample.connect, now);
+  if (sample.first_byte.total > 0) newest_answers_ = sample.first_byte;
   if (learn && sample.first_byte.total > 0 && usual(sample.first_byte)) normal_.add(sample.first_byte, now);
 }
 
@@ -83,9 +89,11 @@ void Signals::observe_probe(const ProbeResult& result, TimePoint now) {
 void Signals::forget_recent() {
   brief_ = SignalWindow(brief_half_life);
   recent_ = SignalWindow(recent_half_life);
+  newest_answers_ = {};
 }
 
-const SignalWindow* Signals::window(double least) const {
+const SignalWindow* Signals::window(double least, TimePoint now) const {
+  if (silent(now)) return nullptr;
   if (brief_.outcomes.weight() >= least) return &brief_;
   if (recent_.outcomes.weight() >= least) return &recent_;
   return nullptr;
@@ -105,6 +113,12 @@ std::optional<Duration> Signals::normal_limit() const {
   if (normal_.weight() < thin_baseline) return std::nullopt;
   const Duration p95 = normal_.quantile(0.95);
   return std::max<Duration>(2 * p95, p95 + least_margin);
+}
+
+std::optional<Duration> Signals::far_limit() const {
+  if (normal_.weight() < thin_baseline) return std::nullopt;
+  const Duration p95 = normal_.quantile(0.95);
+  return std::max<Duration>(5 * p95, p95 + 2 * least_margin);
 }
 
 void Signals::restore_normal(Duration p50, Duration p95, TimePoint now) {

@@ -1,6 +1,6 @@
 // What traffic and probes say about one endpoint, over sliding windows: how long, how often wrong, and what is normal.
 //
-//   brief   half-life 1 s     what it is like now
+//   brief   half-life 0.5 s   what it is like now
 //   recent  half-life 15 s    where there is too little traffic for `brief`
 //   normal  half-life 1 h     its baseline. Learned only while nothing is suspicious and the newest answers take less than
 //                             1.5 times what is normal, so that a slow ramp never becomes the norm (outage B)
@@ -41,10 +41,12 @@ struct SignalWindow {
   void merge(const SignalWindow& other);
 };
 
-inline constexpr Duration brief_half_life = std::chrono::seconds(1);
+inline constexpr Duration brief_half_life = std::chrono::milliseconds(500);
 inline constexpr Duration recent_half_life = std::chrono::seconds(15);
 inline constexpr Duration normal_half_life = std::chrono::hours(1);
 inline constexpr Duration probe_half_life = std::chrono::seconds(20);
+// After that long without an outcome what was before is another story.
+inline constexpr Duration signal_silence = std::chrono::seconds(10);
 
 class Signals {
 public:
@@ -54,11 +56,15 @@ public:
   // What was seen in a time of starvation is forgotten; the baseline stays.
   void forget_recent();
 
-  // The briefest window with at least `least` outcomes; null: too little traffic to say anything.
-  const SignalWindow* window(double least) const;
+  // The briefest window with at least `least` outcomes; null: too little traffic, or none of late, to say anything.
+  const SignalWindow* window(double least, TimePoint now) const;
+  bool silent(TimePoint now) const { return !newest_ || now - *newest_ >= signal_silence; }
+  // The newest answers, as one sample brought them.
+  const LatencyCounts& newest_answers() const { return newest_answers_; }
   const SignalWindow& brief() const { return brief_; }
   const SignalWindow& recent() const { return recent_; }
   const LatencyMemory& normal() const { return normal_; }
+  std::optional<TimePoint> newest() const { return newest_; }  // outcome of any kind
   const LatencyMemory& connect() const { return connect_; }
   const LatencyMemory& probe_time() const { return probe_time_; }
   const OutcomeMemory& probe_outcomes() const { return probe_outcomes_; }
@@ -68,8 +74,10 @@ public:
   std::optional<Duration> overdue_after() const;
   // When a safe request is worth a second attempt elsewhere (design §6, retry budget).
   std::optional<Duration> hedge_after() const;
-  // What an answer takes at most when all is well: twice p95 of the baseline, at least 50 ms more than it.
+  // What an answer takes at most when all is well: twice p95 of the baseline, at least 20 ms more than it.
   std::optional<Duration> normal_limit() const;
+  // Far slower than that: five times p95, at least 40 ms more. Between the two nothing begins and nothing ends.
+  std::optional<Duration> far_limit() const;
 
   // Baselines survive restarts as their two quantiles.
   void restore_normal(Duration p50, Duration p95, TimePoint now);
@@ -80,6 +88,8 @@ private:
   SignalWindow brief_{brief_half_life}, recent_{recent_half_life};
   LatencyMemory normal_{normal_half_life}, connect_{recent_half_life}, probe_time_{probe_half_life};
   OutcomeMemory probe_outcomes_{probe_half_life};
+  std::optional<TimePoint> newest_;
+  LatencyCounts newest_answers_;
 };
 
 }  // namespace understudy::health

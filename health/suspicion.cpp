@@ -11,6 +11,9 @@ constexpr double convincing = 6.9;
 // With fewer unanswered requests than this, longer patience: one slow request is no pattern.
 constexpr std::uint32_t several = 3;
 constexpr int patience = 3;
+// A doubt that comes back this soon asks for twice as many good trials.
+constexpr Duration soon = std::chrono::minutes(1);
+constexpr std::uint32_t most_repeats = 4;
 
 // Wald's sequential test, kept from below by zero: how much likelier the outcomes are under `alternative` than `tolerated`.
 double score(double before, std::uint64_t good, std::uint64_t bad, double tolerated, double alternative) {
@@ -32,7 +35,9 @@ std::string_view name_of(Suspicion::Why why) {
   return "none";
 }
 
-std::uint32_t Suspicion::needed_trials() const {
+std::uint32_t Suspicion::needed_trials() const { return base_trials() << std::min(repeats_, most_repeats); }
+
+std::uint32_t Suspicion::base_trials() const {
   switch (why_) {
     case Why::erroring: return 20;  // 30 % failures pass that once in a thousand times
     case Why::slow: return 8;
@@ -58,9 +63,9 @@ bool Suspicion::observe(const SuspicionInput& input, TimePoint now) {
   } else if (far_slower(input)) {
     raise(Why::slow, now);
   }
-  // Silence: unanswered requests of that age, and no answer since the oldest of them was sent.
-  gone_ = suspect() && late && input.oldest_pending && now - *input.oldest_pending >= gone_after &&
-          (!last_answer_ || *last_answer_ <= *input.oldest_pending);
+  // Silence: unanswered requests of that age, and nothing but what was under way before has come since.
+  const bool silent = !last_answer_ || now - *last_answer_ >= gone_after * 3 / 4;
+  gone_ = suspect() && late && silent && input.oldest_pending && now - *input.oldest_pending >= gone_after;
   return was != suspect() || was_gone != gone_;
 }
 
@@ -76,7 +81,7 @@ bool Suspicion::overdue(const SuspicionInput& input, TimePoint now) {
 bool Suspicion::erroring(const SuspicionInput& input) {
   const double tolerated = std::clamp(input.bad_share, 0.001, 0.5);
   error_score_ =
-      score(error_score_, input.good + input.slow, input.bad, tolerated, std::clamp(4 * tolerated, 0.2, 0.9));
+      score(error_score_, input.good + input.slow, input.bad, tolerated, std::clamp(6 * tolerated, 0.3, 0.9));
   return error_score_ >= convincing;
 }
 
@@ -96,20 +101,25 @@ void Suspicion::on_trials(const SuspicionInput& input, TimePoint now) {
   }
   if (fine == 0) return;
   good_trials_ += static_cast<std::uint32_t>(std::min<std::uint64_t>(fine, 1000));
-  pause_ = std::max<Duration>(pause_ / 2, least_pause);
+  // Sooner again once several in a row were good: where a third fails, two good ones mean little.
+  if (good_trials_ * 4 >= needed_trials()) pause_ = std::max<Duration>(pause_ / 2, least_pause);
   // Requests that were sent before the doubt may still be unanswered: they must not be forgotten by an early good one.
   const bool still_waiting = input.oldest_pending && *input.oldest_pending <= since_;
-  if (good_trials_ >= needed_trials() && (!still_waiting || now - since_ >= gone_after)) clear();
+  if (good_trials_ >= needed_trials() && (!still_waiting || now - since_ >= gone_after)) clear(now);
 }
 
 void Suspicion::raise(Why why, TimePoint now) {
-  if (!suspect()) since_ = now;
+  if (!suspect()) {
+    since_ = now;
+    repeats_ = cleared_at_ && now - *cleared_at_ < soon ? std::min(repeats_ + 1, most_repeats) : 0;
+  }
   why_ = why;
   good_trials_ = 0;
   pause_ = least_pause;
 }
 
-void Suspicion::clear() {
+void Suspicion::clear(TimePoint now) {
+  if (suspect()) cleared_at_ = now;
   why_ = Why::none;
   gone_ = false;
   error_score_ = slow_score_ = 0;
@@ -118,7 +128,8 @@ void Suspicion::clear() {
 }
 
 void Suspicion::forgive(TimePoint now) {
-  clear();
+  clear(now);
+  cleared_at_.reset();
   last_answer_ = now;
 }
 

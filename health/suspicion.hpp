@@ -43,7 +43,7 @@ public:
   bool observe(const SuspicionInput& input, TimePoint now);
   // On trial from now on: an ejection is over, or it is compared with its peers and found wanting.
   void raise(Why why, TimePoint now);
-  void clear();
+  void clear(TimePoint now);
   // What was seen until now is void (law 12).
   void forgive(TimePoint now);
   void skip(Duration starved);
@@ -61,6 +61,7 @@ public:
   std::optional<TimePoint> last_answer() const { return last_answer_; }
 
 private:
+  std::uint32_t base_trials() const;
   bool overdue(const SuspicionInput& input, TimePoint now);
   bool erroring(const SuspicionInput& input);
   bool far_slower(const SuspicionInput& input);
@@ -75,6 +76,8 @@ private:
   double slow_score_ = 0;
   std::uint32_t good_trials_ = 0;
   Duration pause_ = least_pause;
+  std::uint32_t repeats_ = 0;  // doubts soon after the last one ended
+  std::optional<TimePoint> cleared_at_;
 };
 std::string_view name_of(Suspicion::Why why);
 

@@ -13,6 +13,11 @@ constexpr double lower_p95 = 0.8;      // a fifth lower is better
 constexpr double error_margin = 0.02;  // error shares nearer than this are alike
 constexpr Duration relative_margin = std::chrono::milliseconds(100);
 constexpr double thin_baseline = 50;
+constexpr double hysteresis = 0.9;  // neither beyond the threshold nor well below it
+constexpr double most_suspects = 0.8;
+constexpr Duration fresh_time = std::chrono::seconds(1);
+// Slower than itself is weaker evidence than slower than the operator allows: no hurry, whatever the factor.
+constexpr double most_relative_severity = 1.2;
 constexpr Duration traffic_margin = std::chrono::milliseconds(2);
 constexpr Duration probe_margin = std::chrono::milliseconds(50);
 
@@ -42,12 +47,16 @@ std::optional<bool> better(const std::optional<Measure>& candidate, const std::o
 
 }  // namespace
 
-void TierSignals::merge(const Signals& endpoint) {
-  brief.merge(endpoint.brief());
-  recent.merge(endpoint.recent());
+void TierSignals::merge(const Signals& endpoint, TimePoint now) {
+  if (!endpoint.silent(now)) {
+    brief.merge(endpoint.brief());
+    recent.merge(endpoint.recent());
+    newest_answers.add(endpoint.newest_answers());
+  }
   normal.merge(endpoint.normal());
   probe_time.merge(endpoint.probe_time());
   probe_outcomes.merge(endpoint.probe_outcomes());
+  if (endpoint.newest() && (!newest || *endpoint.newest() > *newest)) newest = endpoint.newest();
 }
 
 Comparison compare(const Quality& candidate, const Quality& serving) {
@@ -83,12 +92,19 @@ void TierWatch::judge(Signal signal, double value, double threshold, bool enough
   judged.samples = samples;
 }
 
-void TierWatch::observe(const config::DegradedConfig& policy, const TierSignals& signals, TimePoint now) {
+void TierWatch::observe(const config::DegradedConfig& policy, const TierSignals& signals, bool serving, TimePoint now) {
+  const bool fresh = signals.waiting || (signals.newest && now - *signals.newest <= fresh_time);
+  if (!fresh && !serving) {
+    for (Judged& judged : judged_) judged.dwell.observe(0, true, policy.dwell, now);
+    quality_.traffic.reset();
+    quality_.probes = measure(signals.probe_time, signals.probe_outcomes);
+    return;
+  }
   const double least = policy.min_requests;
   const bool brisk = signals.brief.outcomes.weight() >= least;
   const SignalWindow& window = brisk ? signals.brief : signals.recent;
   const double samples = window.outcomes.weight();
-  const bool enough = samples >= least;
+  const bool enough = samples >= least && fresh;
   // Little traffic is judged over a long time, so what is over must not be held against it: the newest answers decide
   // whether it still is so.
   const auto still = [&](double newest_share, double share_allowed) {
@@ -104,7 +120,14 @@ void TierWatch::observe(const config::DegradedConfig& policy, const TierSignals&
   const bool timed = window.first_byte.weight() + (window.outcomes.bad_share() * samples) >= least;
   const auto latency = [&](Signal signal, double threshold) {
     const bool now_too = threshold > 0 && still(signals.brief.first_byte.share_above(from_seconds(threshold)), 0.05);
-    judge(signal, now_too ? p95 : 0, threshold, enough && timed, samples, policy.dwell, now);
+    double value = now_too ? p95 : 0;
+    // The windows still hold what is over; the newest answers do not.
+    const bool over = !signals.waiting && signals.newest_answers.total >= comparable_samples && threshold > 0 &&
+                      signals.newest_answers.above(from_seconds(threshold)) == 0;
+    if (over) value = std::min(value, threshold * hysteresis);
+    if (signal == Signal::latency_factor && threshold > 0) value = std::min(value, threshold * most_relative_severity);
+    judge(signal, value, threshold, enough && timed, samples, policy.dwell, now);
+    if (enough && now_too) at(signal).value = p95;
   };
   latency(Signal::latency, policy.latency_p95 ? seconds(*policy.latency_p95) : 0);
   const Duration usual = signals.normal.quantile(0.95);
@@ -116,6 +139,9 @@ void TierWatch::observe(const config::DegradedConfig& policy, const TierSignals&
   judge(Signal::websocket_open, seconds(signals.recent.websocket_open.quantile(0.95)),
         policy.websocket_open_p95 ? seconds(*policy.websocket_open_p95) : 0, opened,
         signals.recent.websocket_open.weight(), policy.dwell, now);
+
+  // A tier of suspects is left alone where there is a choice, and so has little traffic to be judged by.
+  judge(Signal::doubted, signals.suspects, most_suspects, serving, samples, policy.dwell, now);
 
   quality_.traffic = measure(signals.brief.first_byte, signals.brief.outcomes);
   if (!quality_.traffic) quality_.traffic = measure(signals.recent.first_byte, signals.recent.outcomes);
@@ -161,13 +187,14 @@ std::string_view name_of(TierWatch::Signal signal) {
     case TierWatch::Signal::latency: return "latency_p95";
     case TierWatch::Signal::latency_factor: return "latency_factor";
     case TierWatch::Signal::websocket_open: return "websocket_open_p95";
+    case TierWatch::Signal::doubted: return "suspects";
     case TierWatch::Signal::count: break;
   }
   return "?";
 }
 
 std::string describe(const TierWatch::Finding& finding, TimePoint now) {
-  const bool share = finding.signal == TierWatch::Signal::errors;
+  const bool share = finding.signal == TierWatch::Signal::errors || finding.signal == TierWatch::Signal::doubted;
   const auto value = [share](double v) { return share ? describe_share(v) : describe(from_seconds(v)); };
   std::string text;
   switch (finding.signal) {
@@ -175,6 +202,7 @@ std::string describe(const TierWatch::Finding& finding, TimePoint now) {
     case TierWatch::Signal::latency:
     case TierWatch::Signal::latency_factor: text = "time to first byte p95 "; break;
     case TierWatch::Signal::websocket_open: text = "WebSocket opening p95 "; break;
+    case TierWatch::Signal::doubted: text = "suspect endpoints "; break;
     case TierWatch::Signal::count: break;
   }
   text += value(finding.value) + ", limit " + value(finding.threshold) + " (" + std::string(name_of(finding.signal)) +

@@ -19,9 +19,12 @@ struct TierSignals {
   LatencyMemory normal{normal_half_life};
   LatencyMemory probe_time{probe_half_life};
   OutcomeMemory probe_outcomes{probe_half_life};
+  LatencyCounts newest_answers;
+  std::optional<TimePoint> newest;  // outcome of any kind
+  double suspects = 0;              // share of the available endpoints that traffic doubts
   std::optional<Duration> waiting;  // age of the oldest request that nobody answers, where several wait in silence
 
-  void merge(const Signals& endpoint);
+  void merge(const Signals& endpoint, TimePoint now);
 };
 
 // One way to measure a tier; two are compared only in the same way.
@@ -41,7 +44,7 @@ std::string describe(const Quality& quality);  // "p95 620 ms, 3 % errors in 180
 
 class TierWatch {
 public:
-  enum class Signal : std::uint8_t { errors, latency, latency_factor, websocket_open, count };
+  enum class Signal : std::uint8_t { errors, latency, latency_factor, websocket_open, doubted, count };
   struct Finding {
     Signal signal{};
     double value = 0, threshold = 0;  // seconds, or a share
@@ -49,7 +52,8 @@ public:
     TimePoint since{};
   };
 
-  void observe(const config::DegradedConfig& policy, const TierSignals& signals, TimePoint now);
+  // `serving`: the tier has the pool's traffic. One that has not is forgiven with time: nothing new speaks against it.
+  void observe(const config::DegradedConfig& policy, const TierSignals& signals, bool serving, TimePoint now);
   void reset();
   void skip(Duration starved);
 

@@ -1,0 +1,123 @@
+// A pool, its endpoints and its clients in virtual time. Requests come open loop and live as in the data plane: picked from
+// the newest view, repeated where law 2 allows, given up at their deadlines; what they meet is sampled as the workers do.
+//
+// Events of the queue: request (the next one comes), answer (an attempt ends), deadline (an attempt is late), ask (a request
+// that waits for a tier asks again), probe (a result), sample (every 100 ms, urgent ones after 5 ms), gate, fault (starve),
+// act (of the operator).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <queue>
+#include <string>
+#include <vector>
+
+#include "config/scenario.hpp"
+#include "health/coordinator.hpp"
+#include "health/core.hpp"
+#include "health/random.hpp"
+#include "health/rehearsal/script.hpp"
+
+namespace understudy::health {
+
+class RehearsalWorld {
+public:
+  RehearsalWorld(const config::Config& config, const config::Scenario& scenario, std::uint64_t seed);
+
+  void run();
+
+  // ---- what came of it
+  struct Totals {
+    std::uint64_t requests = 0, failed = 0, slow = 0, bad = 0, retried = 0, moves = 0;
+  };
+  const Totals& totals() const { return totals_; }
+  struct Told {
+    TimePoint at{};
+    Event event;
+  };
+  const std::vector<Told>& events() const { return events_; }
+  TimePoint begin() const { return begin_; }
+  const Script& script() const { return script_; }
+  // The tier that was designated at a time.
+  std::string serving_at(TimePoint at) const;
+
+private:
+  enum class Kind : std::uint8_t { request, answer, deadline, ask, probe, sample, urgent, gate, starve, act };
+  struct Item {
+    TimePoint at;
+    std::uint64_t order;
+    Kind kind;
+    std::uint64_t id;       // request, probe, gate or index
+    std::uint32_t attempt;  // of the request; a stale one is ignored
+    bool operator>(const Item& other) const { return at != other.at ? at > other.at : order > other.order; }
+  };
+  struct Request {
+    TimePoint came{}, sent{};
+    bool safe = true, open = false, trial = false;
+    std::uint32_t attempt = 0, attempts = 0;
+    EndpointId endpoint{};
+    std::vector<EndpointId> tried;
+    std::optional<TimePoint> waits_since;
+    Cause coming = Cause::none;  // what the attempt will end with
+  };
+  struct ProbeRun {
+    EndpointId endpoint;
+    TimePoint started{}, deadline{};
+    std::string tier, label;
+  };
+  struct Target {
+    std::string tier, label;
+    std::shared_ptr<SharedLoad> load;
+    bool unhealthy = false;
+    std::optional<Duration> overdue_after;
+    TrafficSample sample;
+    bool touched = false;
+    std::multimap<TimePoint, std::uint64_t> pending;  // sent, unanswered
+    TimePoint next_trial{};
+  };
+
+  void push(TimePoint at, Kind kind, std::uint64_t id = 0, std::uint32_t attempt = 0);
+  void handle(const Item& item);
+  void drain();
+  void refresh_view();
+
+  void arrive();
+  void pick(std::uint64_t id);
+  const EndpointView* choose(Request& request);
+  const EndpointView* choose_in(const TierView& tier, const Request& request);
+  void start(std::uint64_t id, const EndpointView& endpoint);
+  void end_attempt(std::uint64_t id, Cause cause, bool report);
+  void done(std::uint64_t id, bool ok);
+  void report(EndpointId endpoint, Cause cause, std::optional<Duration> first_byte);
+  void lost(EndpointId endpoint);
+  void give_samples(bool urgent);
+  void probe_ends(std::uint64_t id);
+  void starve(const config::ScenarioFault& fault);
+  void act(const config::ScenarioAct& act);
+
+  const config::Scenario& scenario_;
+  config::Config config_;
+  TimePoint begin_{std::chrono::hours(1)}, now_{std::chrono::hours(1)}, end_{};
+  Script script_;
+  Core core_;
+  LocalCoordinator coordinator_;
+  Random random_;
+  std::shared_ptr<const View> view_;
+  std::map<EndpointId, Target> targets_;
+  std::priority_queue<Item, std::vector<Item>, std::greater<>> queue_;
+  std::uint64_t order_ = 0;
+  std::vector<Request> requests_;
+  std::vector<std::uint64_t> free_, waiting_;
+  std::map<std::uint64_t, ProbeRun> probes_;
+  std::map<std::uint64_t, RunGate> gates_;
+  std::uint64_t last_probe_ = 0, last_gate_ = 0;
+  double post_debt_ = 0;
+  bool urgent_planned_ = false;
+  Totals totals_;
+  std::vector<Told> events_;
+  std::vector<std::pair<TimePoint, std::string>> serving_;
+};
+
+}  // namespace understudy::health
