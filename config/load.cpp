@@ -14,15 +14,14 @@ auto order(const Diagnostic& diagnostic) {
   return std::tie(diagnostic.line, diagnostic.column, diagnostic.severity, diagnostic.message);
 }
 
-// By position; the same complaint about an inherited value is made once, not once per heir.
-void tidy(std::vector<Diagnostic>& diagnostics) {
+}  // namespace
+
+void sort_diagnostics(std::vector<Diagnostic>& diagnostics) {
   std::stable_sort(diagnostics.begin(), diagnostics.end(),
                    [](const Diagnostic& a, const Diagnostic& b) { return order(a) < order(b); });
   const auto same = [](const Diagnostic& a, const Diagnostic& b) { return order(a) == order(b); };
   diagnostics.erase(std::unique(diagnostics.begin(), diagnostics.end(), same), diagnostics.end());
 }
-
-}  // namespace
 
 LoadResult load(std::string_view text, const std::string& file, const LoadContext& context) {
   LoadResult result;
@@ -42,7 +41,7 @@ LoadResult load(std::string_view text, const std::string& file, const LoadContex
   if (!reader.failed()) result.config = std::move(root.config);
   result.diagnostics = reader.take_diagnostics();
   result.origins = reader.take_origins();
-  tidy(result.diagnostics);
+  sort_diagnostics(result.diagnostics);
   return result;
 }
 

@@ -43,9 +43,16 @@ std::string inside(const std::string& where, std::string_view name) {
   return where + "." + std::string(name);
 }
 
+// Where the keys of a section stand, in words.
+std::string home_of(const Section& section) {
+  if (section.header.empty()) return "at the top of the file";
+  return "in " + (section.also.empty() ? section.header : section.also);
+}
+
 }  // namespace
 
-Reader::Reader(const std::string& file, const LoadContext& context) : file_(file), context_(context) {}
+Reader::Reader(const std::string& file, const LoadContext& context, const std::vector<const Section*>& sections)
+    : file_(file), context_(context), sections_(sections) {}
 
 std::string Reader::place(const Span& span) const {
   return file_ + ":" + std::to_string(span.line) + ":" + std::to_string(span.column);
@@ -106,6 +113,15 @@ Span Reader::span_of(const std::string& path) const {
 Span Reader::key_span_of(const std::string& path) const {
   const Mark* found = mark(path);
   return found != nullptr ? found->key : span_of(path);
+}
+
+bool Reader::is_refused(const std::string& path) const {
+  const Mark* found = mark(path);
+  if (found == nullptr) return false;
+  return std::any_of(diagnostics_.begin(), diagnostics_.end(), [&](const Diagnostic& diagnostic) {
+    return diagnostic.severity == Severity::error && diagnostic.line == found->value.line &&
+           diagnostic.column == found->value.column;
+  });
 }
 
 std::string Reader::absolute(const std::string& path) const {
@@ -218,7 +234,7 @@ void Reader::read_table(const Section& section, const Node& node, void* object, 
         read_table(*key.section, absent, key.open(object), prefix + key.name, "", key.inherits);
     } else if (key.spec.required) {
       const std::string example(key.spec.example);
-      error(node.span, "'" + key.name + "' is missing in " + where,
+      error(node.span, "'" + key.name + "' is missing" + (where.empty() ? "" : " in " + where),
             example.empty() ? "" : "write " + key.name + " = " + example);
     } else if (!fallback.empty()) {
       const auto inherited = origins_.find(fallback + "." + key.name);
@@ -242,21 +258,24 @@ void Reader::unknown_key(const Section& section, const Member& member, const std
       return error(member.span, message, "did you mean '" + std::string(synonym.meant) + "'?");
     }
   }
+  suggest_elsewhere(section, member, message);
+}
+
+void Reader::suggest_elsewhere(const Section& section, const Member& member, const std::string& message) {
+  const std::string shown = printable(member.name);
   std::vector<std::string_view> everywhere;
   std::string homes;
-  for (const Section* other : all_sections()) {
+  for (const Section* other : sections_) {
     if (other == &section) continue;
     for (const Key& key : other->keys) everywhere.push_back(key.name);
     if (other->find(member.name) == nullptr) continue;
-    const std::string home = other->also.empty() ? other->header : other->also;
-    if (std::count(homes.begin(), homes.end(), ',') < 2) homes += (homes.empty() ? "" : ", ") + home;
+    if (std::count(homes.begin(), homes.end(), ',') < 2) homes += (homes.empty() ? "" : ", ") + home_of(*other);
   }
-  if (!homes.empty()) return error(member.span, message, "'" + shown + "' belongs in " + homes);
+  if (!homes.empty()) return error(member.span, message, "'" + shown + "' belongs " + homes);
   if (const auto near = nearest(member.name, everywhere)) {
-    for (const Section* other : all_sections()) {
+    for (const Section* other : sections_) {
       if (other->find(*near) == nullptr) continue;
-      const std::string home = other->also.empty() ? other->header : other->also;
-      return error(member.span, message, "did you mean '" + *near + "' in " + home + "?");
+      return error(member.span, message, "did you mean '" + *near + "' " + home_of(*other) + "?");
     }
   }
   error(member.span, message);

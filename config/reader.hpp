@@ -32,10 +32,11 @@ struct NamedText {
   Span span;  // of the name
 };
 
-// REQUIRES: file and context outlive the reader.
+// REQUIRES: file, context and sections outlive the reader. `sections` are where a key that is unknown here may belong.
 class Reader {
 public:
-  Reader(const std::string& file, const LoadContext& context);
+  Reader(const std::string& file, const LoadContext& context,
+         const std::vector<const Section*>& sections = all_sections());
 
   // Expands every "${NAME}" and "${file:PATH}" in the tree.
   void expand(Node& node);
@@ -80,6 +81,8 @@ public:
   // Where `path` is given, else where the nearest table around it is, else the whole file.
   Span span_of(const std::string& path) const;
   Span key_span_of(const std::string& path) const;
+  // Whether an error stands at the value of `path`: what it says can't be told then.
+  bool is_refused(const std::string& path) const;
   const LoadContext& context() const { return context_; }
   void note(const std::string& path, const Member& member);
   void note_item(const std::string& path, const Node& node);  // one of an array: "pool.app.primary[0]"
@@ -93,6 +96,7 @@ public:
 private:
   void add(Severity severity, const Span& span, std::string_view message, std::string_view hint);
   void unknown_key(const Section& section, const Member& member, const std::string& where);
+  void suggest_elsewhere(const Section& section, const Member& member, const std::string& message);
   void expand_text(Node& node);
   void expand_file(Node& node, const std::string& path);
   void expand_variable(Node& node, const std::string& name);
@@ -100,11 +104,15 @@ private:
 
   const std::string& file_;
   const LoadContext& context_;
+  const std::vector<const Section*>& sections_;
   std::vector<Diagnostic> diagnostics_;
   std::map<std::string, std::string> origins_;
   std::unordered_map<std::string, Mark> marks_;
   std::size_t errors_ = 0;
   std::size_t suggestions_ = 0;
 };
+
+// By position; the same complaint about an inherited value is made once, not once per heir.
+void sort_diagnostics(std::vector<Diagnostic>& diagnostics);
 
 }  // namespace understudy::config

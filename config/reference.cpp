@@ -1,5 +1,6 @@
 // The reference page, in Markdown.
 #include "config/declare.hpp"
+#include "config/scenario_keys.hpp"
 
 namespace understudy::config {
 namespace {
@@ -64,14 +65,14 @@ std::string usual(const Section& section, const Key& key) {
 }
 
 void describe(const Section& section, std::string& out) {
-  out += "\n## `" + section.header + "`";
+  out += section.header.empty() ? "\n## Top of the file" : "\n## `" + section.header + "`";
   if (!section.also.empty()) out += ", `" + section.also + "`";
   out += "\n\n" + section.help + "\n\n| Key | Value | Default | Meaning | Example |\n|---|---|---|---|---|\n";
   for (const Key& key : section.keys) {
     out += "| `" + key.name + "` | " + type_words(key) + bounds(key) + " | " + usual(section, key) + " | " +
            std::string(key.spec.help);
     if (key.spec.restart) out += " *Restart.*";
-    if (key.type == Type::table) {
+    if (key.type == Type::table || key.type == Type::table_list) {
       out += " See `" + key.section->header + "`.";
     }
     out += " | " + code(key.spec.example) + " |\n";
@@ -102,6 +103,25 @@ std::string reference_page() {
       "endpoints and routes are up to 64 letters, digits, `-`, `_` and `.`.\n";
   for (const Section* section : all_sections()) describe(*section, out);
   return out;
+}
+
+std::string scenario_reference_page() {
+  std::string out =
+      "# Scenario reference\n"
+      "\n"
+      "Generated from the key declarations; a test fails when it is stale. Do not edit.\n"
+      "\n"
+      "A scenario is a TOML file: load, faults on a timetable, and what is expected of the proxy meanwhile.\n"
+      "`understudy rehearse` runs it in virtual time. All times count from the beginning, those of `[expect]` from "
+      "the\n"
+      "faults. Values with a unit are strings: durations `\"500ms\"`, `\"1m30s\"` (units `d h m s ms`), rates "
+      "`\"300/s\"`\n"
+      "(`/s /m /h`), shares `\"5%\"`. Unknown keys are errors, and so is what contradicts itself, lies outside of the\n"
+      "scenario or can't be measured. Nothing comes from the environment.\n";
+  for (const Section* section : scenario_sections()) describe(*section, out);
+  out += "\n## Kinds of event\n\nFor `events` and `no_events`:\n";
+  for (const std::string_view kind : event_kinds()) out += "\n- `" + std::string(kind) + "`";
+  return out + "\n";
 }
 
 }  // namespace understudy::config

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/load.hpp"
@@ -63,6 +64,7 @@ struct ScenarioExpect {
 struct Scenario {
   std::string name;
   std::string proves;  // one sentence
+  std::string config;  // file that it runs against where no other is named; relative to the scenario's; "" none
   std::string pool;    // "": the only one
   Duration length{60'000};
   ScenarioLoad load;
@@ -77,7 +79,12 @@ struct ScenarioResult {
 };
 // `file` is what diagnostics name. Touches no file and no network.
 ScenarioResult load_scenario(std::string_view text, const std::string& file);
+// The kinds of event that an expectation can name, as the core names them and in its order.
+const std::vector<std::string_view>& event_kinds();
 // Cross-checks a scenario with a configuration: its pool, tiers and endpoints exist. Messages without a position.
 std::vector<std::string> mismatches(const Scenario& scenario, const Config& config);
+
+std::string scenario_schema();          // draft-04, from the declarations of its keys
+std::string scenario_reference_page();  // Markdown, from the same
 
 }  // namespace understudy::config

@@ -327,7 +327,10 @@ void each_field(const Config& object, const Visit& visit) {
 // "pools[0].check.path = /healthz", one line a value.
 class Dump {
 public:
-  explicit Dump(const Config& config) { add("config", config); }
+  template <class T>
+  Dump(const std::string& name, const T& object) {
+    add(name, object);
+  }
   std::vector<std::string> lines() const { return lines_; }
 
 private:
@@ -374,6 +377,6 @@ private:
   std::vector<std::string> lines_;
 };
 
-inline std::vector<std::string> dump(const Config& config) { return Dump(config).lines(); }
+inline std::vector<std::string> dump(const Config& config) { return Dump("config", config).lines(); }
 
 }  // namespace understudy::config

@@ -6,6 +6,7 @@ function(understudy_fuzz_if_there name)
 endfunction()
 
 understudy_fuzz_if_there(config DEPENDS us_config)
+understudy_fuzz_if_there(scenario DEPENDS us_config)
 understudy_fuzz_if_there(units DEPENDS us_config)
 understudy_fuzz_if_there(request DEPENDS us_http)
 understudy_fuzz_if_there(response DEPENDS us_http)

@@ -1,0 +1,346 @@
+// The keys of a scenario.
+#include <algorithm>
+
+#include "config/declare.hpp"
+#include "config/scenario_keys.hpp"
+#include "config/suggest.hpp"
+
+namespace understudy::config {
+namespace {
+
+constexpr double second = 1000;
+constexpr double minute = 60 * second;
+constexpr double hour = 60 * minute;
+constexpr double day = 24 * hour;
+constexpr double most_counted = 1e9;
+constexpr std::size_t most_items = 100;  // faults, acts, times
+
+// [[fault]], [[operator]] or a list of tables in one line: `path(i)` names the i-th.
+template <class Item, class Path>
+void read_items(Reader& reader, const Node& node, const Spot& spot, const Section& section, const std::string& where,
+                const Path& path, std::vector<Item>& items) {
+  if (node.items.size() > most_items) {
+    return reader.error(node.span,
+                        "'" + std::string(spot.name) + "' has more than " + std::to_string(most_items) + " items");
+  }
+  items.clear();
+  for (std::size_t i = 0; i < node.items.size(); ++i) {
+    const Node& item = node.items[i];
+    if (!item.is(Node::Kind::table)) {
+      reader.wrong_item(item, spot, "tables");
+      continue;
+    }
+    reader.note_item(path(items.size()), item);
+    Item made;
+    reader.read_table(section, item, &made, path(items.size()), where);
+    items.push_back(std::move(made));
+  }
+}
+
+template <class Item>
+void declare_tables(Declare<Scenario>& declare, const char* name, std::vector<Item> Scenario::*field,
+                    const Section& section, std::string_view help) {
+  const std::string header = "[[" + std::string(name) + "]]";
+  Key& key = declare.key(
+      name, Type::table_list, {.help = help},
+      [field, header, &section](Reader& reader, const Node& node, const Spot& spot, Scenario& scenario) {
+        const std::string one = "[" + std::string(spot.name) + "]";
+        if (node.is(Node::Kind::table)) return reader.error(node.span, one + " is a list of tables", "write " + header);
+        if (!node.is(Node::Kind::array)) return reader.wrong_type(node, spot, "a list of tables", "write " + header);
+        const auto path = [&](std::size_t i) { return spot.path + "[" + std::to_string(i + 1) + "]"; };
+        read_items(reader, node, spot, section, header, path, scenario.*field);
+      },
+      [](const Scenario&) { return std::string(); });
+  key.section = &section;
+}
+
+void read_events(Reader& reader, const Node& node, const Spot& spot, std::vector<std::string>& events) {
+  const auto list = reader.text_list(node, spot, {});
+  if (!list) return;
+  events.clear();
+  for (const ListedText& item : *list) {
+    const auto& kinds = event_kinds();
+    if (std::find(kinds.begin(), kinds.end(), item.text) == kinds.end()) {
+      const auto near = nearest(item.text, kinds);
+      reader.error(item.span, "'" + printable(item.text) + "' is no kind of event",
+                   near ? "did you mean '" + *near + "'?" : "'understudy schema --scenario --reference' lists them");
+    } else if (std::find(events.begin(), events.end(), item.text) != events.end()) {
+      reader.error(item.span, "'" + item.text + "' is given twice");
+    } else {
+      events.push_back(item.text);
+    }
+  }
+}
+
+void declare_events(Declare<ScenarioExpect>& declare, const char* name, std::vector<std::string> ScenarioExpect::*field,
+                    const Spec& spec) {
+  std::string schema;
+  for (const std::string_view kind : event_kinds()) schema += (schema.empty() ? "" : ",") + json_string(kind);
+  schema = R"({"type":"array","items":{"enum":[)" + schema + "]}}";
+  declare.mixed(
+      name, schema.c_str(), spec,
+      [field](Reader& reader, const Node& node, const Spot& spot, ScenarioExpect& expect) {
+        read_events(reader, node, spot, expect.*field);
+      },
+      [field](const ScenarioExpect& expect) {
+        std::vector<std::string> items;
+        for (const std::string& item : expect.*field) items.push_back(toml_string(item));
+        return list_text(items);
+      });
+}
+
+void declare_serving(Declare<ScenarioExpect>& declare) {
+  Key& serving = declare.mixed(
+      "serving", R"({"type":"array","items":{"$ref":"#/definitions/expect.serving"}})",
+      {.help = "Which tier is designated at given times.",
+       .example = "[{ at = \"28s\", tier = \"standby\" }]",
+       .shape = "array of { at, tier }"},
+      [](Reader& reader, const Node& node, const Spot& spot, ScenarioExpect& expect) {
+        if (!node.is(Node::Kind::array)) {
+          return reader.wrong_type(node, spot, "an array of { at, tier } tables",
+                                   "write [{ at = \"28s\", tier = \"standby\" }]");
+        }
+        const auto path = [&](std::size_t i) { return spot.path + "[" + std::to_string(i) + "]"; };
+        read_items(reader, node, spot, serving_section(), spot.where + ".serving", path, expect.serving);
+      },
+      [](const ScenarioExpect& expect) {
+        std::vector<std::string> items;
+        for (const ExpectServing& one : expect.serving) items.push_back(inline_table(serving_section(), &one));
+        return list_text(items);
+      });
+  serving.section = &serving_section();
+}
+
+}  // namespace
+
+const std::vector<std::string>& fault_kinds() {
+  static const std::vector<std::string> kinds{"kill", "unreachable", "freeze", "hang",
+                                              "slow", "errors",      "flap",   "starve"};
+  return kinds;
+}
+
+bool fault_key_applies(std::string_view key, FaultKind kind) {
+  if (key == "latency" || key == "ramp") return kind == FaultKind::slow;
+  if (key == "share" || key == "status") return kind == FaultKind::errors;
+  if (key == "period") return kind == FaultKind::flap;
+  if (key == "where" || key == "health") return kind != FaultKind::starve;
+  return true;
+}
+
+const std::vector<std::string_view>& event_kinds() {
+  static const std::vector<std::string_view> kinds{"endpoint_healthy",
+                                                   "endpoint_unhealthy",
+                                                   "endpoint_ejected",
+                                                   "endpoint_unejected",
+                                                   "endpoint_operator",
+                                                   "endpoint_added",
+                                                   "endpoint_removed",
+                                                   "tier_lost",
+                                                   "tier_restored",
+                                                   "panic_entered",
+                                                   "panic_left",
+                                                   "failover",
+                                                   "failback",
+                                                   "failback_pending",
+                                                   "held",
+                                                   "maintenance",
+                                                   "all_down",
+                                                   "proposal_refused",
+                                                   "starved",
+                                                   "endpoint_suspect",
+                                                   "endpoint_trusted",
+                                                   "tier_degraded",
+                                                   "tier_recovered",
+                                                   "nothing_better",
+                                                   "verdict",
+                                                   "gate",
+                                                   "probe_doubted"};
+  return kinds;
+}
+
+const Section& scenario_section() {
+  static const Section section = [] {
+    Section made{.id = "scenario", .help = "What the scenario is called, and how long it lasts."};
+    Declare<Scenario> declare(made);
+    declare.text("name", &Scenario::name,
+                 {.help = "What it is called in reports.", .example = "\"Response times creep up\"", .required = true});
+    declare.text("proves", &Scenario::proves,
+                 {.help = "What holds when it passes, in one sentence.",
+                  .example = "\"A slow ramp is seen before users see it.\""});
+    declare.path("config", &Scenario::config,
+                 {.help = "Configuration that it runs against where no other is named.",
+                  .example = "\"configs/failover.toml\""});
+    declare.text("pool", &Scenario::pool,
+                 {.help = "Pool that it is about.", .example = "\"app\"", .unset = "the only one"});
+    declare.duration("length", &Scenario::length,
+                     {.help = "How long it lasts.", .min = second, .max = day, .example = "\"5m\""});
+    declare.table("load", &Scenario::load, scenario_load_section(), {.help = "What clients ask for."});
+    declare_tables(declare, "fault", &Scenario::faults, fault_section(), "What goes wrong, and when.");
+    declare_tables(declare, "operator", &Scenario::acts, operator_section(), "What an operator does meanwhile.");
+    declare.table("expect", &Scenario::expect, expect_section(), {.help = "What must hold in the end."});
+    return made;
+  }();
+  return section;
+}
+
+const Section& scenario_load_section() {
+  static const Section section = [] {
+    Section made{.id = "load",
+                 .header = "[load]",
+                 .help =
+                     "What clients ask for, and what endpoints need for it when all is well. Requests come in time "
+                     "whether or not earlier ones were answered."};
+    Declare<ScenarioLoad> declare(made);
+    declare.quantity(
+        "rate", Type::rate, &ScenarioLoad::rate,
+        {.help = "Requests. `\"0/s\"` leaves the endpoints to their probes.", .max = 100'000, .example = "\"300/s\""});
+    declare.quantity("post", Type::share, &ScenarioLoad::post,
+                     {.help = "Share of them that may not be repeated.", .max = 1, .example = "\"30%\""});
+    declare.integer("websockets", &ScenarioLoad::websockets,
+                    {.help = "Tunnels that are kept open. A rehearsal, which decides only, has none.",
+                     .max = 100'000,
+                     .example = "100"});
+    declare.duration("latency", &ScenarioLoad::latency,
+                     {.help = "Time from a request to its answer.", .min = 1, .max = minute, .example = "\"20ms\""});
+    declare.duration("probe_latency", &ScenarioLoad::probe_latency,
+                     {.help = "The same for the health page.", .min = 1, .max = minute, .example = "\"10ms\""});
+    return made;
+  }();
+  return section;
+}
+
+const Section& fault_section() {
+  static const Section section = [] {
+    Section made{
+        .id = "fault",
+        .header = "[[fault]]",
+        .help =
+            "Something that goes wrong. Where several are at one endpoint at a time, all of them count; of two that "
+            "say "
+            "the same, the later one in the file. The kinds: `kill`, nothing listens. `unreachable`, a connection is "
+            "not answered. `freeze`, connections are accepted and nothing is answered. `hang`, requests are not "
+            "answered, the health page is. `slow`, answers take `latency`. `errors`, a share of the answers has a "
+            "`status` of failure. `flap`, killed and well in turns of `period`. `starve`, the proxy itself stands "
+            "still."};
+    Declare<ScenarioFault> declare(made);
+    declare.duration("at", &ScenarioFault::at,
+                     {.help = "When it begins.", .max = day, .example = "\"20s\"", .required = true});
+    declare.duration("until", &ScenarioFault::until,
+                     {.help = "When it ends.", .max = day, .example = "\"30s\"", .unset = "the end"});
+    declare.text("where", &ScenarioFault::where,
+                 {.help = "A tier, an endpoint's name (else its address), or `all`.",
+                  .example = "\"primary\"",
+                  .unset = "required, but for `starve`"});
+    declare.choice("kind", &ScenarioFault::kind, fault_kinds(),
+                   {.help = "What goes wrong.", .example = "\"slow\"", .required = true});
+    declare.duration(
+        "latency", &ScenarioFault::latency,
+        {.help = "What an answer takes.", .min = 1, .max = hour, .example = "\"3s\"", .unset = "required with `slow`"});
+    declare.duration("ramp", &ScenarioFault::ramp,
+                     {.help = "With `slow`: time over which latency grows to that.", .max = day, .example = "\"10s\""});
+    declare.quantity(
+        "share", Type::share, &ScenarioFault::share,
+        {.help = "With `errors`: share of the answers that are of failure.", .max = 1, .example = "\"30%\""});
+    declare.integer("status", &ScenarioFault::status,
+                    {.help = "With `errors`: what they say.", .min = 500, .max = 599, .example = "502"});
+    declare.duration("period", &ScenarioFault::period,
+                     {.help = "How long it is down, and up, each time.",
+                      .min = 100,
+                      .max = hour,
+                      .example = "\"5s\"",
+                      .unset = "required with `flap`"});
+    declare.choice(
+        "health", &ScenarioFault::health, {"as_fault", "good", "bad"},
+        {.help =
+             "What the health page says meanwhile. With `as_fault` it stays good under `hang`, `slow` and `errors`.",
+         .example = "\"good\""});
+    return made;
+  }();
+  return section;
+}
+
+const Section& operator_section() {
+  static const Section section = [] {
+    Section made{.id = "operator", .header = "[[operator]]", .help = "Something that an operator does."};
+    Declare<ScenarioAct> declare(made);
+    declare.duration("at", &ScenarioAct::at, {.help = "When.", .max = day, .example = "\"40s\"", .required = true});
+    declare.choice("act", &ScenarioAct::act, {"failover", "failback", "hold", "release", "approve", "reload"},
+                   {.help = "What, as the command line calls it.", .example = "\"approve\"", .required = true});
+    declare.text("to", &ScenarioAct::to,
+                 {.help = "The tier of a `failover`; the gate of an `approve`, which needs one.",
+                  .example = "\"data compared\""});
+    return made;
+  }();
+  return section;
+}
+
+const Section& serving_section() {
+  static const Section section = [] {
+    Section made{.id = "expect.serving", .header = "[expect].serving", .help = "A tier at a time."};
+    Declare<ExpectServing> declare(made);
+    declare.duration("at", &ExpectServing::at, {.help = "When.", .max = day, .example = "\"28s\"", .required = true});
+    declare.text("tier", &ExpectServing::tier,
+                 {.help = "The tier that is designated then.", .example = "\"standby\"", .required = true});
+    return made;
+  }();
+  return section;
+}
+
+const Section& expect_section() {
+  static const Section section = [] {
+    Section made{.id = "expect",
+                 .header = "[expect]",
+                 .help =
+                     "What must hold in the end; at least one key. Times count from the beginning of the first fault, "
+                     "`returned` from the end of the last one."};
+    Declare<ScenarioExpect> declare(made);
+    declare.integer(
+        "failed", &ScenarioExpect::failed,
+        {.help = "Most requests that failed.", .max = most_counted, .example = "0", .unset = "not looked at"});
+    declare.integer("bad", &ScenarioExpect::bad,
+                    {.help = "Most requests that failed or took longer than `slow_after`.",
+                     .max = most_counted,
+                     .example = "50",
+                     .unset = "not looked at"});
+    declare.duration("slow_after", &ScenarioExpect::slow_after,
+                     {.help = "What counts as slow.", .min = 1, .max = hour, .example = "\"500ms\""});
+    declare.integer("moves", &ScenarioExpect::moves,
+                    {.help = "Most moves between tiers, there and back.",
+                     .max = most_counted,
+                     .example = "2",
+                     .unset = "not looked at"});
+    declare.integer("least_moves", &ScenarioExpect::least_moves,
+                    {.help = "Fewest of them.", .max = most_counted, .example = "2", .unset = "not looked at"});
+    declare.duration("detected", &ScenarioExpect::detected,
+                     {.help = "Longest time until something speaks against an endpoint or a tier.",
+                      .max = day,
+                      .example = "\"2s\"",
+                      .unset = "not looked at"});
+    declare.duration(
+        "shifted", &ScenarioExpect::shifted,
+        {.help = "Longest time until traffic moves away.", .max = day, .example = "\"5s\"", .unset = "not looked at"});
+    declare.duration("returned", &ScenarioExpect::returned,
+                     {.help = "Longest time from the end of the last fault until traffic returns.",
+                      .max = day,
+                      .example = "\"30s\"",
+                      .unset = "not looked at"});
+    declare_serving(declare);
+    declare_events(declare, "events", &ScenarioExpect::events,
+                   {.help = "Kinds of event that must occur.",
+                    .example = "[\"tier_degraded\"]",
+                    .shape = "array of kinds of event"});
+    declare_events(
+        declare, "no_events", &ScenarioExpect::no_events,
+        {.help = "Kinds that must not occur.", .example = "[\"all_down\"]", .shape = "array of kinds of event"});
+    return made;
+  }();
+  return section;
+}
+
+const std::vector<const Section*>& scenario_sections() {
+  static const std::vector<const Section*> sections{&scenario_section(), &scenario_load_section(), &fault_section(),
+                                                    &operator_section(), &expect_section(),        &serving_section()};
+  return sections;
+}
+
+}  // namespace understudy::config

@@ -1,0 +1,82 @@
+// Every field of a scenario, by name; see model_fields.hpp.
+#pragma once
+
+#include "config/scenario.hpp"
+#include "tests/config/model_fields.hpp"
+
+namespace understudy::config {
+
+template <class Visit>
+void each_field(const ScenarioLoad& object, const Visit& visit) {
+  const auto& [rate, post, websockets, latency, probe_latency] = object;
+  visit("rate", rate);
+  visit("post", post);
+  visit("websockets", websockets);
+  visit("latency", latency);
+  visit("probe_latency", probe_latency);
+}
+
+template <class Visit>
+void each_field(const ScenarioFault& object, const Visit& visit) {
+  const auto& [at, until, where, kind, latency, ramp, share, status, period, health] = object;
+  visit("at", at);
+  visit("until", until);
+  visit("where", where);
+  visit("kind", kind);
+  visit("latency", latency);
+  visit("ramp", ramp);
+  visit("share", share);
+  visit("status", status);
+  visit("period", period);
+  visit("health", health);
+}
+
+template <class Visit>
+void each_field(const ScenarioAct& object, const Visit& visit) {
+  const auto& [at, act, to] = object;
+  visit("at", at);
+  visit("act", act);
+  visit("to", to);
+}
+
+template <class Visit>
+void each_field(const ExpectServing& object, const Visit& visit) {
+  const auto& [at, tier] = object;
+  visit("at", at);
+  visit("tier", tier);
+}
+
+template <class Visit>
+void each_field(const ScenarioExpect& object, const Visit& visit) {
+  const auto& [failed, bad, slow_after, moves, least_moves, detected, shifted, returned, serving, events, no_events] =
+      object;
+  visit("failed", failed);
+  visit("bad", bad);
+  visit("slow_after", slow_after);
+  visit("moves", moves);
+  visit("least_moves", least_moves);
+  visit("detected", detected);
+  visit("shifted", shifted);
+  visit("returned", returned);
+  visit("serving", serving);
+  visit("events", events);
+  visit("no_events", no_events);
+}
+
+template <class Visit>
+void each_field(const Scenario& object, const Visit& visit) {
+  const auto& [name, proves, config, pool, length, load, faults, acts, expect] = object;
+  visit("name", name);
+  visit("proves", proves);
+  visit("config", config);
+  visit("pool", pool);
+  visit("length", length);
+  visit("load", load);
+  visit("faults", faults);
+  visit("acts", acts);
+  visit("expect", expect);
+}
+
+inline std::vector<std::string> dump(const Scenario& scenario) { return Dump("scenario", scenario).lines(); }
+
+}  // namespace understudy::config
