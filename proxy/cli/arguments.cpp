@@ -38,7 +38,8 @@ private:
   CLI::App app_{"Understudy, a failover load balancer and reverse proxy.", "understudy"};
   Arguments values_;
   std::string on_off_;
-  bool wait_ = false;  // accepted for clarity; a reload always waits
+  std::vector<std::string> files_;  // rehearse
+  bool wait_ = false;               // accepted for clarity; a reload always waits
 };
 
 std::vector<std::string> split_commas(const std::vector<std::string>& lists) {
@@ -115,9 +116,11 @@ void Grammar::add_local_verbs() {
                         "  understudy init\n  understudy init /etc/understudy/understudy.toml");
   init->add_option("path", values_.path, "File to write [understudy.toml]");
 
-  CLI::App* schema = verb(app_, "schema", "Print the JSON Schema of the configuration for editors", Verb::schema,
-                          "  understudy schema > understudy.schema.json");
+  CLI::App* schema =
+      verb(app_, "schema", "Print the JSON Schema of the configuration for editors", Verb::schema,
+           "  understudy schema > understudy.schema.json\n  understudy schema --scenario > scenario.schema.json");
   schema->add_flag("--reference", values_.reference, "Print the reference page (Markdown) instead");
+  schema->add_flag("--scenario", values_.of_scenarios, "That of scenarios for rehearse");
 
   CLI::App* quick =
       verb(app_, "quick", "Run without a file: one listener, one pool", Verb::quick,
@@ -134,6 +137,19 @@ void Grammar::add_local_verbs() {
   demo->add_flag("--once", values_.once, "End after one run, with an exit code");
   demo->add_option("--listen", values_.listen, "Address to listen on [127.0.0.1:8080]");
   demo->add_option("--admin", values_.builtin_admin, "Admin address [127.0.0.1:9900]");
+
+  CLI::App* rehearse =
+      verb(app_, "rehearse", "Run a scenario in virtual time: what would be decided, and is that as expected",
+           Verb::rehearse,
+           "  understudy rehearse understudy.toml drills/frozen.toml\n  understudy rehearse "
+           "deploy/drills/outage_b.toml --json");
+  rehearse
+      ->add_option("files", files_,
+                   "Configuration and scenario; without a configuration the one that the scenario names")
+      ->required()
+      ->expected(1, 2);
+  rehearse->add_flag("--json", values_.json, "Print log, counts and expectations as JSON");
+  rehearse->add_option("--seed", values_.seed, "Seed of what is drawn; the same seed decides the same [1]");
 
   CLI::App* version = verb(app_, "version", "Print the version and how it was built (also: understudy -v)",
                            Verb::version, "  understudy version --json");
@@ -293,6 +309,10 @@ std::variant<Arguments, Finished> Grammar::parse(std::vector<std::string> words)
   values_.primary = split_commas(values_.primary);
   values_.standby = split_commas(values_.standby);
   if (values_.verb == Verb::quick && values_.primary.empty()) return usage("--primary names no endpoint", parent);
+  if (values_.verb == Verb::rehearse) {
+    values_.scenario = files_.back();
+    if (files_.size() == 2) values_.config = files_.front();
+  }
   if (has_control_bytes(values_.token)) return usage("the token must be one line without control bytes", parent);
   return values_;
 }

@@ -19,6 +19,7 @@ enum class Verb : std::uint8_t {
   schema,
   quick,
   demo,
+  rehearse,
   version,
   // Asked of a running process.
   reload,
@@ -48,8 +49,11 @@ struct Arguments {
   std::uint64_t since = 0;                    // events
   bool on = false;                            // hold, maintenance
   bool json = false, strict = false, no_files = false, defaults = false, keep_root = false, now = false, once = false;
-  bool ready = false;      // healthcheck
-  bool reference = false;  // schema
+  bool ready = false;         // healthcheck
+  bool reference = false;     // schema
+  bool of_scenarios = false;  // schema
+  std::string scenario;       // rehearse: its file; `config` is the other one
+  std::uint64_t seed = 1;     // rehearse
 };
 
 // Nothing to run: help (code 0, text in out) or a usage error (code 2, text in err).

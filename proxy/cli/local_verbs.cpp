@@ -15,7 +15,9 @@
 #include <iterator>
 
 #include "config/load.hpp"
+#include "config/scenario.hpp"
 #include "proxy/cli/check_files.hpp"
+#include "proxy/cli/rehearse.hpp"
 #include "proxy/demo/demo.hpp"
 #include "proxy/server/run.hpp"
 
@@ -185,6 +187,12 @@ int quick(const Arguments& arguments) {
   return server::run(options);
 }
 
+std::string schema_text(const Arguments& arguments) {
+  if (arguments.of_scenarios)
+    return arguments.reference ? config::scenario_reference_page() : config::scenario_schema();
+  return arguments.reference ? config::reference_page() : config::json_schema();
+}
+
 int demo(const Arguments& arguments) {
   demo::DemoOptions options;
   if (!arguments.listen.empty()) options.listen = arguments.listen;
@@ -201,9 +209,10 @@ int run_local_verb(const Arguments& arguments) {
     case Verb::check: return check(arguments);
     case Verb::config_show: return config_show(arguments);
     case Verb::init: return init(arguments);
-    case Verb::schema: print_text(arguments.reference ? config::reference_page() : config::json_schema()); return 0;
+    case Verb::schema: print_text(schema_text(arguments)); return 0;
     case Verb::quick: return quick(arguments);
     case Verb::demo: return demo(arguments);
+    case Verb::rehearse: return run_rehearsal(arguments, server::system_context(), std::cout, std::cerr);
     case Verb::version: return version(arguments);
     default: return 2;
   }

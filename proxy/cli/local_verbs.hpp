@@ -1,4 +1,4 @@
-// The verbs that are done in this process: run, check, config show, init, schema, quick, demo, version.
+// The verbs that are done in this process: run, check, config show, init, schema, quick, demo, rehearse, version.
 #pragma once
 
 #include "proxy/cli/arguments.hpp"

@@ -44,6 +44,7 @@ TEST_F(CliArguments, EveryVerbIsKnown) {
       {{"schema"}, Verb::schema},
       {{"quick", "--primary", "a:1"}, Verb::quick},
       {{"demo"}, Verb::demo},
+      {{"rehearse", "s"}, Verb::rehearse},
       {{"reload"}, Verb::reload},
       {{"reload", "--wait"}, Verb::reload},
       {{"status"}, Verb::status},
@@ -165,6 +166,21 @@ TEST_F(CliArguments, HelpIsCode0WithExamples) {
         << result.out;
     EXPECT_EQ(result.err, "");
   }
+}
+
+TEST_F(CliArguments, RehearseTakesAScenarioAndMaybeAConfigurationBeforeIt) {
+  const Arguments alone = good({"rehearse", "s.toml"});
+  EXPECT_EQ(alone.scenario, "s.toml");
+  EXPECT_EQ(alone.config, "");
+  EXPECT_EQ(alone.seed, 1U);
+  const Arguments both = good({"rehearse", "c.toml", "s.toml", "--json", "--seed", "7"});
+  EXPECT_EQ(both.scenario, "s.toml");
+  EXPECT_EQ(both.config, "c.toml");
+  EXPECT_TRUE(both.json);
+  EXPECT_EQ(both.seed, 7U);
+  EXPECT_EQ(finished({"rehearse"}).code, 2);
+  EXPECT_EQ(finished({"rehearse", "a", "b", "c"}).code, 2);
+  EXPECT_TRUE(good({"schema", "--scenario"}).of_scenarios);
 }
 
 }  // namespace
