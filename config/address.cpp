@@ -173,6 +173,30 @@ std::optional<Address> parse_address(std::string_view text, std::uint16_t defaul
   return address;
 }
 
+std::optional<HttpUrl> parse_http_url(std::string_view text, std::string* error) {
+  constexpr std::string_view scheme = "http://";
+  if (text.substr(0, 8) == "https://")
+    return fail(error, "is an https URL; write a command such as [\"/usr/bin/curl\", \"-fsS\", \"https://...\"]");
+  if (text.substr(0, scheme.size()) != scheme)
+    return fail(error, "does not start with http://; write \"http://10.0.0.11:9000/ready\"");
+  text.remove_prefix(scheme.size());
+  const std::size_t end = std::min(text.find_first_of("/?#"), text.size());
+  const std::string_view authority = text.substr(0, end);
+  const std::string_view target = text.substr(end);
+  if (authority.find('@') != std::string_view::npos)
+    return fail(error, "has a user before its host; leave it out, or write a command");
+  if (authority.empty() || authority.rfind(':') == 0)
+    return fail(error, "has no host; write \"http://10.0.0.11:9000/ready\"");
+  if (target.empty() || target.front() != '/') return fail(error, "has no path; write it as http://HOST:PORT/PATH");
+  const bool plain = std::all_of(target.begin(), target.end(), [](char c) { return c > ' ' && c < 0x7f && c != '#'; });
+  if (!plain) return fail(error, "has a space, '#' or a character beyond ASCII in its path; write it as %20, %23, ...");
+  if (authority.substr(0, 5) == "unix:") return fail(error, "has 'unix' for a host; write it as http://HOST:PORT/PATH");
+  auto address = parse_address(authority, 80, error);
+  if (!address) return std::nullopt;
+  if (address->port == 0) return fail(error, "has port 0");
+  return HttpUrl{std::move(*address), std::string(target)};
+}
+
 std::optional<SocketAddress> parse_ip(std::string_view text) {
   char buffer[INET6_ADDRSTRLEN + 1] = {};
   if (text.empty() || text.size() >= sizeof buffer || text.find('\0') != std::string_view::npos) return std::nullopt;

@@ -43,6 +43,14 @@ struct Address {
 // and how to mend it, without quoting the place. default_port 0 means that a port is required.
 std::optional<Address> parse_address(std::string_view text, std::uint16_t default_port, std::string* error);
 
+// "http://HOST[:PORT]/PATH[?QUERY]": the port is 80 by default.
+struct HttpUrl {
+  Address address;
+  std::string target;  // path and query
+};
+// Refuses https, users and passwords, and fragments. `error` as of parse_address.
+std::optional<HttpUrl> parse_http_url(std::string_view text, std::string* error);
+
 // Parses an IP literal (v4, or v6 without brackets), port 0.
 std::optional<SocketAddress> parse_ip(std::string_view text);
 

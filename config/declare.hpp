@@ -198,8 +198,6 @@ public:
     made.view = [field](const void* object) { return view_of(static_cast<const Owner*>(object)->*field); };
   }
 
-  void later(const char* name, const char* what) { section_.later.emplace_back(name, what); }
-
 private:
   template <class T>
   static T& value_of(T& value) {

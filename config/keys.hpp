@@ -86,8 +86,7 @@ struct Section {
   std::string also = {};    // another place of the same keys: "[check]"
   std::string help = {};
   std::vector<Key> keys = {};
-  std::vector<std::pair<std::string, std::string>> later = {};  // planned keys: the name, and what to do without it
-  std::function<const void*()> defaults = {};                   // an object with every default
+  std::function<const void*()> defaults = {};  // an object with every default
 
   const Key* find(std::string_view name) const;
 };
@@ -114,7 +113,9 @@ const Section& endpoint_section();
 const Section& tier_section();
 const Section& sticky_section();
 const Section& passive_section();
+const Section& degraded_section();
 const Section& failover_section();
+const Section& gate_section();
 const Section& retry_section();
 const Section& upstream_tls_section();
 const Section& route_section();
@@ -126,6 +127,9 @@ const Section& websocket_section();
 
 // All of them in the order of the reference page, without the root.
 const std::vector<const Section*>& all_sections();
+
+// Adds `gates` to [pool.NAME.failover].
+void declare_gates(Section& failover);
 
 // Whether a key of [check] has a use in that kind of check ("expect" only in HTTP checks, …).
 bool check_key_applies(const std::string& key, CheckKind kind);

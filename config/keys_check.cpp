@@ -187,11 +187,30 @@ const Section& check_section() {
                    .example = "\"assume_healthy\"",
                    .shape = "\"wait D\", \"assume_healthy\" or \"assume_unhealthy\""},
                   read_at_start, at_start_text);
+    declare.choice(
+        "trust", &CheckConfig::trust, {"probe", "traffic", "both"},
+        {.help = "What counts when probes fail while requests are answered well: the probes, the requests, or "
+                 "with `both` the requests for the time of `doubt`. An event says so where it is not the "
+                 "probes. Requests that fail count whatever the probes say.",
+         .example = "\"both\""});
+    // A value that is refused counts as `both`, so that nobody is told that the `doubt` beside it is idle.
+    made.keys.back().read = [read = made.keys.back().read](Reader& reader, const Node& node, const Spot& spot,
+                                                           void* object) {
+      static_cast<CheckConfig*>(object)->trust = Trust::both;
+      read(reader, node, spot, object);
+    };
+    declare.duration("doubt", &CheckConfig::doubt,
+                     {.help = "How long failing probes are not obeyed with `trust = \"both\"`.",
+                      .min = 100,
+                      .max = day,
+                      .example = "\"1m\""});
     for (Key& key : made.keys) {
       show_only_if(key, made, [name = key.name](const void* object) {
         return applies(name, static_cast<const CheckConfig*>(object)->kind);
       });
     }
+    show_only_if(made.keys.back(), made,
+                 [](const void* object) { return static_cast<const CheckConfig*>(object)->trust == Trust::both; });
     return made;
   }();
   return section;

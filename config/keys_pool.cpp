@@ -1,6 +1,4 @@
-// The keys of [pool.NAME].
-#include <algorithm>
-#include <charconv>
+// The keys of [pool.NAME] itself: tiers, balancing, timeouts, retries. keys_failover.cpp has what moves traffic.
 
 #include "config/declare.hpp"
 
@@ -106,7 +104,7 @@ std::string tiers_text(const PoolConfig& pool) {
   return list_text(items);
 }
 
-// --- balancing and failover ---
+// --- balancing ---
 
 void read_hash_on(Reader& reader, const Node& node, const Spot& spot, PoolConfig& pool) {
   const auto text = reader.text(node, spot, {});
@@ -147,55 +145,6 @@ void read_cookie(Reader& reader, const Node& node, const Spot& spot, StickyConfi
     return reader.error(node.span,
                         "'" + std::string(spot.name) + "'" + Reader::quoted(node) + " can't be the name of a cookie");
   sticky.cookie = *text;
-}
-
-void read_min_available(Reader& reader, const Node& node, const Spot& spot, FailoverConfig& failover) {
-  if (node.is(Node::Kind::text) && !node.text.empty() && node.text.back() == '%') {
-    const auto share = reader.quantity(Type::share, node, spot, {.help = "", .min = 0.0001, .max = 1});
-    if (share) failover.min_available_share = *share;
-    return;
-  }
-  std::int64_t count = node.integer;
-  if (!node.is(Node::Kind::integer)) {
-    const auto text = reader.text(node, spot, {});
-    if (!text) return;
-    const auto result = std::from_chars(text->data(), text->data() + text->size(), count);
-    if (result.ec != std::errc() || result.ptr != text->data() + text->size()) {
-      return reader.error(node.span, "'min_available'" + Reader::quoted(node) + " is neither a count nor a share",
-                          "write \"1\" or \"50%\"");
-    }
-  }
-  if (count < 1 || count > 10'000) return reader.error(node.span, "'min_available' must be from 1 to 10000");
-  failover.min_available_count = static_cast<std::uint32_t>(count);
-  failover.min_available_share.reset();
-}
-
-std::string min_available_text(const FailoverConfig& failover) {
-  if (failover.min_available_share) return toml_string(format_share(*failover.min_available_share));
-  return toml_string(std::to_string(failover.min_available_count));
-}
-
-void read_failback(Reader& reader, const Node& node, const Spot& spot, FailoverConfig& failover) {
-  constexpr std::string_view after = "after ";
-  if (node.is(Node::Kind::text) && node.text.substr(0, after.size()) == after) {
-    const auto value = reader.duration_after(node, spot, after, 1);
-    if (!value) return;
-    failover.failback = FailbackMode::after;
-    failover.failback_after = *value;
-  } else if (node.is(Node::Kind::text) && node.text == "after") {
-    reader.error(node.span, "'failback' needs a duration", "write \"after 5m\"");
-  } else if (const auto index = reader.choice(node, spot, {"auto", "after 5m", "manual"})) {
-    failover.failback = *index == 0 ? FailbackMode::automatic : FailbackMode::manual;
-  }
-}
-
-std::string failback_text(const FailoverConfig& failover) {
-  switch (failover.failback) {
-    case FailbackMode::automatic: return toml_string("auto");
-    case FailbackMode::after: return toml_string("after " + format_duration(failover.failback_after));
-    case FailbackMode::manual: return toml_string("manual");
-  }
-  return "";
 }
 
 }  // namespace
@@ -274,61 +223,6 @@ const Section& sticky_section() {
                 [](const StickyConfig& sticky) { return sticky.cookie.empty() ? "" : toml_string(sticky.cookie); });
     declare.boolean("secure", &StickyConfig::secure,
                     {.help = "Whether browsers may send it over HTTPS only.", .example = "true"});
-    return made;
-  }();
-  return section;
-}
-
-const Section& passive_section() {
-  static const Section section = [] {
-    Section made{.id = "pool.passive",
-                 .header = "[pool.NAME.passive]",
-                 .help = "Ejection of endpoints by what real traffic meets."};
-    Declare<PassiveConfig> declare(made);
-    declare.boolean("enabled", &PassiveConfig::enabled,
-                    {.help = "Whether traffic may eject endpoints.", .example = "false"});
-    declare.integer("consecutive", &PassiveConfig::consecutive,
-                    {.help = "Failures in a row that eject.", .min = 1, .max = 10'000, .example = "3"});
-    declare.duration("base_ejection", &PassiveConfig::base_ejection,
-                     {.help = "Length of the first ejection; repeated ones last longer.",
-                      .min = 100,
-                      .max = day,
-                      .example = "\"5s\""});
-    declare.duration("max_ejection", &PassiveConfig::max_ejection,
-                     {.help = "Longest ejection.", .min = 100, .max = day, .example = "\"2m\""});
-    declare.quantity("max_ejected", Type::share, &PassiveConfig::max_ejected,
-                     {.help = "Largest share of a tier that may be ejected; one endpoint always stays.",
-                      .max = 1,
-                      .example = "\"30%\""});
-    for (Key& key : made.keys) {
-      if (key.name != "enabled")
-        show_only_if(key, made, [](const void* object) { return static_cast<const PassiveConfig*>(object)->enabled; });
-    }
-    return made;
-  }();
-  return section;
-}
-
-const Section& failover_section() {
-  static const Section section = [] {
-    Section made{.id = "pool.failover",
-                 .header = "[pool.NAME.failover]",
-                 .help = "When the next tier serves, and when the first one serves again."};
-    Declare<FailoverConfig> declare(made);
-    declare.mixed(
-        "min_available",
-        R"({"anyOf":[{"type":"integer","minimum":1},{"type":"string","pattern":"^([0-9]+|[0-9.]+%|\\$\\{.+\\})$"}]})",
-        {.help = "Available endpoints below which a tier can't serve: a count, or a share of the tier.",
-         .example = "\"50%\"",
-         .shape = "\"1\" or \"50%\""},
-        read_min_available, min_available_text);
-    declare.mixed("failback", R"({"type":"string","pattern":"^(auto|after [0-9a-z]+|manual|\\$\\{.+\\})$"})",
-                  {.help = "How traffic returns to a recovered tier: at once, after it was good for D, or on command.",
-                   .example = "\"after 5m\"",
-                   .shape = "\"auto\", \"after D\" or \"manual\""},
-                  read_failback, failback_text);
-    declare.later("verify", "judging a failover comes with a later version; remove the key");
-    declare.later("ramp", "moving traffic in steps comes with a later version; remove the key");
     return made;
   }();
   return section;
@@ -473,10 +367,11 @@ const Section& pool_section() {
         {.help = "Send the epoch of the serving tier to endpoints as `Understudy-Epoch`.", .example = "true"});
     declare.table("check", &PoolConfig::check, check_section(), {.help = "How endpoints are probed."}, "check");
     declare.table("passive", &PoolConfig::passive, passive_section(), {.help = "Ejection by traffic."});
+    declare.table("degraded", &PoolConfig::degraded, degraded_section(),
+                  {.help = "What is worse than usual, and not dead."});
     declare.table("failover", &PoolConfig::failover, failover_section(), {.help = "Moving between tiers."});
     declare.table("retry", &PoolConfig::retry, retry_section(), {.help = "Repeating requests."});
     declare.table("tls", &PoolConfig::tls, upstream_tls_section(), {.help = "TLS towards the endpoints."});
-    declare.later("degraded", "failing over from slow or erroneous tiers comes with a later version; remove the table");
     return made;
   }();
   return section;

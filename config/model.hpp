@@ -114,7 +114,8 @@ struct StatusRange {
 };
 enum class StartPolicy : std::uint8_t { wait, assume_healthy, assume_unhealthy };
 // Whom to believe when probes fail while real requests are answered well.
-enum class Trust : std::uint8_t { both, probe, traffic };
+// `probe`: the probes. `traffic`: the requests. `both`: the requests, for the time of CheckConfig::doubt.
+enum class Trust : std::uint8_t { probe, traffic, both };
 struct CheckConfig {
   CheckKind kind = CheckKind::tcp;  // http as soon as `path` is given
   std::string path;
@@ -129,7 +130,7 @@ struct CheckConfig {
   std::uint32_t fall = 3;
   StartPolicy start = StartPolicy::wait;
   Duration start_wait{3'000};  // with `wait`: after this an unprobed endpoint counts as available
-  Trust trust = Trust::both;
+  Trust trust = Trust::probe;
   Duration doubt{30'000};  // with `both`: failing probes are held that long while traffic is well
 };
 
@@ -177,8 +178,8 @@ struct DegradedConfig {
 enum class GateKind : std::uint8_t { url, command, approval };
 struct GateConfig {
   GateKind kind = GateKind::approval;
-  std::string name;                  // of an approval; of others for people
-  std::string url;                   // http://HOST:PORT/PATH
+  std::string name;                  // never empty, unique in its pool; an approval's text
+  std::string url;                   // as parse_http_url takes it
   std::string expect;                // text that the answer must contain; "" any 2xx
   std::vector<std::string> command;  // argv, no shell; passed when it ends with 0
   Duration timeout{10'000};
@@ -193,7 +194,7 @@ struct FailoverConfig {
   Duration failback_after{60'000};
   Duration max_hold{1'800'000};  // relapses double the time until failback up to this
   Duration verify{30'000};       // how long a move is judged after it happened
-  Duration ramp{10'000};         // traffic returns in steps over this time
+  Duration ramp{10'000};         // traffic returns in steps over this time; 0: at once
   std::vector<GateConfig> gates;
 };
 

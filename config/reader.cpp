@@ -233,11 +233,6 @@ void Reader::unknown_key(const Section& section, const Member& member, const std
   const std::string message = where.empty() && kind == "table" ? "unknown table [" + shown + "]"
                               : where.empty()                  ? "unknown key '" + shown + "' outside of any table"
                                                                : "unknown key '" + shown + "' in " + where;
-  for (const auto& [name, what] : section.later) {
-    if (name == member.name) {
-      return error(member.span, "'" + shown + "' in " + where + " is not supported yet", what);
-    }
-  }
   if (++suggestions_ > most_suggestions || member.name.size() > 64) return error(member.span, message);
   std::vector<std::string_view> here;
   for (const Key& key : section.keys) here.push_back(key.name);

@@ -41,6 +41,13 @@ void complete_check(CheckConfig& check, const std::string& path, Reader& reader)
     check = usual;
     check.kind = CheckKind::none;
   }
+  if (check.trust != Trust::both) check.doubt = usual.doubt;
+}
+
+// The longest hold follows a long hold up.
+void complete_failover(FailoverConfig& failover, const std::string& path, Reader& reader) {
+  if (failover.failback == FailbackMode::after && reader.mark(path + ".max_hold") == nullptr)
+    failover.max_hold = std::max(failover.max_hold, failover.failback_after);
 }
 
 }  // namespace
@@ -50,6 +57,7 @@ void complete(Root& root, Reader& reader) {
   complete_server(config, reader);
   for (PoolConfig& pool : config.pools) {
     complete_check(pool.check, "pool." + pool.name + ".check", reader);
+    complete_failover(pool.failover, "pool." + pool.name + ".failover", reader);
     if (!pool.passive.enabled) pool.passive = PassiveConfig{.enabled = false};
     if (pool.balance != BalanceKind::hash) {
       pool.hash_on = HashKey::client_address;

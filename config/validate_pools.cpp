@@ -5,6 +5,7 @@
 
 #include "config/suggest.hpp"
 #include "config/text.hpp"
+#include "config/units.hpp"
 #include "config/validate.hpp"
 
 namespace understudy::config {
@@ -134,7 +135,7 @@ void refuse_idle_key(const std::string& key, CheckKind kind, const Mark& mark, R
                off ? "" : "add path = \"/healthz\" for an HTTP check");
 }
 
-void validate_failover(const PoolConfig& pool, const std::string& path, Reader& reader) {
+void validate_min_available(const PoolConfig& pool, const std::string& path, Reader& reader) {
   if (pool.failover.min_available_share) return;
   const std::string key = path + ".failover.min_available";
   if (reader.mark(key) == nullptr) return;
@@ -146,6 +147,42 @@ void validate_failover(const PoolConfig& pool, const std::string& path, Reader& 
                        std::to_string(tier.endpoints.size()) +
                        (tier.endpoints.size() == 1 ? " endpoint" : " endpoints"),
                    "'min_available' is " + std::to_string(pool.failover.min_available_count));
+  }
+}
+
+void validate_gates(const std::vector<GateConfig>& gates, const std::string& path, Reader& reader) {
+  std::unordered_map<std::string, std::size_t> names;
+  for (std::size_t i = 0; i < gates.size(); ++i) {
+    const std::string item = path + "[" + std::to_string(i) + "]";
+    // An approval's name is its text; that of others may be written, or be made from what they are.
+    const std::string own = gates[i].kind == GateKind::approval ? ".approval" : ".name";
+    const std::string spot = reader.mark(item + own) != nullptr ? item + own : item;
+    const auto [earlier, is_fresh] = names.try_emplace(gates[i].name, i);
+    if (gates[i].name.empty() || is_fresh) continue;
+    const Span first = reader.span_of(path + "[" + std::to_string(earlier->second) + "]");
+    reader.error(reader.span_of(spot), "a gate '" + printable(gates[i].name) + "' is there already",
+                 "first at line " + std::to_string(first.line) + "; give one of them another " +
+                     (gates[i].kind == GateKind::approval ? "text" : "name"));
+  }
+}
+
+void validate_failover(const PoolConfig& pool, const std::string& path, Reader& reader) {
+  validate_min_available(pool, path, reader);
+  const std::string inner = path + ".failover";
+  const FailoverConfig& failover = pool.failover;
+  if (failover.failback == FailbackMode::after && failover.max_hold < failover.failback_after) {
+    reader.error(reader.span_of(inner + ".max_hold"),
+                 "'max_hold' is below the " + format_duration(failover.failback_after) + " of 'failback'");
+  }
+  validate_gates(failover.gates, inner + ".gates", reader);
+}
+
+void validate_degraded(const PoolConfig& pool, const std::string& path, Reader& reader) {
+  const Mark* latency = reader.mark(path + ".degraded.latency_p95");
+  if (latency != nullptr && pool.degraded.latency_p95 && *pool.degraded.latency_p95 > pool.response_timeout) {
+    reader.warning(latency->value,
+                   "'latency_p95' is above the " + format_duration(pool.response_timeout) + " of 'response_timeout'",
+                   "so late an answer has timed out already, which counts for 'error_rate'");
   }
 }
 
@@ -189,6 +226,12 @@ void validate_upstream_tls(const PoolConfig& pool, const std::string& path, Read
   }
 }
 
+// `doubt` without trust = "both". An unread `trust` may say so.
+void refuse_idle_doubt(const Mark* doubt, const Mark* trust, Reader& reader) {
+  if (doubt == nullptr || (trust != nullptr && trust->unread)) return;
+  reader.error(doubt->key, "'doubt' does nothing without trust = \"both\"", "add trust = \"both\"");
+}
+
 void validate_pool(const PoolConfig& pool, Reader& reader) {
   const std::string path = "pool." + pool.name;
   const Mark* tiers = reader.mark(path + ".tiers");
@@ -198,6 +241,7 @@ void validate_pool(const PoolConfig& pool, Reader& reader) {
   }
   validate_tiers(pool, path, reader);
   validate_failover(pool, path, reader);
+  validate_degraded(pool, path, reader);
   validate_balance(pool, path, reader);
   validate_upstream_tls(pool, path, reader);
   validate_check(pool.check, path + ".check", "[" + path + ".check]", reader);
@@ -245,6 +289,8 @@ void validate_check(const CheckConfig& check, const std::string& path, const std
   const Mark* fast = given("fast_interval");
   if (check.fast_interval > check.interval && fast != nullptr)
     reader.error(fast->value, "'fast_interval' is longer than 'interval'");
+  if (path != "check" && check_key_applies("doubt", check.kind) && check.trust != Trust::both)
+    refuse_idle_doubt(reader.mark(path + ".doubt"), given("trust"), reader);
 }
 
 void validate_check_defaults(const CheckConfig& check, const Config& config, Reader& reader) {
@@ -258,6 +304,10 @@ void validate_check_defaults(const CheckConfig& check, const Config& config, Rea
     const bool chooses = kind_of(key.name).has_value();
     if (!used && !chooses) refuse_idle_key(key.name, config.pools.front().check.kind, *mark, reader);
   }
+  if (reader.failed()) return;
+  const bool doubts = std::any_of(config.pools.begin(), config.pools.end(),
+                                  [](const PoolConfig& pool) { return pool.check.trust == Trust::both; });
+  if (!doubts) refuse_idle_doubt(reader.mark("check.doubt"), reader.mark("check.trust"), reader);
 }
 
 void validate_pools(const Config& config, Reader& reader) {

@@ -104,6 +104,53 @@ TEST(Address, IsRefusedWithAReason) {
   }
 }
 
+TEST(HttpUrl, HasAnAddressAndATarget) {
+  const auto url = parse_http_url("http://[::1]:9000/ready?deep=1", nullptr);
+  ASSERT_TRUE(url);
+  EXPECT_EQ(url->address.host, "::1");
+  EXPECT_EQ(url->address.port, 9000);
+  EXPECT_EQ(url->target, "/ready?deep=1");
+  const auto short_one = parse_http_url("http://app.internal/", nullptr);
+  ASSERT_TRUE(short_one);
+  EXPECT_EQ(short_one->address.host, "app.internal");
+  EXPECT_EQ(short_one->address.port, 80);
+  EXPECT_EQ(short_one->target, "/");
+}
+
+TEST(HttpUrl, IsRefusedWithAReason) {
+  for (const char* text : {"",
+                           "http:/h/",
+                           "HTTPS://h/",
+                           "https://h/",
+                           "ftp://h/",
+                           "//h/",
+                           "http://h",
+                           "http://",
+                           "http:///",
+                           "http://:80/",
+                           "http://h:0/",
+                           "http://h:x/",
+                           "http://h:65536/",
+                           "http://::1/",
+                           "http://[]/",
+                           "http://10.0.0.256/",
+                           "http://a b/",
+                           "http://u:p@h/",
+                           "http://u@h/",
+                           "http://h?q",
+                           "http://h#f",
+                           "http://h/#f",
+                           "http://h/a b",
+                           "http://h/\r\nHost: x",
+                           "http://h/\xc3\xa9",
+                           "http://unix:/run/x/"}) {
+    std::string error;
+    EXPECT_FALSE(parse_http_url(text, &error)) << text;
+    EXPECT_FALSE(error.empty()) << text;
+    EXPECT_FALSE(parse_http_url(text, nullptr)) << text;
+  }
+}
+
 TEST(SocketAddress, KnowsLoopback) {
   for (const char* text : {"127.0.0.1", "127.255.0.3", "::1", "::ffff:127.0.0.1"})
     EXPECT_TRUE(parse_ip(text)->is_loopback()) << text;

@@ -98,6 +98,7 @@ TEST(Declarations, EveryExampleIsReadWithoutAComplaint) {
                                                  {"pool", &config.pools[0]},
                                                  {"pool.check", &config.pools[0].check},
                                                  {"pool.passive", &config.pools[0].passive},
+                                                 {"pool.degraded", &config.pools[0].degraded},
                                                  {"pool.failover", &config.pools[0].failover},
                                                  {"pool.retry", &config.pools[0].retry},
                                                  {"sticky", &config.pools[0].sticky},
@@ -107,12 +108,13 @@ TEST(Declarations, EveryExampleIsReadWithoutAComplaint) {
                                                  {"websocket", &config.routes[0].websocket}};
       CertificateFiles certificate;
       EndpointConfig endpoint;
+      GateConfig gate;
       TierConfig tier;
       UpstreamTls tls;
       RedirectConfig redirect;
       RespondConfig respond;
       const std::map<std::string, void*> more{
-          {"certificate", &certificate}, {"endpoint", &endpoint}, {"tier", &tier}, {"pool.tls", &tls},
+          {"certificate", &certificate}, {"endpoint", &endpoint}, {"gate", &gate}, {"tier", &tier}, {"pool.tls", &tls},
           {"redirect", &redirect},       {"respond", &respond}};
       void* object = objects.count(section->id) != 0 ? objects.at(section->id) : more.at(section->id);
       const std::string path = section->id + "." + key.name;
@@ -121,8 +123,9 @@ TEST(Declarations, EveryExampleIsReadWithoutAComplaint) {
       EXPECT_EQ(render(reader.take_diagnostics(), text), "");
       const std::string shown = key.write(object);
       // These show only beside another key, or their only value is the default.
-      static const std::set<std::string> not_alone{"pool.hash_on",    "pool.standby",      "pool.check.tcp",
-                                                   "pool.check.host", "pool.check.expect", "pool.check.body"};
+      static const std::set<std::string> not_alone{"pool.hash_on",     "pool.standby",      "pool.check.tcp",
+                                                   "pool.check.host",  "pool.check.expect", "pool.check.body",
+                                                   "pool.check.doubt", "gate.name"};
       if (not_alone.count(path) != 0) continue;
       EXPECT_FALSE(shown.empty()) << path;
       EXPECT_NE(shown, usual) << path << ": an example that is the default shows nothing";
@@ -187,6 +190,7 @@ TEST(Everything, GivesEveryFieldAnotherValue) {
   PoolConfig& pool = usual.pools.emplace_back();
   pool.tls.emplace();
   pool.tiers.emplace_back().endpoints.emplace_back();
+  pool.failover.gates.emplace_back().command.emplace_back();
   RouteConfig& route = usual.routes.emplace_back();
   route.redirect.emplace();
   route.respond.emplace();
@@ -250,7 +254,8 @@ TEST(Schema, RefusesWhatTheLoaderRefusesByItsShape) {
                            "hash_rules",
                            "failover_bad",
                            "check_bad_values",
-                           "later_features",
+                           "degraded_bad",
+                           "gates_bad",
                            "route_redirect_bad"}) {
     const std::string path = root + "/tests/config/cases/" + name + ".toml";
     Diagnostic failure;

@@ -1,6 +1,7 @@
 // Just enough JSON and JSON Schema (draft-04) to hold our schema against documents.
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <initializer_list>
 #include <regex>
@@ -185,6 +186,11 @@ private:
         if (complaint.empty() == (word == "anyOf")) return complaint;
       }
       return complaint;
+    }
+    if (word == "oneOf") {
+      const auto passed = std::count_if(value.items.begin(), value.items.end(),
+                                        [&](const JsonValue& part) { return check(part, node, path).empty(); });
+      return passed == 1 ? "" : path + " is not exactly one of several";
     }
     if (word == "enum") {
       for (const JsonValue& item : value.items) {

@@ -179,6 +179,86 @@ TEST(Load, FailoverIsACountOrAShareAndAWayBack) {
   EXPECT_EQ(failover("failback = \"after 5m\"\n").failback_after, 5min);
 }
 
+TEST(Load, NothingAbsoluteIsDegradedByDefault) {
+  const PoolConfig app = good(listener + pool).pools[0];
+  EXPECT_EQ(app.degraded.latency_p95, std::nullopt);
+  EXPECT_EQ(app.degraded.error_rate, std::nullopt);
+  EXPECT_EQ(app.degraded.websocket_open_p95, std::nullopt);
+  EXPECT_EQ(app.degraded.latency_factor, 5U);
+  EXPECT_EQ(app.degraded.dwell, 10s);
+  EXPECT_EQ(app.failover.verify, 30s);
+  EXPECT_EQ(app.failover.ramp, 10s);
+  EXPECT_EQ(app.failover.max_hold, 30min);
+  EXPECT_THAT(app.failover.gates, IsEmpty());
+  EXPECT_EQ(app.check.trust, Trust::probe) << "failing probes are obeyed unless the operator says otherwise";
+}
+
+TEST(Load, ATierMayBeJudgedWhenThereIsNoOther) {
+  const DegradedConfig degraded =
+      good(listener + pool + "[pool.app.degraded]\nlatency_p95 = \"30s\"\nerror_rate = \"0.5%\"\nfor = \"1s\"\n")
+          .pools[0]
+          .degraded;
+  EXPECT_EQ(degraded.latency_p95, 30s) << "as long as the response timeout is no complaint";
+  EXPECT_EQ(degraded.error_rate, 0.005);
+  EXPECT_EQ(degraded.dwell, 1s);
+}
+
+TEST(Load, TheLongestHoldFollowsALongOneUp) {
+  const auto failover = [](const std::string& keys) {
+    return good(listener + pool + "[pool.app.failover]\n" + keys).pools[0].failover;
+  };
+  EXPECT_EQ(failover("failback = \"after 2h\"\n").max_hold, 2h);
+  EXPECT_EQ(failover("failback = \"after 2h\"\nmax_hold = \"2h\"\n").max_hold, 2h);
+  EXPECT_EQ(failover("failback = \"after 5s\"\nmax_hold = \"1m\"\n").max_hold, 1min);
+  EXPECT_EQ(failover("failback = \"manual\"\nmax_hold = \"1s\"\n").max_hold, 1s);
+}
+
+TEST(Load, PoolsInheritTrustAndKeepDoubtOnlyWhereThereIsAny) {
+  const Config config =
+      good(listener +
+           "[check]\ntrust = \"both\"\ndoubt = \"1m\"\n[pool.a]\nprimary = [\"h:1\"]\n[pool.b]\nprimary "
+           "= [\"h:1\"]\ncheck = { trust = \"probe\" }\n"
+           "[[route]]\nmatch = { path = \"/a\" }\npool = \"a\"\n[[route]]\npool = \"b\"\n");
+  EXPECT_EQ(config.pools[0].check.trust, Trust::both);
+  EXPECT_EQ(config.pools[0].check.doubt, 1min);
+  EXPECT_EQ(config.pools[1].check.trust, Trust::probe);
+  EXPECT_EQ(config.pools[1].check.doubt, 30s);
+}
+
+TEST(Load, GatesAreOfThreeKindsAndEachHasAName) {
+  const auto gates =
+      good(listener + pool +
+           "[pool.app.failover]\ngates = [{ url = \"http://10.0.0.11:9000/ready\", expect = \"OK\" }, { url = "
+           "\"http://h/\", name = \"other site\" }, { command = [\"/usr/local/bin/compare-data\", \"app\", \"\"], "
+           "timeout = "
+           "\"30s\" }, { approval = \"data compared\" }]\n")
+          .pools[0]
+          .failover.gates;
+  ASSERT_EQ(gates.size(), 4U);
+  EXPECT_EQ(gates[0].kind, GateKind::url);
+  EXPECT_EQ(gates[0].name, "http://10.0.0.11:9000/ready");
+  EXPECT_EQ(gates[0].expect, "OK");
+  EXPECT_EQ(gates[0].timeout, 10s);
+  EXPECT_EQ(gates[1].name, "other site");
+  EXPECT_EQ(gates[1].url, "http://h/");
+  EXPECT_EQ(gates[2].kind, GateKind::command);
+  EXPECT_EQ(gates[2].name, "compare-data");
+  EXPECT_THAT(gates[2].command, ElementsAre("/usr/local/bin/compare-data", "app", ""));
+  EXPECT_EQ(gates[2].timeout, 30s);
+  EXPECT_EQ(gates[3].kind, GateKind::approval);
+  EXPECT_EQ(gates[3].name, "data compared");
+}
+
+TEST(Load, AGateMayHideItsUrlInAFileThatIsNotRead) {
+  LoadContext context = test_context();
+  context.read_file = nullptr;
+  const LoadResult result =
+      load(listener + pool + "[pool.app.failover]\ngates = [{ url = \"${file:gate.url}\", expect = \"OK\" }]\n",
+           "u.toml", context);
+  ASSERT_TRUE(result.config);
+  EXPECT_EQ(result.config->pools[0].failover.gates[0].kind, GateKind::url);
+}
+
 TEST(Load, ExpectIsAListOfRanges) {
   const auto expect = [](const std::string& value) {
     return good(listener + pool + "[check]\npath = \"/\"\nexpect = " + value + "\n").pools[0].check.expect;

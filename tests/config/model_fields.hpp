@@ -120,8 +120,8 @@ void each_field(const StatusRange& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const CheckConfig& object, const Visit& visit) {
-  const auto& [kind, path, host, body, expect, port, interval, fast_interval, timeout, rise, fall, start, start_wait] =
-      object;
+  const auto& [kind, path, host, body, expect, port, interval, fast_interval, timeout, rise, fall, start, start_wait,
+               trust, doubt] = object;
   visit("kind", kind);
   visit("path", path);
   visit("host", host);
@@ -135,6 +135,8 @@ void each_field(const CheckConfig& object, const Visit& visit) {
   visit("fall", fall);
   visit("start", start);
   visit("start_wait", start_wait);
+  visit("trust", trust);
+  visit("doubt", doubt);
 }
 
 template <class Visit>
@@ -174,20 +176,47 @@ void each_field(const RetryConfig& object, const Visit& visit) {
 }
 
 template <class Visit>
+void each_field(const DegradedConfig& object, const Visit& visit) {
+  const auto& [latency_p95, error_rate, websocket_open_p95, latency_factor, dwell, min_requests] = object;
+  visit("latency_p95", latency_p95);
+  visit("error_rate", error_rate);
+  visit("websocket_open_p95", websocket_open_p95);
+  visit("latency_factor", latency_factor);
+  visit("dwell", dwell);
+  visit("min_requests", min_requests);
+}
+
+template <class Visit>
+void each_field(const GateConfig& object, const Visit& visit) {
+  const auto& [kind, name, url, expect, command, timeout] = object;
+  visit("kind", kind);
+  visit("name", name);
+  visit("url", url);
+  visit("expect", expect);
+  visit("command", command);
+  visit("timeout", timeout);
+}
+
+template <class Visit>
 void each_field(const FailoverConfig& object, const Visit& visit) {
-  const auto& [min_available_count, min_available_share, failback, failback_after] = object;
+  const auto& [min_available_count, min_available_share, failback, failback_after, max_hold, verify, ramp, gates] =
+      object;
   visit("min_available_count", min_available_count);
   visit("min_available_share", min_available_share);
   visit("failback", failback);
   visit("failback_after", failback_after);
+  visit("max_hold", max_hold);
+  visit("verify", verify);
+  visit("ramp", ramp);
+  visit("gates", gates);
 }
 
 template <class Visit>
 void each_field(const PoolConfig& object, const Visit& visit) {
-  const auto& [name, tiers, balance, hash_on, hash_name, sticky, check, passive, failover, retry, tiers_mode, tls,
-               connect_timeout, response_timeout, try_timeout, idle_body_timeout, request_timeout, keepalive_timeout,
-               keepalive_connections, max_in_flight, max_response_header_bytes, slow_start, panic_threshold,
-               epoch_header] = object;
+  const auto& [name, tiers, balance, hash_on, hash_name, sticky, check, passive, degraded, failover, retry, tiers_mode,
+               tls, connect_timeout, response_timeout, try_timeout, idle_body_timeout, request_timeout,
+               keepalive_timeout, keepalive_connections, max_in_flight, max_response_header_bytes, slow_start,
+               panic_threshold, epoch_header] = object;
   visit("name", name);
   visit("tiers", tiers);
   visit("balance", balance);
@@ -196,6 +225,7 @@ void each_field(const PoolConfig& object, const Visit& visit) {
   visit("sticky", sticky);
   visit("check", check);
   visit("passive", passive);
+  visit("degraded", degraded);
   visit("failover", failover);
   visit("retry", retry);
   visit("tiers_mode", tiers_mode);
