@@ -53,6 +53,7 @@ std::string Process::start() {
   started_wall_ = last_reload_at_ = std::chrono::system_clock::now();
   started_ = std::chrono::steady_clock::now();
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGCHLD, SIG_DFL);  // as SIG_IGN, which may be inherited, exit codes of gates are lost
 
   Identity identity;
   std::string why;
@@ -107,6 +108,8 @@ std::string Process::start() {
       [this](const probe::NameFailure& failure) {
         if (failure.in_a_row == 1) log(observe::Level::warn, "cannot resolve '" + failure.host + "': " + failure.error);
       });
+
+  gates_ = std::make_unique<GateRunner>(io_, *resolver_);
 
   const TimePoint now = std::chrono::steady_clock::now();
   last_beat_ = now;
@@ -262,6 +265,7 @@ void Process::continue_stop() {
       }
       log(observe::Level::info, "stopped");
       prober_->cancel_all();
+      gates_->cancel_all();
       io_.stop();
       return;
     }

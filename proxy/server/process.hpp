@@ -31,6 +31,7 @@
 #include "proxy/probe/prober.hpp"
 #include "proxy/probe/resolver.hpp"
 #include "proxy/server/event_log.hpp"
+#include "proxy/server/gates.hpp"
 #include "proxy/server/listeners.hpp"
 #include "proxy/server/machine.hpp"
 #include "proxy/server/plan_builder.hpp"
@@ -126,6 +127,7 @@ private:
   std::unique_ptr<probe::Prober> prober_;
   std::unique_ptr<probe::Resolver> resolver_;
   std::unique_ptr<probe::NameWatcher> names_;
+  std::unique_ptr<GateRunner> gates_;
   std::vector<std::shared_ptr<const config::CheckConfig>> checks_;    // by pool
   std::vector<std::shared_ptr<const probe::TlsSettings>> check_tls_;  // by pool
   Listeners listeners_;
