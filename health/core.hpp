@@ -185,6 +185,9 @@ struct PoolStatus {
     std::string detail;
   };
   std::vector<Gate> gates;
+  struct Verdicts {
+    std::uint64_t succeeded = 0, failed = 0, undecided = 0;
+  } verdicts;  // of moves, since the start
   std::vector<TierStatus> tiers;
   std::uint64_t failovers = 0, failbacks = 0;
 };

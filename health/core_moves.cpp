@@ -120,6 +120,7 @@ void Core::State::verify(Pool& pool, TimePoint now) {
   if (verification.bad.breached() && !tier.failed) {
     tier.failed = true;
     tier.failed_at = now;
+    ++pool.verdicts.failed;
     pool.last_verdict = "failed: " + describe(tier.watch.quality());
     emit(Event::Kind::verdict, pool, &tier, nullptr,
          "the move to tier " + quoted(tier.name) + " failed: " + describe(tier.watch.quality()) + " (" + limits +
@@ -143,6 +144,11 @@ void Core::State::verify(Pool& pool, TimePoint now) {
 void Core::State::end_verification(Pool& pool, std::string_view verdict, const std::string& why, TimePoint now) {
   const Verification verification = *std::exchange(pool.verification, std::nullopt);
   pool.last_verdict = std::string(verdict) + ": " + why;
+  if (verdict == "succeeded") {
+    ++pool.verdicts.succeeded;
+  } else if (!verification.bad.breached()) {  // else it was counted as failed
+    ++pool.verdicts.undecided;
+  }
   emit(Event::Kind::verdict, pool, &pool.active(), nullptr,
        "the move of pool " + quoted(pool.config.name) + " from " + quoted(pool.tiers[verification.from].name) + " " +
            describe(now - verification.began) + " ago: " + pool.last_verdict);

@@ -168,6 +168,7 @@ struct Pool {
   std::optional<SideTraffic> side;  // as the view shows it
   std::vector<Gate> gates;
   std::string last_verdict;
+  PoolStatus::Verdicts verdicts;
   std::optional<TimePoint> moved_until;  // of an operator's move that ends by itself
   bool settling = true;                  // some endpoint waits for its first verdict
   std::optional<TimePoint> held_until, maintenance_until;

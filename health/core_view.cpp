@@ -148,6 +148,7 @@ std::vector<PoolStatus> Core::status() const {
     status.phase = name_of(pool.failover.phase());
     status.diagnosis = diagnose(pool, state_->starved_until, state_->last_now);
     status.last_verdict = pool.last_verdict;
+    status.verdicts = pool.verdicts;
     status.relapses = pool.failover.relapses(pool.config.failover, state_->last_now);
     for (const Gate& gate : pool.gates) {
       status.gates.push_back(

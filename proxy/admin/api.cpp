@@ -81,6 +81,8 @@ void events(const Call& call, const Done& done) {
 constexpr BodyKey kPool{"pool", BodyKey::Type::text, true};
 constexpr BodyKey kOn{"on", BodyKey::Type::boolean, true};
 constexpr BodyKey kFor{"for", BodyKey::Type::text, false};
+constexpr BodyKey kReason{"reason", BodyKey::Type::text, false};
+constexpr BodyKey kExpectedEpoch{"expected_epoch", BodyKey::Type::number, false};
 
 // The body, or nullopt after its problem was answered.
 std::optional<CommandBody> read_body(const Call& call, const Done& done, std::initializer_list<BodyKey> keys) {
@@ -128,35 +130,56 @@ void stop(const Call& call, const Done& done) {
 }
 
 void failover(const Call& call, const Done& done) {
-  const auto body =
-      read_body(call, done, {kPool, {"to", BodyKey::Type::text, false}, {"reason", BodyKey::Type::text, false}});
+  const auto body = read_body(call, done, {kPool, {"to", BodyKey::Type::text, false}, kFor, kReason, kExpectedEpoch});
   if (!body) return;
-  health::MoveTier move{body->text("pool"), std::nullopt, body->text("reason")};
+  health::MoveTier move{.pool = body->text("pool"), .to = {}, .reason = body->text("reason")};
+  move.expected_epoch = body->number("expected_epoch");
   if (body->has("to")) move.to = body->text("to");
-  run_command(call, done, move, move.pool);
+  if (read_expiry(*body, done, move.expires)) run_command(call, done, move, move.pool);
 }
 
 void failback(const Call& call, const Done& done) {
-  const auto body = read_body(call, done, {kPool});
-  if (body) run_command(call, done, health::Failback{body->text("pool")}, body->text("pool"));
+  const auto body = read_body(call, done, {kPool, kReason, kExpectedEpoch});
+  if (!body) return;
+  const health::Failback command{body->text("pool"), body->text("reason"), body->number("expected_epoch")};
+  run_command(call, done, command, command.pool);
 }
 
 void hold(const Call& call, const Done& done) {
-  const auto body = read_body(call, done, {kPool, kOn, kFor});
+  const auto body = read_body(call, done, {kPool, kFor, kReason, kExpectedEpoch});
   if (!body) return;
-  health::HoldPool command{body->text("pool"), body->flag("on"), std::nullopt};
+  health::HoldPool command{body->text("pool"), true, {}, body->text("reason"), body->number("expected_epoch")};
   if (read_expiry(*body, done, command.expires)) run_command(call, done, command, command.pool);
 }
 
-void maintenance(const Call& call, const Done& done) {
-  const auto body = read_body(call, done, {kPool, kOn, kFor});
+void release(const Call& call, const Done& done) {
+  const auto body = read_body(call, done, {kPool, kReason, kExpectedEpoch});
   if (!body) return;
-  health::SetMaintenance command{body->text("pool"), body->flag("on"), std::nullopt};
+  const health::HoldPool command{body->text("pool"), false, {}, body->text("reason"), body->number("expected_epoch")};
+  run_command(call, done, command, command.pool);
+}
+
+// `who` is whom the caller names; the audit line has besides where the call came from.
+void approve(const Call& call, const Done& done) {
+  const auto body = read_body(call, done,
+                              {kPool,
+                               {"gate", BodyKey::Type::text, true},
+                               {"who", BodyKey::Type::text, true},
+                               {"reason", BodyKey::Type::text, true}});
+  if (!body) return;
+  const health::Approve command{body->text("pool"), body->text("gate"), body->text("who"), body->text("reason")};
+  run_command(call, done, command, command.pool);
+}
+
+void maintenance(const Call& call, const Done& done) {
+  const auto body = read_body(call, done, {kPool, kOn, kFor, kReason});
+  if (!body) return;
+  health::SetMaintenance command{body->text("pool"), body->flag("on"), {}, body->text("reason")};
   if (read_expiry(*body, done, command.expires)) run_command(call, done, command, command.pool);
 }
 
 void set_state(const Call& call, const Done& done, const std::string& pool_name, const std::string& endpoint) {
-  const auto body = read_body(call, done, {{"state", BodyKey::Type::text, true}, kFor});
+  const auto body = read_body(call, done, {{"state", BodyKey::Type::text, true}, kFor, kReason});
   if (!body) return;
   static constexpr std::array kStates = {health::OperatorState::enabled, health::OperatorState::draining,
                                          health::OperatorState::disabled, health::OperatorState::held};
@@ -164,7 +187,7 @@ void set_state(const Call& call, const Done& done, const std::string& pool_name,
   const std::string word = body->text("state");
   for (std::size_t i = 0; i < kWords.size(); ++i) {
     if (kWords[i] != word) continue;
-    health::SetEndpointState command{pool_name, endpoint, kStates[i], std::nullopt};
+    health::SetEndpointState command{pool_name, endpoint, kStates[i], {}, body->text("reason")};
     if (read_expiry(*body, done, command.expires)) run_command(call, done, command, pool_name);
     return;
   }
@@ -197,6 +220,8 @@ constexpr Route kRoutes[] = {
     {"POST", "/api/v1/failover", failover},
     {"POST", "/api/v1/failback", failback},
     {"POST", "/api/v1/hold", hold},
+    {"POST", "/api/v1/release", release},
+    {"POST", "/api/v1/approve", approve},
     {"POST", "/api/v1/maintenance", maintenance},
     {"POST", "/api/v1/pools/{}/endpoints/{}/state", endpoint_of_pool},
     {"POST", "/api/v1/endpoints/{}/state", endpoint_of_any},  // where the label is unique over all pools

@@ -15,9 +15,10 @@ constexpr std::size_t kMaxDepth = 4;   // commands need one level; more is only 
 constexpr std::size_t kMaxShown = 64;  // of a caller's text in an answer
 
 struct Flat {
+  using Value = std::variant<std::nullptr_t, std::string, bool, std::uint64_t>;  // null: a kind that no command takes
   struct Item {
     std::string key;
-    std::variant<std::nullptr_t, std::string, bool> value;  // null: a kind that no command takes
+    Value value;
     std::string kind;
   };
   std::vector<Item> items;
@@ -40,7 +41,7 @@ struct FlatHandler {
   void blame(std::string what) {
     if (flat.wrong.empty()) flat.wrong = std::move(what);
   }
-  void scalar(std::variant<std::nullptr_t, std::string, bool> value, const char* kind) {
+  void scalar(Flat::Value value, const char* kind) {
     if (depth == 0) blame("the body must be a JSON object");
     if (depth != 1) return;
     flat.items.back().value = std::move(value);
@@ -83,9 +84,14 @@ struct FlatHandler {
     return true;
   }
   bool on_number_part(json::string_view, json::error_code&) { return true; }
-  bool on_int64(std::int64_t, json::string_view, json::error_code&) { return scalar(nullptr, "a number"), true; }
-  bool on_uint64(std::uint64_t, json::string_view, json::error_code&) { return scalar(nullptr, "a number"), true; }
-  bool on_double(double, json::string_view, json::error_code&) { return scalar(nullptr, "a number"), true; }
+  bool on_int64(std::int64_t i, json::string_view, json::error_code&) {
+    if (i >= 0) return scalar(static_cast<std::uint64_t>(i), "a number"), true;
+    return scalar(nullptr, "a number below 0"), true;
+  }
+  bool on_uint64(std::uint64_t u, json::string_view, json::error_code&) { return scalar(u, "a number"), true; }
+  bool on_double(double, json::string_view, json::error_code&) {
+    return scalar(nullptr, "a number with a fraction"), true;
+  }
   bool on_bool(bool b, json::error_code&) { return scalar(b, "true or false"), true; }
   bool on_null(json::error_code&) { return scalar(nullptr, "null"), true; }
   bool on_comment_part(json::string_view, json::error_code&) { return true; }
@@ -123,6 +129,24 @@ std::string list_of(std::span<const BodyKey> keys) {
   return out;
 }
 
+const char* word_of(BodyKey::Type type) {
+  switch (type) {
+    case BodyKey::Type::text: return "text";
+    case BodyKey::Type::boolean: return "true or false";
+    case BodyKey::Type::number: return "a whole number";
+  }
+  return "";
+}
+
+bool fits(const Flat::Value& value, BodyKey::Type type) {
+  switch (type) {
+    case BodyKey::Type::text: return std::holds_alternative<std::string>(value);
+    case BodyKey::Type::boolean: return std::holds_alternative<bool>(value);
+    case BodyKey::Type::number: return std::holds_alternative<std::uint64_t>(value);
+  }
+  return false;
+}
+
 Problem unknown_key(const std::string& key, std::span<const BodyKey> keys) {
   std::vector<std::string_view> names;
   for (const BodyKey& known : keys) names.push_back(known.name);
@@ -146,11 +170,8 @@ std::variant<CommandBody, Problem> CommandBody::read(std::string_view json_text,
   for (Flat::Item& item : flat.items) {
     const auto known = std::find_if(keys.begin(), keys.end(), [&](const BodyKey& key) { return key.name == item.key; });
     if (known == keys.end()) return unknown_key(item.key, keys);
-    const bool fits = known->type == BodyKey::Type::text ? std::holds_alternative<std::string>(item.value)
-                                                         : std::holds_alternative<bool>(item.value);
-    if (!fits) {
-      const std::string wanted = known->type == BodyKey::Type::text ? "text" : "true or false";
-      return Problem{422, "wrong type", "'" + item.key + "' must be " + wanted + ", not " + item.kind};
+    if (!fits(item.value, known->type)) {
+      return Problem{422, "wrong type", "'" + item.key + "' must be " + word_of(known->type) + ", not " + item.kind};
     }
     const auto* said = std::get_if<std::string>(&item.value);
     if (said && !is_one_line(*said)) {
@@ -159,6 +180,7 @@ std::variant<CommandBody, Problem> CommandBody::read(std::string_view json_text,
     }
     if (auto* text = std::get_if<std::string>(&item.value)) body.values_.emplace(item.key, std::move(*text));
     if (const bool* flag = std::get_if<bool>(&item.value)) body.values_.emplace(item.key, *flag);
+    if (const auto* number = std::get_if<std::uint64_t>(&item.value)) body.values_.emplace(item.key, *number);
   }
   for (const BodyKey& key : keys) {
     if (key.required && !body.has(key.name)) {
@@ -178,6 +200,12 @@ bool CommandBody::flag(std::string_view key) const {
   const auto found = values_.find(key);
   const bool* flag = found == values_.end() ? nullptr : std::get_if<bool>(&found->second);
   return flag && *flag;
+}
+
+std::optional<std::uint64_t> CommandBody::number(std::string_view key) const {
+  const auto found = values_.find(key);
+  const auto* number = found == values_.end() ? nullptr : std::get_if<std::uint64_t>(&found->second);
+  return number ? std::optional(*number) : std::nullopt;
 }
 
 }  // namespace understudy::admin

@@ -1,8 +1,9 @@
-// The JSON object that a command takes: one level of text and booleans, nothing twice, nothing unknown. Pure.
+// The JSON object that a command takes: one level of text, numbers and booleans, nothing twice, nothing unknown. Pure.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,7 +15,7 @@
 namespace understudy::admin {
 
 struct BodyKey {
-  enum class Type : std::uint8_t { text, boolean };
+  enum class Type : std::uint8_t { text, boolean, number };  // number: whole, from 0
   std::string_view name;
   Type type = Type::text;
   bool required = false;
@@ -25,13 +26,14 @@ public:
   // An empty body counts as {}. Refuses with 400 (no JSON, a key twice, too deep) or 422 (unknown, missing or
   // wrong key).
   static std::variant<CommandBody, Problem> read(std::string_view json, std::span<const BodyKey> keys);
-  // "" and false when absent.
+  // "", false and nothing when absent.
   std::string text(std::string_view key) const;
   bool flag(std::string_view key) const;
+  std::optional<std::uint64_t> number(std::string_view key) const;
   bool has(std::string_view key) const { return values_.find(key) != values_.end(); }
 
 private:
-  using Value = std::variant<std::string, bool>;
+  using Value = std::variant<std::string, bool, std::uint64_t>;
   std::map<std::string, Value, std::less<>> values_;
 };
 

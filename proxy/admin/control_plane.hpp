@@ -42,7 +42,7 @@ public:
   virtual boost::json::value version() = 0;
   // Answers once the reload has happened or was refused (Problem 422 with every diagnostic in detail).
   virtual void reload(std::function<void(Reply)> done) = 0;
-  // Failover, failback, hold, maintenance, endpoint states. `who` goes to the audit event. Answers the pool's
+  // Failover, failback, hold, approval, maintenance, endpoint states. `who` goes to the audit event. Answers the pool's
   // new state.
   virtual Reply command(const health::Command& command, const std::string& pool, const std::string& who) = 0;
   virtual void check_config(std::function<void(Reply)> done) = 0;  // loads the file without applying it

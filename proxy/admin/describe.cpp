@@ -17,6 +17,8 @@ json::value time_or_null(const std::optional<health::TimePoint>& at, const Insta
   return at ? json::value(rfc3339(wall_time(*at, now))) : json::value(nullptr);
 }
 
+double ms(health::Duration time) { return std::chrono::duration<double, std::milli>(time).count(); }
+
 json::value describe_check(const health::EndpointStatus& endpoint, const Instant& now) {
   if (!endpoint.last_probe) return nullptr;
   const health::ProbeResult& probe = *endpoint.last_probe;
@@ -24,8 +26,21 @@ json::value describe_check(const health::EndpointStatus& endpoint, const Instant
                       {"cause", health::name_of(probe.cause)},
                       {"status", probe.status},
                       {"detail", probe.detail},
-                      {"elapsed_ms", std::chrono::duration<double, std::milli>(probe.elapsed).count()},
+                      {"elapsed_ms", ms(probe.elapsed)},
                       {"at", time_or_null(endpoint.last_probe_at, now)}};
+}
+
+// What real requests told, over the newest window in which there were enough.
+json::value describe_traffic(const health::EndpointStatus& endpoint) {
+  if (endpoint.samples <= 0) return nullptr;
+  return json::object{{"samples", endpoint.samples},
+                      {"error_share", endpoint.error_share},
+                      {"first_byte_p50_ms", ms(endpoint.first_byte_p50)},
+                      {"first_byte_p95_ms", ms(endpoint.first_byte_p95)},
+                      {"first_byte_p99_ms", ms(endpoint.first_byte_p99)},
+                      {"normal_p95_ms", ms(endpoint.normal_p95)},
+                      {"connect_p95_ms", ms(endpoint.connect_p95)},
+                      {"websocket_open_p95_ms", ms(endpoint.websocket_open_p95)}};
 }
 
 json::object describe_endpoint(const health::EndpointStatus& endpoint, const Instant& now) {
@@ -42,7 +57,10 @@ json::object describe_endpoint(const health::EndpointStatus& endpoint, const Ins
                       {"last_check", describe_check(endpoint, now)},
                       {"weight", endpoint.weight},
                       {"in_flight", load ? load->in_flight.load(std::memory_order_relaxed) : 0U},
-                      {"tunnels", load ? load->tunnels.load(std::memory_order_relaxed) : 0U}};
+                      {"tunnels", load ? load->tunnels.load(std::memory_order_relaxed) : 0U},
+                      {"suspicion", endpoint.suspicion},
+                      {"class", health::name_of(endpoint.cause_class)},
+                      {"traffic", describe_traffic(endpoint)}};
 }
 
 std::size_t available_in(const health::TierStatus& tier) {
@@ -88,6 +106,12 @@ Verdict judge(const health::PoolStatus& pool) {
   if (tier.panic) {
     return {"degraded", name + " serves from " + tier.name + " in panic mode (" + share + " available, all are used)"};
   }
+  if (tier.degraded) {
+    return {"degraded", name + " serves from " + tier.name + ", which is degraded: " + tier.degraded_reason};
+  }
+  if (tier.failed) {
+    return {"degraded", name + " serves from " + tier.name + ", but the move there failed: " + tier.quality};
+  }
   if (pool.active > 0) {
     return {"degraded", name + " serves from " + tier.name + " (" + tiers_above(pool, pool.active) + ")"};
   }
@@ -128,8 +152,15 @@ json::object describe_pool(const health::PoolStatus& pool, const Instant& now) {
                                  {"serviceable", tier.serviceable},
                                  {"panic", tier.panic},
                                  {"available", available_in(tier)},
+                                 {"degraded", tier.degraded},
+                                 {"degraded_reason", tier.degraded_reason},
+                                 {"failed", tier.failed},
+                                 {"quality", tier.quality},
                                  {"endpoints", std::move(endpoints)}});
   }
+  json::array gates;
+  for (const auto& gate : pool.gates)
+    gates.push_back(json::object{{"name", gate.name}, {"passed", gate.passed}, {"detail", gate.detail}});
   const Verdict verdict = judge(pool);
   return json::object{
       {"name", pool.name},
@@ -146,6 +177,11 @@ json::object describe_pool(const health::PoolStatus& pool, const Instant& now) {
       {"failback_at", time_or_null(pool.failback_at, now)},
       {"failovers", pool.failovers},
       {"failbacks", pool.failbacks},
+      {"phase", pool.phase},
+      {"diagnosis", pool.diagnosis},
+      {"last_verdict", pool.last_verdict},
+      {"relapses", pool.relapses},
+      {"gates", std::move(gates)},
       {"tiers", std::move(tiers)}};
 }
 

@@ -5,12 +5,16 @@
 //            "config", …}}
 //   POOL    {"name", "sentence", "state", "active", "active_since", "active_reason", "epoch", "held",
 //   "held_until",
-//            "maintenance", "maintenance_until", "failback_at", "failovers", "failbacks", "tiers": [TIER…]}
-//   TIER    {"name", "active", "serviceable", "panic", "available", "endpoints": [ENDPOINT…]}
+//            "maintenance", "maintenance_until", "failback_at", "failovers", "failbacks", "phase", "diagnosis",
+//            "last_verdict", "relapses", "gates": [{"name", "passed", "detail"}…], "tiers": [TIER…]}
+//   TIER    {"name", "active", "serviceable", "panic", "available", "degraded", "degraded_reason", "failed",
+//            "quality", "endpoints": [ENDPOINT…]}
 //   ENDPOINT {"label", "address", "available", "operator", "operator_until", "checks", "passive",
 //   "ejected_until", "since",
 //            "last_check": {"ok", "cause", "status", "detail", "elapsed_ms", "at"} or null, "weight",
-//            "in_flight", "tunnels"}
+//            "in_flight", "tunnels", "suspicion", "class", "traffic": {"samples", "error_share",
+//            "first_byte_p50_ms", "first_byte_p95_ms", "first_byte_p99_ms", "normal_p95_ms", "connect_p95_ms",
+//            "websocket_open_p95_ms"} or null while there was none}
 //   EVENT   {"id", "at", "kind", "pool", "tier", "endpoint", "epoch", "reason", "cause"}
 //
 // Times are RFC 3339 in UTC with milliseconds; a time that does not apply is null.

@@ -130,6 +130,34 @@ std::string last_check(const json::value& endpoint, Wall now) {
   return out;
 }
 
+// "12 ms", "3.4 ms" below ten.
+std::string milliseconds_of(double value) {
+  if (value >= 9.95) return whole(value) + " ms";
+  const auto tenths = static_cast<long long>(value * 10 + 0.5);
+  return concat({std::to_string(tenths / 10), tenths % 10 ? "." + std::to_string(tenths % 10) : "", " ms"});
+}
+
+std::string share_of(double share) { return share > 0 && share < 0.005 ? "under 1 %" : whole(share * 100) + " %"; }
+
+// What real requests told: doubt first, then how fast and how often it failed.
+std::string traffic_text(const json::value& endpoint) {
+  std::string out;
+  const std::string doubt = text(endpoint, "suspicion"), cls = text(endpoint, "class");
+  const bool ill = !cls.empty() && cls != "none";
+  if (!doubt.empty() || ill) {
+    out += concat({"      ", doubt.empty() ? "" : concat({"suspect: ", doubt}), !doubt.empty() && ill ? ", " : "",
+                   ill ? concat({"class ", cls}) : "", "\n"});
+  }
+  const auto* traffic = get(endpoint, "traffic");
+  const auto p50 = traffic ? number(*traffic, "first_byte_p50_ms") : std::nullopt;
+  if (p50) {
+    const auto of = [traffic](const char* key) { return number(*traffic, key).value_or(0); };
+    out += concat({"      first byte ", milliseconds_of(*p50), ", p95 ", milliseconds_of(of("first_byte_p95_ms")),
+                   ", p99 ", milliseconds_of(of("first_byte_p99_ms")), "; ", share_of(of("error_share")), " failed\n"});
+  }
+  return out;
+}
+
 std::string endpoint_text(const json::value& endpoint, Wall now) {
   const std::string word = word_of(endpoint), label = text(endpoint, "label"), address = text(endpoint, "address");
   std::string out = flag(endpoint, "available") ? "    + " : "    - ";
@@ -142,6 +170,7 @@ std::string endpoint_text(const json::value& endpoint, Wall now) {
   out += "\n";
   const std::string check = last_check(endpoint, now);
   if (!check.empty()) out += concat({"      check: ", check, "\n"});
+  out += traffic_text(endpoint);
   const double in_flight = number(endpoint, "in_flight").value_or(0), tunnels = number(endpoint, "tunnels").value_or(0);
   if (in_flight > 0 || tunnels > 0) {
     out += concat({"      ", whole(in_flight), " in flight, ", whole(tunnels), " tunnels\n"});
@@ -158,7 +187,12 @@ std::string tier_text(const json::value& tier, Wall now) {
   }
   if (flag(tier, "active")) out += ", serving";
   if (flag(tier, "panic")) out += ", panic: all are used";
+  if (flag(tier, "degraded")) out += ", DEGRADED";
+  if (flag(tier, "failed")) out += ", verdict failed";
   out += "\n";
+  const std::string reason = text(tier, "degraded_reason"), quality = text(tier, "quality");
+  if (!reason.empty()) out += wrapped(concat({"      degraded: ", reason}), "        ");
+  if (!quality.empty() && quality != "not measured") out += wrapped(concat({"      measures ", quality}), "        ");
   for (const json::value& endpoint : endpoints) out += endpoint_text(endpoint, now);
   return out;
 }
@@ -177,10 +211,35 @@ std::string printable(std::string_view from) {
   return out;
 }
 
+namespace {
+
+// What the machine is about, what came of the last move, and what a return waits for.
+std::string moves_text(const json::value& pool) {
+  std::string out, phase = text(pool, "phase");
+  for (char& c : phase)
+    if (c == '_') c = ' ';
+  if (!phase.empty() && phase != "serving") out += concat({"  phase: ", phase, "\n"});
+  if (const std::string verdict = text(pool, "last_verdict"); !verdict.empty())
+    out += wrapped(concat({"  last move ", verdict}), "    ");
+  if (const double relapses = number(pool, "relapses").value_or(0); relapses > 0)
+    out += concat({"  relapses: ", whole(relapses), ", each doubles the wait before a return\n"});
+  for (const json::value& gate : list(pool, "gates")) {
+    const std::string detail = text(gate, "detail");
+    out += wrapped(concat({flag(gate, "passed") ? "  gate passed: " : "  gate waits: ", text(gate, "name"),
+                           detail.empty() ? "" : concat({" (", detail, ")"})}),
+                   "    ");
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string pool_text(const json::value& pool, Wall now) {
   std::string out = concat({"pool ", text(pool, "name")});
   if (const auto epoch = number(pool, "epoch")) out += concat({" (epoch ", whole(*epoch), ")"});
   out += "\n";
+  if (const std::string diagnosis = text(pool, "diagnosis"); !diagnosis.empty())
+    out += wrapped(concat({"  ", diagnosis}), "    ");
   const std::string active = text(pool, "active"), reason = text(pool, "active_reason");
   if (!active.empty()) out += concat({"  ", active, " serves", since(pool, "active_since", now), "\n"});
   if (!reason.empty()) out += wrapped(concat({"  because: ", reason}), "    ");
@@ -189,6 +248,7 @@ std::string pool_text(const json::value& pool, Wall now) {
   if (const auto at = time_of(pool, "failback_at")) {
     out += concat({"  failback at ", clock_of(*at, now), " (in ", length_of(*at - now), ")\n"});
   }
+  out += moves_text(pool);
   for (const json::value& tier : list(pool, "tiers")) out += tier_text(tier, now);
   return out;
 }

@@ -26,6 +26,9 @@ private:
                         const std::string& examples);
   void add_duration(CLI::App* sub);
   void add_switch(CLI::App* sub);
+  void add_reason(CLI::App* sub);
+  void add_epoch(CLI::App* sub);
+  void add_moving_verbs();
   void add_local_verbs();
   void add_reading_verbs();
   void add_pool_verbs();
@@ -63,6 +66,15 @@ bool has_control_bytes(const std::string& text) {
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
+// CLI11 takes "-1" for the largest number.
+CLI::Validator whole_number() {
+  return {[](const std::string& text) {
+            const bool digits = text.find_first_not_of("0123456789") == std::string::npos;
+            return digits ? std::string{} : "'" + text + "' is no whole number from 0 on";
+          },
+          "NUMBER"};
+}
+
 CLI::App* Grammar::verb(CLI::App& parent, const std::string& name, const std::string& what, Verb verb,
                         const std::string& examples) {
   CLI::App* sub = parent.add_subcommand(name, what);
@@ -91,6 +103,14 @@ void Grammar::add_duration(CLI::App* sub) {
 
 void Grammar::add_switch(CLI::App* sub) {
   sub->add_option("state", on_off_, "on or off")->required()->check(CLI::IsMember({"on", "off"}));
+}
+
+void Grammar::add_reason(CLI::App* sub) { sub->add_option("--reason", values_.reason, "Why, for the event log"); }
+
+void Grammar::add_epoch(CLI::App* sub) {
+  sub->add_option("--expected-epoch", values_.expected_epoch,
+                  "Epoch that 'status' showed: refused when somebody decided otherwise since")
+      ->check(whole_number());
 }
 
 void Grammar::add_local_verbs() {
@@ -162,36 +182,48 @@ void Grammar::add_reading_verbs() {
   status->add_flag("--json", values_.json, "As JSON");
   CLI::App* events = daemon_verb(app_, "events", "Show what happened, with reasons", Verb::events,
                                  "  understudy events\n  understudy events --since 120 --json");
-  events->add_option("--since", values_.since, "Only events after this number");
+  events->add_option("--since", values_.since, "Only events after this number")->check(whole_number());
   events->add_flag("--json", values_.json, "As JSON");
   CLI::App* health = daemon_verb(app_, "healthcheck", "Exit with 0 if the process lives, else 1 (for containers)",
                                  Verb::healthcheck, "  understudy healthcheck\n  understudy healthcheck --ready");
   health->add_flag("--ready", values_.ready, "Ask whether it can serve, not only whether it lives");
 }
 
-void Grammar::add_pool_verbs() {
-  const auto pool = [this](CLI::App* sub) { sub->add_option("pool", values_.pool, "Name of the pool")->required(); };
-  CLI::App* failover =
-      daemon_verb(app_, "failover", "Move a pool to its next tier, or to a named one", Verb::failover,
-                  "  understudy failover app\n  understudy failover app --to standby --reason \"primary slow\"");
-  pool(failover);
+void Grammar::add_moving_verbs() {
+  const auto moving = [this](const char* name, const char* what, Verb kind, const char* examples) {
+    CLI::App* sub = daemon_verb(app_, name, what, kind, examples);
+    sub->add_option("pool", values_.pool, "Name of the pool")->required();
+    add_reason(sub);
+    add_epoch(sub);
+    return sub;
+  };
+  CLI::App* failover = moving("failover", "Move a pool to its next tier, or to a named one", Verb::failover,
+                              "  understudy failover app\n"
+                              "  understudy failover app --to standby --for 2h --reason \"primary slow\"");
   failover->add_option("--to", values_.tier, "Tier to serve from");
-  failover->add_option("--reason", values_.reason, "Why, for the event log");
+  add_duration(failover);
+  moving("failback", "Return a pool to its first tier", Verb::failback, "  understudy failback app");
+  add_duration(moving("hold", "Keep a pool on its tier: the machine moves nothing", Verb::hold,
+                      "  understudy hold app --for 2h --reason \"maintenance of the site\""));
+  moving("release", "End a hold: the machine decides again", Verb::release, "  understudy release app");
+}
 
-  pool(daemon_verb(app_, "failback", "Return a pool to its first tier", Verb::failback, "  understudy failback app"));
-
-  CLI::App* hold = daemon_verb(app_, "hold", "Keep a pool on its tier, whatever happens", Verb::hold,
-                               "  understudy hold app on --for 2h\n  understudy hold app off");
-  pool(hold);
-  add_switch(hold);
-  add_duration(hold);
+void Grammar::add_pool_verbs() {
+  add_moving_verbs();
+  CLI::App* approve = daemon_verb(app_, "approve", "Say that a condition of the return holds", Verb::approve,
+                                  "  understudy approve app \"data compared\" --who anna --reason \"0 rows differ\"");
+  approve->add_option("pool", values_.pool, "Name of the pool")->required();
+  approve->add_option("gate", values_.gate, "Name of the approval")->required();
+  approve->add_option("--who", values_.who, "Who vouches for it")->required();
+  approve->add_option("--reason", values_.reason, "What was found")->required();
 
   CLI::App* maintenance =
       daemon_verb(app_, "maintenance", "Answer 503 with a page and Retry-After for a pool", Verb::maintenance,
                   "  understudy maintenance app on --for 30m\n  understudy maintenance app off");
-  pool(maintenance);
+  maintenance->add_option("pool", values_.pool, "Name of the pool")->required();
   add_switch(maintenance);
   add_duration(maintenance);
+  add_reason(maintenance);
 }
 
 void Grammar::add_endpoint_verb(const std::string& name, const std::string& state, const std::string& what) {
@@ -205,6 +237,7 @@ void Grammar::add_endpoint_verb(const std::string& name, const std::string& stat
   sub->add_option("endpoint", values_.endpoint, "Name or address of the endpoint")->required();
   sub->add_option("--pool", values_.pool, "Its pool, where several pools have such an endpoint");
   add_duration(sub);
+  add_reason(sub);
 }
 
 void Grammar::add_process_verbs() {

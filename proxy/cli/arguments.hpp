@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -27,6 +28,8 @@ enum class Verb : std::uint8_t {
   failover,
   failback,
   hold,
+  release,
+  approve,
   maintenance,
   set_state,
   events,
@@ -47,13 +50,16 @@ struct Arguments {
   std::string listen, builtin_admin;          // quick, demo
   std::vector<std::string> primary, standby;  // quick
   std::uint64_t since = 0;                    // events
-  bool on = false;                            // hold, maintenance
+  bool on = false;                            // maintenance
   bool json = false, strict = false, no_files = false, defaults = false, keep_root = false, now = false, once = false;
   bool ready = false;         // healthcheck
   bool reference = false;     // schema
   bool of_scenarios = false;  // schema
   std::string scenario;       // rehearse: its file; `config` is the other one
   std::uint64_t seed = 1;     // rehearse
+
+  std::string gate, who;                        // approve
+  std::optional<std::uint64_t> expected_epoch;  // failover, failback, hold, release
 };
 
 // Nothing to run: help (code 0, text in out) or a usage error (code 2, text in err).

@@ -32,21 +32,24 @@ Question question_of(const Arguments& arguments) {
   };
   json::object body;
   if (!arguments.duration.empty()) body["for"] = arguments.duration;
+  if (!arguments.reason.empty()) body["reason"] = arguments.reason;
+  if (arguments.expected_epoch) body["expected_epoch"] = *arguments.expected_epoch;
+  if (arguments.verb != Verb::set_state) body["pool"] = arguments.pool;
   switch (arguments.verb) {
     case Verb::reload: return change("/api/v1/reload");
     case Verb::logs_reopen: return change("/api/v1/logs/reopen");
     case Verb::stop: return change("/api/v1/stop", {{"now", arguments.now}});
-    case Verb::failback: return change("/api/v1/failback", {{"pool", arguments.pool}});
+    case Verb::failback: return change("/api/v1/failback", std::move(body));
     case Verb::failover:
-      body["pool"] = arguments.pool;
       if (!arguments.tier.empty()) body["to"] = arguments.tier;
-      if (!arguments.reason.empty()) body["reason"] = arguments.reason;
       return change("/api/v1/failover", std::move(body));
-    case Verb::hold:
-    case Verb::maintenance:
-      body["pool"] = arguments.pool;
-      body["on"] = arguments.on;
-      return change(arguments.verb == Verb::hold ? "/api/v1/hold" : "/api/v1/maintenance", std::move(body));
+    case Verb::hold: return change("/api/v1/hold", std::move(body));
+    case Verb::release: return change("/api/v1/release", std::move(body));
+    case Verb::approve:
+      body["gate"] = arguments.gate;
+      body["who"] = arguments.who;
+      return change("/api/v1/approve", std::move(body));
+    case Verb::maintenance: body["on"] = arguments.on; return change("/api/v1/maintenance", std::move(body));
     case Verb::set_state: body["state"] = arguments.state; return change(state_path(arguments), std::move(body));
     case Verb::events: return {"GET", std::string("/api/v1/events?since=").append(std::to_string(arguments.since)), {}};
     case Verb::healthcheck: return {"GET", arguments.ready ? "/readyz?verbose" : "/livez", {}};

@@ -66,6 +66,7 @@ std::string Process::start() {
   started_wall_ = last_reload_at_ = std::chrono::system_clock::now();
   started_ = std::chrono::steady_clock::now();
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGCHLD, SIG_DFL);  // as SIG_IGN, which may be inherited, exit codes of gates are lost
 
   Identity identity;
   std::string why;
@@ -117,6 +118,8 @@ std::string Process::start() {
       [this](const probe::NameFailure& failure) {
         if (failure.in_a_row == 1) log(observe::Level::warn, "cannot resolve '" + failure.host + "': " + failure.error);
       });
+
+  gates_ = std::make_unique<GateRunner>(io_, *resolver_);
 
   const TimePoint now = std::chrono::steady_clock::now();
   last_beat_ = tickets_rotated_ = now;
@@ -328,6 +331,7 @@ void Process::finish_stop(TimePoint now) {
   if (state_dir_.kept()) files_->write_later("state", state_writer(state_dir_.file(), to_json(core_.save(now))));
   log(observe::Level::info, "stopped");
   prober_->cancel_all();
+  gates_->cancel_all();
   io_.stop();
 }
 

@@ -34,6 +34,7 @@
 #include "proxy/server/background.hpp"
 #include "proxy/server/decision_counts.hpp"
 #include "proxy/server/event_log.hpp"
+#include "proxy/server/gates.hpp"
 #include "proxy/server/listeners.hpp"
 #include "proxy/server/machine.hpp"
 #include "proxy/server/plan_builder.hpp"
@@ -151,6 +152,7 @@ private:
     ProbeSettings() = default;
   };
   ProbeSettings probes_;
+  std::unique_ptr<GateRunner> gates_;
   Listeners listeners_;
   std::unique_ptr<net::WorkerShared> shared_;
   std::vector<std::unique_ptr<observe::CounterBook>> books_;

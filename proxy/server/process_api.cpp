@@ -104,10 +104,27 @@ json::value Process::config() { return json::object{{"toml", config::show(loaded
 
 json::value Process::version() { return json::object{{"version", UNDERSTUDY_VERSION}, {"compiler", __VERSION__}}; }
 
+namespace {
+// What the caller of a command saw, if the command rests on it.
+std::optional<std::uint64_t> expected_epoch(const health::Command& command) {
+  return std::visit(
+      [](const auto& order) -> std::optional<std::uint64_t> {
+        if constexpr (requires { order.expected_epoch; }) return order.expected_epoch;
+        return std::nullopt;
+      },
+      command);
+}
+}  // namespace
+
 admin::Reply Process::command(const health::Command& command, const std::string& pool_name, const std::string& who) {
   const TimePoint now = note_time();
   const health::CommandResult result = core_.on_command(command, now);
-  if (!result.ok) return admin::Problem{409, "Not done", result.error};
+  if (!result.ok) {
+    bool stale = false;
+    if (const auto expected = expected_epoch(command))
+      for (const health::PoolStatus& pool : core_.status()) stale |= pool.name == pool_name && pool.epoch != *expected;
+    return admin::Problem{409, stale ? "Stale epoch" : "Not done", result.error};
+  }
   log(observe::Level::info,
       "operator (" + who + ") changed " + (pool_name.empty() ? std::string("an endpoint") : "pool " + pool_name));
   pump();

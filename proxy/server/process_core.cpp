@@ -1,5 +1,4 @@
 // What drives the health core: time, probes, traffic samples, commits; and what it decides, carried out.
-#include <boost/asio/post.hpp>
 #include <algorithm>
 
 #include "proxy/server/process.hpp"
@@ -103,8 +102,8 @@ void Process::perform(const health::StartProbe& probe) {
 }
 
 void Process::perform(const health::RunGate& gate) {
-  boost::asio::post(io_, [this, gate] {
-    core_.on_gate_result({gate.pool, gate.gate.name, gate.run, false, "not asked"}, note_time());
+  gates_->start(gate, [this](const health::GateResult& result) {
+    core_.on_gate_result(result, note_time());
     pump();
   });
 }

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "health/failover.hpp"
 #include "proxy/http/message.hpp"
 #include "proxy/observe/exposition.hpp"
 #include "proxy/server/process.hpp"
@@ -256,6 +257,8 @@ struct Process::Metrics {
     });
     tier_gauge("tier_endpoints", "Endpoints.",
                [](const auto& pool, std::size_t t) { return pool.tiers[t].endpoints.size(); });
+    tier_gauge("tier_degraded", "1 while a threshold is breached for long enough.",
+               [](const auto& pool, std::size_t t) { return pool.tiers[t].degraded; });
     out.family("failover_epoch", Type::gauge, "Counts changes of the designated tier.");
     for (const auto& pool : pools) out.sample({{"pool", pool.name}}, pool.epoch);
     failovers(pools);
@@ -263,8 +266,30 @@ struct Process::Metrics {
     for (const auto& pool : pools) out.sample({{"pool", pool.name}}, pool.failbacks);
     out.family("maintenance", Type::gauge, "1 while the pool answers 503 on request.");
     for (const auto& pool : pools) out.sample({{"pool", pool.name}}, std::uint64_t{pool.maintenance});
+    decisions(pools);
     endpoints(pools);
     checks(pools);
+  }
+
+  // What the core is about and what came of it.
+  void decisions(const std::vector<::understudy::health::PoolStatus>& pools) {
+    using Phase = ::understudy::health::Failover::Phase;
+    out.family("pool_phase", Type::gauge, "One series per phase of the failover; 1 for the one it is in.");
+    for (const auto& pool : pools)
+      for (int i = 0; i <= static_cast<int>(Phase::returning); ++i) {
+        const std::string_view phase = ::understudy::health::name_of(static_cast<Phase>(i));
+        out.sample({{"pool", pool.name}, {"phase", phase}}, std::uint64_t{pool.phase == phase});
+      }
+    out.family("verdict_total", Type::counter, "Moves judged afterwards, by result.");
+    for (const auto& pool : pools) {
+      out.sample({{"pool", pool.name}, {"result", "succeeded"}}, pool.verdicts.succeeded);
+      out.sample({{"pool", pool.name}, {"result", "failed"}}, pool.verdicts.failed);
+      out.sample({{"pool", pool.name}, {"result", "undecided"}}, pool.verdicts.undecided);
+    }
+    out.family("gate_passed", Type::gauge, "1 if this condition of a return has passed since the last move.");
+    for (const auto& pool : pools)
+      for (const auto& gate : pool.gates)
+        out.sample({{"pool", pool.name}, {"gate", gate.name}}, std::uint64_t{gate.passed});
   }
 
   template <typename F>
@@ -348,6 +373,11 @@ struct Process::Metrics {
       is("draining", e.operator_state == OperatorState::draining);
       is("disabled", e.operator_state == OperatorState::disabled);
       is("held", e.operator_state == OperatorState::held);
+    });
+    out.family("endpoint_suspect", Type::gauge, "1 while real requests make it doubtful.");
+    each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {
+      out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}},
+                 std::uint64_t{!e.suspicion.empty()});
     });
     out.family("endpoint_in_flight", Type::gauge, "Requests under way.");
     each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {

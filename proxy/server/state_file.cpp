@@ -27,60 +27,168 @@ json::value left_of(const std::optional<health::Duration>& left) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(*left).count();
 }
 
-std::optional<health::Duration> read_left(const json::object& o, const char* key) {
-  const json::value* v = o.if_contains(key);
-  if (v == nullptr || !v->is_int64()) return std::nullopt;
-  return std::chrono::milliseconds(v->get_int64());
+json::value micros(const std::optional<health::Duration>& time) {
+  if (!time) return nullptr;
+  return std::chrono::duration_cast<std::chrono::microseconds>(*time).count();
 }
 
-template <typename Enum>
-Enum read_enum(const json::object& o, const char* key, int last, Enum fallback) {
-  const json::value* v = o.if_contains(key);
-  if (v == nullptr || !v->is_string()) return fallback;
-  for (int i = 0; i <= last; ++i)
-    if (health::name_of(static_cast<Enum>(i)) == std::string_view(v->get_string())) return static_cast<Enum>(i);
-  return fallback;
+// One object of the file. What is absent (or null) keeps its default: another version wrote it. What is there and cannot be
+// meant is told in `why`, once, with its place.
+class Fields {
+public:
+  Fields(const json::value& value, std::string place, std::string& why)
+      : object_(value.if_object()), place_(std::move(place)), why_(why) {
+    if (object_ == nullptr) blame("", "is no object");
+  }
+
+  void read(const char* key, std::string& out) {
+    if (const json::value* v = find(key)) {
+      if (!v->is_string()) return blame(key, "is no text");
+      out = v->get_string().c_str();
+    }
+  }
+  void read(const char* key, bool& out) {
+    if (const json::value* v = find(key)) {
+      if (!v->is_bool()) return blame(key, "is neither true nor false");
+      out = v->get_bool();
+    }
+  }
+  template <typename Count>
+  void read_count(const char* key, Count& out) {
+    if (const json::value* v = find(key)) {
+      json::error_code error;
+      out = v->to_number<Count>(error);
+      if (error) blame(key, "is no number from 0 on");
+    }
+  }
+  // Longer than anybody lives is no time, and would not fit.
+  template <typename Unit>
+  void read_time(const char* key, std::optional<health::Duration>& out) {
+    if (const json::value* v = find(key)) {
+      json::error_code error;
+      const auto number = v->to_number<std::int64_t>(error);
+      if (error || number < 0 || number > Unit(kLongest).count()) return blame(key, "is no length of time");
+      out = Unit(number);
+    }
+  }
+  template <typename Enum>
+  void read_enum(const char* key, int last, Enum& out) {
+    std::string word;
+    read(key, word);
+    if (word.empty()) return;
+    for (int i = 0; i <= last; ++i) {
+      if (health::name_of(static_cast<Enum>(i)) == word) {
+        out = static_cast<Enum>(i);
+        return;
+      }
+    }
+    blame(key, "is no state known here");
+  }
+  // Calls f(Fields&) for every item of a list.
+  template <typename F>
+  void each(const char* key, F f) {
+    const json::value* v = find(key);
+    if (v == nullptr) return;
+    if (!v->is_array()) return blame(key, "is no list");
+    std::size_t index = 0;
+    for (const json::value& item : v->get_array()) {
+      Fields fields(item, place_of(key) + "[" + std::to_string(index++) + "]", why_);
+      f(fields);
+    }
+  }
+
+private:
+  static constexpr std::chrono::hours kLongest{24 * 365 * 100};
+
+  const json::value* find(const char* key) const {
+    const json::value* v = object_ == nullptr ? nullptr : object_->if_contains(key);
+    return v == nullptr || v->is_null() ? nullptr : v;
+  }
+  std::string place_of(const char* key) const {
+    return place_.empty() || *key == '\0' ? place_ + key : place_ + "." + key;
+  }
+  void blame(const char* key, const char* what) {
+    if (why_.empty()) why_ = place_of(key) + " " + what;
+  }
+
+  const json::object* object_;
+  std::string place_;
+  std::string& why_;
+};
+
+json::value to_value(const health::SavedPool& p) {
+  json::array approvals;
+  for (const auto& [gate, by] : p.approvals) approvals.push_back({{"gate", gate}, {"by", by}});
+  return {{"name", p.name},
+          {"active_tier", p.active_tier},
+          {"epoch", p.epoch},
+          {"moved_by_operator", p.moved_by_operator},
+          {"moved_left_ms", left_of(p.moved_left)},
+          {"held", p.held},
+          {"held_left_ms", left_of(p.held_left)},
+          {"maintenance", p.maintenance},
+          {"maintenance_left_ms", left_of(p.maintenance_left)},
+          {"relapses", p.relapses},
+          {"approvals", std::move(approvals)}};
 }
 
-std::string read_text(const json::object& o, const char* key) {
-  const json::value* v = o.if_contains(key);
-  return v != nullptr && v->is_string() ? std::string(v->get_string()) : std::string{};
+json::value to_value(const health::SavedEndpoint& e) {
+  return {{"pool", e.pool},
+          {"label", e.label},
+          {"address", e.address},
+          {"operator", health::name_of(e.operator_state)},
+          {"operator_left_ms", left_of(e.operator_left)},
+          {"active", health::name_of(e.active)},
+          {"ejections", e.ejections},
+          {"ejected_left_ms", left_of(e.ejected_left)},
+          {"normal_p50_us", micros(e.normal_p50)},
+          {"normal_p95_us", micros(e.normal_p95)}};
 }
-bool read_bool(const json::object& o, const char* key) {
-  const json::value* v = o.if_contains(key);
-  return v != nullptr && v->is_bool() && v->get_bool();
+
+health::SavedPool pool_of(Fields& fields) {
+  using std::chrono::milliseconds;
+  health::SavedPool p;
+  fields.read("name", p.name);
+  fields.read("active_tier", p.active_tier);
+  fields.read_count("epoch", p.epoch);
+  fields.read("moved_by_operator", p.moved_by_operator);
+  fields.read_time<milliseconds>("moved_left_ms", p.moved_left);
+  fields.read("held", p.held);
+  fields.read_time<milliseconds>("held_left_ms", p.held_left);
+  fields.read("maintenance", p.maintenance);
+  fields.read_time<milliseconds>("maintenance_left_ms", p.maintenance_left);
+  fields.read_count("relapses", p.relapses);
+  fields.each("approvals", [&p](Fields& approval) {
+    auto& [gate, by] = p.approvals.emplace_back();
+    approval.read("gate", gate);
+    approval.read("by", by);
+  });
+  return p;
 }
-std::uint64_t read_count(const json::object& o, const char* key) {
-  const json::value* v = o.if_contains(key);
-  if (v == nullptr) return 0;
-  if (v->is_uint64()) return v->get_uint64();
-  return v->is_int64() && v->get_int64() > 0 ? static_cast<std::uint64_t>(v->get_int64()) : 0;
+
+health::SavedEndpoint endpoint_of(Fields& fields) {
+  using std::chrono::microseconds;
+  using std::chrono::milliseconds;
+  health::SavedEndpoint e;
+  fields.read("pool", e.pool);
+  fields.read("label", e.label);
+  fields.read("address", e.address);
+  fields.read_enum("operator", 3, e.operator_state);
+  fields.read_time<milliseconds>("operator_left_ms", e.operator_left);
+  fields.read_enum("active", 2, e.active);
+  fields.read_count("ejections", e.ejections);
+  fields.read_time<milliseconds>("ejected_left_ms", e.ejected_left);
+  fields.read_time<microseconds>("normal_p50_us", e.normal_p50);
+  fields.read_time<microseconds>("normal_p95_us", e.normal_p95);
+  return e;
 }
 
 }  // namespace
 
 std::string to_json(const health::SavedState& state) {
   json::array pools, endpoints;
-  for (const auto& p : state.pools) {
-    pools.push_back({{"name", p.name},
-                     {"active_tier", p.active_tier},
-                     {"epoch", p.epoch},
-                     {"moved_by_operator", p.moved_by_operator},
-                     {"held", p.held},
-                     {"held_left_ms", left_of(p.held_left)},
-                     {"maintenance", p.maintenance},
-                     {"maintenance_left_ms", left_of(p.maintenance_left)}});
-  }
-  for (const auto& e : state.endpoints) {
-    endpoints.push_back({{"pool", e.pool},
-                         {"label", e.label},
-                         {"address", e.address},
-                         {"operator", health::name_of(e.operator_state)},
-                         {"operator_left_ms", left_of(e.operator_left)},
-                         {"active", health::name_of(e.active)},
-                         {"ejections", e.ejections},
-                         {"ejected_left_ms", left_of(e.ejected_left)}});
-  }
+  for (const auto& pool : state.pools) pools.push_back(to_value(pool));
+  for (const auto& endpoint : state.endpoints) endpoints.push_back(to_value(endpoint));
   return json::serialize(json::object{{"format", kFormat}, {"pools", pools}, {"endpoints", endpoints}}) + "\n";
 }
 
@@ -88,46 +196,23 @@ std::optional<health::SavedState> from_json(const std::string& text, std::string
   json::error_code error;
   const json::value value = json::parse(text, error);
   if (error || !value.is_object()) {
-    why = "not JSON: " + error.message();
+    why = error ? "not JSON: " + error.message() : "not JSON as this program writes it";
     return std::nullopt;
   }
-  const json::object& root = value.get_object();
-  if (read_count(root, "format") != static_cast<std::uint64_t>(kFormat)) {
+  std::string wrong;
+  Fields root(value, "", wrong);
+  int format = 0;
+  root.read_count("format", format);
+  if (!wrong.empty() || format != kFormat) {
     why = "written in a format this version does not know";
     return std::nullopt;
   }
   health::SavedState state;
-  if (const auto* pools = root.if_contains("pools"); pools != nullptr && pools->is_array()) {
-    for (const json::value& v : pools->get_array()) {
-      if (!v.is_object()) continue;
-      const json::object& o = v.get_object();
-      health::SavedPool p;
-      p.name = read_text(o, "name");
-      p.active_tier = read_text(o, "active_tier");
-      p.epoch = read_count(o, "epoch");
-      p.moved_by_operator = read_bool(o, "moved_by_operator");
-      p.held = read_bool(o, "held");
-      p.held_left = read_left(o, "held_left_ms");
-      p.maintenance = read_bool(o, "maintenance");
-      p.maintenance_left = read_left(o, "maintenance_left_ms");
-      state.pools.push_back(std::move(p));
-    }
-  }
-  if (const auto* endpoints = root.if_contains("endpoints"); endpoints != nullptr && endpoints->is_array()) {
-    for (const json::value& v : endpoints->get_array()) {
-      if (!v.is_object()) continue;
-      const json::object& o = v.get_object();
-      health::SavedEndpoint e;
-      e.pool = read_text(o, "pool");
-      e.label = read_text(o, "label");
-      e.address = read_text(o, "address");
-      e.operator_state = read_enum(o, "operator", 3, OperatorState::enabled);
-      e.operator_left = read_left(o, "operator_left_ms");
-      e.active = read_enum(o, "active", 2, health::ActiveState::unknown);
-      e.ejections = static_cast<std::uint32_t>(read_count(o, "ejections"));
-      e.ejected_left = read_left(o, "ejected_left_ms");
-      state.endpoints.push_back(std::move(e));
-    }
+  root.each("pools", [&state](Fields& fields) { state.pools.push_back(pool_of(fields)); });
+  root.each("endpoints", [&state](Fields& fields) { state.endpoints.push_back(endpoint_of(fields)); });
+  if (!wrong.empty()) {
+    why = std::move(wrong);
+    return std::nullopt;
   }
   return state;
 }

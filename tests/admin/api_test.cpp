@@ -62,8 +62,8 @@ TEST(AdminApi, ReadsRefuseOtherMethodsAndNameTheRightOne) {
 
 TEST(AdminApi, ChangesArePostOnly) {
   for (const char* path : {"/api/v1/reload", "/api/v1/check", "/api/v1/logs/reopen", "/api/v1/stop", "/api/v1/failover",
-                           "/api/v1/failback", "/api/v1/hold", "/api/v1/maintenance",
-                           "/api/v1/pools/app/endpoints/a/state", "/api/v1/endpoints/a/state"}) {
+                           "/api/v1/failback", "/api/v1/hold", "/api/v1/release", "/api/v1/approve",
+                           "/api/v1/maintenance", "/api/v1/pools/app/endpoints/a/state", "/api/v1/endpoints/a/state"}) {
     for (const char* method : {"GET", "HEAD", "PUT", "DELETE"}) {
       FakeControl control;
       const Response response = ask(control, read(path, method));
@@ -156,7 +156,7 @@ TEST(AdminApi, FailoverReachesTheControlPlane) {
 TEST(AdminApi, HoldAndMaintenanceCanExpire) {
   FakeControl control;
   const auto before = std::chrono::steady_clock::now();
-  EXPECT_EQ(ask(control, change("/api/v1/hold"), R"({"pool":"app","on":true,"for":"30m"})").status, 200U);
+  EXPECT_EQ(ask(control, change("/api/v1/hold"), R"({"pool":"app","for":"30m"})").status, 200U);
   EXPECT_EQ(ask(control, change("/api/v1/maintenance"), R"({"pool":"app","on":false})").status, 200U);
   EXPECT_EQ(ask(control, change("/api/v1/failback"), R"({"pool":"app"})").status, 200U);
   ASSERT_EQ(control.commands.size(), 3U);
@@ -169,6 +169,43 @@ TEST(AdminApi, HoldAndMaintenanceCanExpire) {
   EXPECT_FALSE(maintenance.on);
   EXPECT_FALSE(maintenance.expires);
   EXPECT_EQ(std::get<health::Failback>(control.commands[2].command).pool, "app");
+}
+
+TEST(AdminApi, OrdersCarryReasonEpochAndEnd) {
+  FakeControl control;
+  const auto good = [&](const char* path, const char* body) {
+    EXPECT_EQ(ask(control, change(std::string("/api/v1/") + path), body).status, 200U) << path;
+  };
+  good("failover", R"({"pool":"app","for":"2h","reason":"drill","expected_epoch":18446744073709551615})");
+  good("failback", R"({"pool":"app","reason":"over","expected_epoch":0})");
+  good("hold", R"({"pool":"app","reason":"site works","expected_epoch":8})");
+  good("release", R"({"pool":"app","reason":"done"})");
+  good("approve", R"({"pool":"app","gate":"data compared","who":"anna","reason":"0 rows differ"})");
+  good("maintenance", R"({"pool":"app","on":true,"reason":"kernel"})");
+  good("pools/app/endpoints/a/state", R"({"state":"disabled","reason":"disk"})");
+  ASSERT_EQ(control.commands.size(), 7U);
+  const auto& move = std::get<health::MoveTier>(control.commands[0].command);
+  EXPECT_TRUE(move.expires);
+  EXPECT_EQ(move.reason, "drill");
+  EXPECT_EQ(move.expected_epoch, UINT64_MAX);
+  const auto& back = std::get<health::Failback>(control.commands[1].command);
+  EXPECT_EQ(back.reason, "over");
+  EXPECT_EQ(back.expected_epoch, 0U);
+  const auto& hold = std::get<health::HoldPool>(control.commands[2].command);
+  EXPECT_TRUE(hold.on && !hold.expires);
+  EXPECT_EQ(hold.reason, "site works");
+  EXPECT_EQ(hold.expected_epoch, 8U);
+  const auto& release = std::get<health::HoldPool>(control.commands[3].command);
+  EXPECT_FALSE(release.on);
+  EXPECT_EQ(release.reason, "done");
+  EXPECT_FALSE(release.expected_epoch);
+  const auto& approve = std::get<health::Approve>(control.commands[4].command);
+  EXPECT_EQ(approve.pool, "app");
+  EXPECT_EQ(approve.gate, "data compared");
+  EXPECT_EQ(approve.who, "anna");
+  EXPECT_EQ(approve.reason, "0 rows differ");
+  EXPECT_EQ(std::get<health::SetMaintenance>(control.commands[5].command).reason, "kernel");
+  EXPECT_EQ(std::get<health::SetEndpointState>(control.commands[6].command).reason, "disk");
 }
 
 TEST(AdminApi, EndpointStatesReachTheControlPlane) {
@@ -224,7 +261,7 @@ struct BadBody {
 
 TEST(AdminApi, BadBodiesAreRefusedWithThePlaceAndTheRemedy) {
   const std::vector<BadBody> cases = {
-      {"failover", "", 422, "'pool' is required; known are pool, to, reason"},
+      {"failover", "", 422, "'pool' is required; known are pool, to, for, reason, expected_epoch"},
       {"failover", "{", 400, "byte 2: "},
       {"failover", "{}x", 400, "byte 3: "},
       {"failover", "{}{}", 400, "byte 3: "},
@@ -235,7 +272,8 @@ TEST(AdminApi, BadBodiesAreRefusedWithThePlaceAndTheRemedy) {
       {"failover", R"({"pool":"app","pool":"web"})", 400, "key 'pool' stands twice"},
       {"failover", R"({"pool":"app","p\u006fol":"web"})", 400, "key 'pool' stands twice"},
       {"failover", R"({"poool":"app"})", 422, "unknown key 'poool', did you mean 'pool'?"},
-      {"failover", R"({"pool":"app","tire":"x"})", 422, "unknown key 'tire'; known are pool, to, reason"},
+      {"failover", R"({"pool":"app","tire":"x"})", 422,
+       "unknown key 'tire'; known are pool, to, for, reason, expected_epoch"},
       {"failover", R"({"pool":1})", 422, "'pool' must be text, not a number"},
       {"failover", R"({"pool":null})", 422, "'pool' must be text, not null"},
       {"failover", R"({"pool":{"a":1}})", 422, "'pool' must be text, not an object"},
@@ -246,15 +284,25 @@ TEST(AdminApi, BadBodiesAreRefusedWithThePlaceAndTheRemedy) {
       {"failover", "{\"pool\":\"\xff\xfe\"}", 400, "byte "},
       {"failover", "{\"pool\":\"a\"/* c */}", 400, "byte "},
       {"failover", "{\"pool\":\"a\",}", 400, "byte "},
-      {"hold", R"({"pool":"app"})", 422, "'on' is required"},
-      {"hold", R"({"pool":"app","on":"on"})", 422, "'on' must be true or false, not text"},
-      {"hold", R"({"pool":"app","on":true,"for":"30"})", 422, "'for' "},
-      {"hold", R"({"pool":"app","on":true,"for":""})", 422, "'for' "},
-      {"hold", R"({"pool":"app","on":true,"for":"0s"})", 422, "must be more than nothing"},
-      {"hold", R"({"pool":"app","on":true,"for":"-5m"})", 422, "'for' "},
-      {"hold", R"({"pool":"app","on":true,"for":"9000h"})", 422, "at most 8760h"},
-      {"hold", R"({"pool":"app","on":true,"for":"99999999999999999999d"})", 422, "'for' "},
-      {"hold", R"({"pool":"app","on":true,"for":30})", 422, "'for' must be text, not a number"},
+      {"hold", R"({"pool":"app","on":true})", 422, "unknown key 'on'"},
+      {"maintenance", R"({"pool":"app"})", 422, "'on' is required"},
+      {"maintenance", R"({"pool":"app","on":"on"})", 422, "'on' must be true or false, not text"},
+      {"maintenance", R"({"pool":"app","on":1})", 422, "'on' must be true or false, not a number"},
+      {"release", R"({"pool":"app","for":"1h"})", 422, "unknown key 'for'"},
+      {"failback", R"({"pool":"app","expected_epoch":"7"})", 422, "'expected_epoch' must be a whole number, not text"},
+      {"failback", R"({"pool":"app","expected_epoch":7.5})", 422, "a whole number, not a number with a fraction"},
+      {"failback", R"({"pool":"app","expected_epoch":-7})", 422, "a whole number, not a number below 0"},
+      {"failback", R"({"pool":"app","expected_epoch":null})", 422, "a whole number, not null"},
+      {"failover", R"({"pool":"app","for":"0s"})", 422, "must be more than nothing"},
+      {"approve", R"({"pool":"app","gate":"g","who":"anna"})", 422, "'reason' is required"},
+      {"approve", R"({"pool":"app","gate":"g","reason":"r"})", 422, "'who' is required"},
+      {"hold", R"({"pool":"app","for":"30"})", 422, "'for' "},
+      {"hold", R"({"pool":"app","for":""})", 422, "'for' "},
+      {"hold", R"({"pool":"app","for":"0s"})", 422, "must be more than nothing"},
+      {"hold", R"({"pool":"app","for":"-5m"})", 422, "'for' "},
+      {"hold", R"({"pool":"app","for":"9000h"})", 422, "at most 8760h"},
+      {"hold", R"({"pool":"app","for":"99999999999999999999d"})", 422, "'for' "},
+      {"hold", R"({"pool":"app","for":30})", 422, "'for' must be text, not a number"},
       {"reload", R"({"now":true})", 422, "unknown key 'now'; this command takes none"},
       {"stop", R"({"now":1})", 422, "'now' must be true or false, not a number"},
       {"pools/app/endpoints/a/state", R"({"state":"drainig"})", 422, "did you mean 'draining'?"},

@@ -50,7 +50,9 @@ TEST_F(CliArguments, EveryVerbIsKnown) {
       {{"status"}, Verb::status},
       {{"failover", "app"}, Verb::failover},
       {{"failback", "app"}, Verb::failback},
-      {{"hold", "app", "on"}, Verb::hold},
+      {{"hold", "app"}, Verb::hold},
+      {{"release", "app"}, Verb::release},
+      {{"approve", "app", "g", "--who", "a", "--reason", "r"}, Verb::approve},
       {{"maintenance", "app", "off"}, Verb::maintenance},
       {{"drain", "e"}, Verb::set_state},
       {{"disable", "e"}, Verb::set_state},
@@ -88,9 +90,19 @@ TEST_F(CliArguments, ValuesLandWhereTheyBelong) {
   EXPECT_EQ(failover.tier, "standby");
   EXPECT_EQ(failover.reason, "slow disks");
 
-  const Arguments hold = good({"hold", "app", "on", "--for", "1h30m"});
-  EXPECT_TRUE(hold.on);
+  EXPECT_FALSE(failover.expected_epoch);
+  EXPECT_EQ(good({"failover", "app", "--for", "2h", "--expected-epoch", "7"}).expected_epoch, 7U);
+  EXPECT_EQ(good({"failback", "app", "--reason", "over", "--expected-epoch", "0"}).expected_epoch, 0U);
+
+  const Arguments hold = good({"hold", "app", "--for", "1h30m", "--reason", "site works"});
   EXPECT_EQ(hold.duration, "1h30m");
+  EXPECT_EQ(hold.reason, "site works");
+  EXPECT_EQ(good({"release", "app", "--expected-epoch", "9"}).expected_epoch, 9U);
+  const Arguments approve = good({"approve", "app", "data compared", "--who", "anna", "--reason", "0 rows differ"});
+  EXPECT_EQ(approve.gate, "data compared");
+  EXPECT_EQ(approve.who, "anna");
+  EXPECT_EQ(approve.reason, "0 rows differ");
+  EXPECT_TRUE(good({"maintenance", "app", "on"}).on);
   EXPECT_FALSE(good({"maintenance", "app", "off"}).on);
 
   const Arguments drain = good({"drain", "10.0.0.1:80", "--pool", "app", "--for", "30m"});
@@ -132,13 +144,20 @@ TEST_F(CliArguments, UsageErrorsAreCode2AndNameTheRemedy) {
       {{"status", "extra"}, "unexpected argument 'extra'"},
       {{"--json", "status"}, "unknown option '--json' before the command"},
       {{"failover"}, "pool is required"},
-      {{"hold", "app"}, "state is required"},
-      {{"hold", "app", "maybe"}, "maybe"},
-      {{"hold", "app", "on", "--for", "30"}, "30"},
+      {{"maintenance", "app"}, "state is required"},
+      {{"maintenance", "app", "maybe"}, "maybe"},
+      {{"hold", "app", "on"}, "unexpected argument 'on'"},
+      {{"hold", "app", "--for", "30"}, "30"},
+      {{"failback", "app", "--expected-epoch", "new"}, "new"},
+      {{"failback", "app", "--expected-epoch", "-1"}, "-1"},
+      {{"approve", "app", "g", "--reason", "r"}, "--who is required"},
+      {{"approve", "app", "g", "--who", "a"}, "--reason is required"},
+      {{"release", "app", "--for", "1h"}, "unknown option '--for'"},
       {{"drain", "e", "--for", "0s"}, "must be more than nothing"},
       {{"quick"}, "--primary is required"},
       {{"quick", "--primary", ","}, "--primary names no endpoint"},
       {{"events", "--since", "soon"}, "soon"},
+      {{"events", "--since", "-1"}, "'-1' is no whole number"},
       {{"run", "-c"}, "1 required"},
   };
   for (const auto& [words, text] : cases) {

@@ -40,14 +40,47 @@ TEST(CliVerbs, PoolVerbsReachTheDaemonAndShowTheNewState) {
   EXPECT_EQ(failover.code, 0) << failover.err;
   EXPECT_EQ(failover.out, "pool app\n  standby serves\n");
   EXPECT_EQ(run(server.address(), {"failback", "app"}).code, 0);
-  EXPECT_EQ(run(server.address(), {"hold", "app", "on", "--for", "2h"}).code, 0);
+  EXPECT_EQ(run(server.address(), {"hold", "app", "--for", "2h", "--reason", "site works"}).code, 0);
   EXPECT_EQ(run(server.address(), {"maintenance", "app", "off"}).code, 0);
   ASSERT_EQ(server.control.commands.size(), 4U);
   const auto& move = std::get<health::MoveTier>(server.control.commands[0].command);
   EXPECT_EQ(move.to, "standby");
   EXPECT_EQ(move.reason, "\"quoted\" reason");
   EXPECT_TRUE(std::get<health::HoldPool>(server.control.commands[2].command).expires);
+  EXPECT_EQ(std::get<health::HoldPool>(server.control.commands[2].command).reason, "site works");
   EXPECT_FALSE(std::get<health::SetMaintenance>(server.control.commands[3].command).on);
+}
+
+TEST(CliVerbs, OrdersCarryReasonEpochAndWho) {
+  RunningServer server;
+  EXPECT_EQ(run(server.address(), {"failover", "app", "--for", "2h", "--expected-epoch", "7"}).code, 0);
+  EXPECT_EQ(run(server.address(), {"failback", "app", "--reason", "over", "--expected-epoch", "8"}).code, 0);
+  EXPECT_EQ(run(server.address(), {"release", "app", "--reason", "done"}).code, 0);
+  EXPECT_EQ(run(server.address(), {"approve", "app", "data compared", "--who", "anna", "--reason", "0 differ"}).code,
+            0);
+  EXPECT_EQ(run(server.address(), {"disable", "p1", "--pool", "app", "--reason", "disk"}).code, 0);
+  ASSERT_EQ(server.control.commands.size(), 5U);
+  const auto& move = std::get<health::MoveTier>(server.control.commands[0].command);
+  EXPECT_TRUE(move.expires);
+  EXPECT_EQ(move.expected_epoch, 7U);
+  const auto& back = std::get<health::Failback>(server.control.commands[1].command);
+  EXPECT_EQ(back.reason, "over");
+  EXPECT_EQ(back.expected_epoch, 8U);
+  const auto& release = std::get<health::HoldPool>(server.control.commands[2].command);
+  EXPECT_FALSE(release.on);
+  EXPECT_EQ(release.reason, "done");
+  const auto& approve = std::get<health::Approve>(server.control.commands[3].command);
+  EXPECT_EQ(approve.gate, "data compared");
+  EXPECT_EQ(approve.who, "anna");
+  EXPECT_EQ(approve.reason, "0 differ");
+  EXPECT_EQ(std::get<health::SetEndpointState>(server.control.commands[4].command).reason, "disk");
+
+  server.control.refusal =
+      admin::Problem{409, "Stale epoch", "the order rests on epoch 7, but pool 'app' is at epoch 9"};
+  const Outcome stale = run(server.address(), {"failback", "app", "--expected-epoch", "7"});
+  EXPECT_EQ(stale.code, 1);
+  EXPECT_EQ(stale.err,
+            "understudy: refused (409): Stale epoch\nthe order rests on epoch 7, but pool 'app' is at epoch 9\n");
 }
 
 TEST(CliVerbs, EndpointVerbsReachTheDaemon) {

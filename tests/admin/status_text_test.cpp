@@ -105,6 +105,76 @@ TEST_F(StatusText, ShowsWhatServesWhatIsDownAndSinceWhen) {
             "understudy 0.1.0, pid 42, up 2d 1h\n");
 }
 
+TEST_F(StatusText, ShowsDoubtVerdictAndGates) {
+  health::PoolStatus pool = pool_on_standby();
+  pool.phase = "return_hold";
+  pool.diagnosis = "1 of 1 endpoints of tier 'primary' accept TCP but do not answer (since 8 s)";
+  pool.last_verdict = "failed: p95 612 ms, 3 % failures in 180 requests";
+  pool.relapses = 2;
+  pool.gates = {{"data compared", false, "not asked yet"}, {"ready", true, "10.0.0.11:9000 answered 200"}};
+  pool.tiers[0].endpoints[0].cause_class = health::CauseClass::stalled;
+  health::TierStatus& standby = pool.tiers[1];
+  standby.degraded = standby.failed = true;
+  standby.degraded_reason = "time to first byte p95 612 ms, limit 500 ms";
+  standby.quality = "p95 612 ms, 3 % failures in 180 requests";
+  health::EndpointStatus& spare = standby.endpoints[0];
+  spare.suspicion = "slow";
+  spare.cause_class = health::CauseClass::slow;
+  spare.samples = 180;
+  spare.error_share = 0.03;
+  spare.first_byte_p50 = std::chrono::microseconds(4'840);
+  spare.first_byte_p95 = milliseconds(612);
+  spare.first_byte_p99 = milliseconds(1'250);
+  standby.endpoints.pop_back();
+  EXPECT_EQ(pool_text(describe_pool(pool, kNow), kWall),
+            "pool app (epoch 7)\n"
+            "  1 of 1 endpoints of tier 'primary' accept TCP but do not\n"
+            "    answer (since 8 s)\n"
+            "  standby serves since 02:14:05 (15m 55s)\n"
+            "  because: primary has 0 of 1 endpoints available, 1 needed\n"
+            "  failback at 02:32:00 (in 2m)\n"
+            "  phase: return hold\n"
+            "  last move failed: p95 612 ms, 3 % failures in 180 requests\n"
+            "  relapses: 2, each doubles the wait before a return\n"
+            "  gate waits: data compared (not asked yet)\n"
+            "  gate passed: ready (10.0.0.11:9000 answered 200)\n"
+            "    primary 0/1 available\n"
+            "    - 10.0.0.11:3000\n"
+            "      unhealthy since 02:14:00 (16m)\n"
+            "      check: tcp_refused in 3ms, 1s ago\n"
+            "        connect to 10.0.0.11:3000: Connection refused\n"
+            "      class stalled\n"
+            "  > standby 1/1 available, serving, DEGRADED, verdict failed\n"
+            "      degraded: time to first byte p95 612 ms, limit 500 ms\n"
+            "      measures p95 612 ms, 3 % failures in 180 requests\n"
+            "    + spare (10.0.1.11:3000)\n"
+            "      healthy since 02:14:00 (16m)\n"
+            "      check: ok 200 in 3ms, 1s ago\n"
+            "      suspect: slow, class slow\n"
+            "      first byte 4.8 ms, p95 612 ms, p99 1250 ms; 3 % failed\n"
+            "      3 in flight, 200 tunnels\n");
+}
+
+TEST_F(StatusText, TheJsonHasWhatTheTextHas) {
+  health::PoolStatus pool = pool_on_standby();
+  pool.phase = "verifying";
+  pool.gates = {{"data compared", true, "approved by anna"}};
+  pool.tiers[1].endpoints[0].samples = 20;
+  pool.tiers[1].endpoints[0].connect_p95 = std::chrono::microseconds(1'500);
+  const auto described = describe_pool(pool, kNow);
+  EXPECT_EQ(described.at("phase").as_string(), "verifying");
+  EXPECT_EQ(described.at("diagnosis").as_string(), "");
+  EXPECT_EQ(described.at("relapses").to_number<int>(), 0);
+  EXPECT_EQ(described.at("gates").as_array().at(0).at("detail").as_string(), "approved by anna");
+  const auto& standby = described.at("tiers").as_array().at(1);
+  EXPECT_FALSE(standby.at("degraded").as_bool() || standby.at("failed").as_bool());
+  const auto& endpoint = standby.at("endpoints").as_array().at(0);
+  EXPECT_EQ(endpoint.at("suspicion").as_string(), "");
+  EXPECT_EQ(endpoint.at("class").as_string(), "none");
+  EXPECT_EQ(endpoint.at("traffic").at("connect_p95_ms").to_number<double>(), 1.5);
+  EXPECT_TRUE(standby.at("endpoints").as_array().at(1).at("traffic").is_null()) << "nothing was measured";
+}
+
 TEST_F(StatusText, OneSentenceSaysWhatMatters) {
   struct Case {
     const char* name;
@@ -130,6 +200,18 @@ TEST_F(StatusText, OneSentenceSaysWhatMatters) {
        "pool app is in maintenance and answers 503"},
       {"partly", [](auto& p) { p.active = 0, p.tiers[0] = p.tiers[1], p.tiers[0].name = "primary"; }, "degraded",
        "pool app serves from primary (1/2 available)"},
+      {"degraded",
+       [](auto& p) {
+         p.active = 0, p.tiers[0].endpoints[0].available = true, p.tiers[0].degraded = true;
+         p.tiers[0].degraded_reason = "failures 12 %, limit 5 %";
+       },
+       "degraded", "pool app serves from primary, which is degraded: failures 12 %, limit 5 %"},
+      {"moved in vain",
+       [](auto& p) {
+         p.tiers[1].failed = true;
+         p.tiers[1].quality = "p95 2 s";
+       },
+       "degraded", "pool app serves from standby, but the move there failed: p95 2 s"},
       {"empty tier", [](auto& p) { p.tiers[1].endpoints.clear(); }, "down",
        "pool app is down: tier standby has no endpoint"},
   };
