@@ -49,7 +49,8 @@ bool Exchange::read_response_head(TimePoint now) {
           upstream_failed(Cause::http_malformed, now);
           return true;
         }
-        if (response.status != 100 && minor_ >= 1) forward_informational(response);
+        if (response.status != 100 && minor_ >= 1 && informational_ < kMaxInformational)
+          forward_informational(response);
         if (finished_) return true;  // the client was gone, and with it the connection
         inbox.consume(response.head_bytes);
         connection.parser().reset();
@@ -77,6 +78,7 @@ bool Exchange::read_response_head(TimePoint now) {
 void Exchange::forward_informational(const http::ResponseHead& response) {
   http::Out out{worker_.scratch().out.data(), worker_.scratch().out.size(), 0, false};
   if (!http::write_informational(out, response, attempt_.connection->inbox().data())) return;
+  ++informational_;
   down_.push_copy(worker_.blocks(), out.view());
   flush_down(worker_.reactor().now());
 }

@@ -151,6 +151,7 @@ private:
   std::int64_t delivered_ = 0;
   std::uint64_t body_in_ = 0, wire_in_ = 0, bytes_out_ = 0, body_out_ = 0;
   std::uint16_t status_ = 0;
+  std::uint32_t informational_ = 0;  // interim answers passed on, over all attempts
   std::uint8_t minor_ = 1;
   http::Framing down_framing_ = http::Framing::none;
   std::uint32_t retry_after_ = 0;

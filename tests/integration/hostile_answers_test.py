@@ -38,7 +38,7 @@ class HostileAnswerTest(Story):
                 s = self.connect()
                 s.sendall(b"GET /raw?%s HTTP/1.1\r\nHost: a\r\n\r\n" % name.encode())
                 answer = self.read_all(s)
-                self.assertFalse(answer.endswith(b"0\r\n\r\n"))
+                self.assertFalse(answer.endswith(b"\r\n0\r\n\r\n"))
                 if name == "cut_body":
                     self.assertTrue(answer.startswith(b"HTTP/1.1 200"))
 
@@ -74,9 +74,8 @@ class RawAnswerTest(Story):
         raw, understudy = self.serve(slow, greeting=poison, pool="retry = { max = 0 }\n")
         # A greeting that comes after the request left looks like its answer; one that was seen before never is.
         def refused():
-            return self.request("POST", "/x", body=b"x")[0] == 502
+            return self.request("POST", "/x", body=b"x")[0] == 502 and understudy.metric("upstream_errors_total", endpoint=raw.address) > 0
         wait_until(refused, 20, every=0)
-        self.assertGreater(understudy.metric("upstream_errors_total", endpoint=raw.address), 0)
 
     def test_surplus_behind_an_answer_closes_the_connection_even_when_it_comes_later(self):
         def late(s, head):
