@@ -79,6 +79,7 @@ def remarks(results):
         foreign = max(cpu_rounds.middle(list_, "foreign") for list_ in samples.values())
         if foreign > 0.05:
             out.append(f"{scenario.title}: other processes used {foreign:.0%} of a core; figures may be off.")
+            continue
         low = [n for n in (US, HA, NG) if cpu_rounds.middle(samples[n], "busy") < 0.85]
         if low:
             out.append(f"{scenario.title}: the load, not the proxy, was the limit for {', '.join(low)}.")
