@@ -121,7 +121,7 @@ def main():
     with open(out, "w") as file:
         file.write(text)
     if options.readme:
-        report.put_into(os.path.join(ROOT, "README.md"), text)
+        report.put_into(os.path.join(ROOT, "README.md"), report.markdown(results, options, begun, long=False))
     print("\n" + text)
     print(f"written to {os.path.relpath(out, ROOT)}")
     return 1 if results.failed else 0

@@ -84,7 +84,6 @@ def read_annotation(text, requests):
 
 
 def function_name(place):
-    """`file:function [object]` without the file's folders and the object."""
-    place = re.sub(r"\s*\[[^\]]*\]$", "", place)
-    file, _, function = place.partition(":")
-    return f"{function} ({os.path.basename(file)})"
+    """The function of `file:function(parameters) [object]`."""
+    function = re.sub(r"\s*\[[^\]]*\]$", "", place).partition(":")[2]
+    return function.partition("(")[0] or function

@@ -127,7 +127,7 @@ def functions_table(results, name=US, most=25):
     return table(head, [[f"{number:,.0f}", f"`{function[:110]}`"] for number, function in results.instructions[name][1][:most]])
 
 
-def markdown(results, options, begun):
+def markdown(results, options, begun, long=True):
     cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     parts = [f"Measured {time.strftime('%Y-%m-%d %H:%M', time.gmtime(begun))} UTC on {cpu}, kernel {platform.release()}; "
              f"{', '.join(kind.version() for kind in ALL)}. One worker each on one core, load and origin on another, loopback; "
@@ -147,9 +147,9 @@ def markdown(results, options, begun):
     parts.append(other_table(results))
     if results.scale:
         parts.append(scale_table(results))
-    if results.instructions:
+    if results.instructions and long:
         parts.append(functions_table(results))
-    if results.micro:
+    if results.micro and long:
         parts.append(table(["micro-benchmark", "ns"], [[name, f"{value:,.1f}"] for name, value in results.micro]))
     return "\n".join(part for part in parts if part)
 
