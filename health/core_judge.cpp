@@ -18,6 +18,7 @@ bool waits_for_address(const Source& source, const Pool& pool, TimePoint now) {
 }
 
 constexpr Duration proof_time = std::chrono::seconds(10);  // as in core_moves.cpp
+constexpr Duration watch_interval = std::chrono::milliseconds(50);
 constexpr Duration least_step = std::chrono::milliseconds(20);
 constexpr Duration gate_look = std::chrono::seconds(1);
 
@@ -48,8 +49,15 @@ void Core::State::judge(Pool& pool, TimePoint now) {
   std::vector<TierFacts> facts;
   facts.reserve(pool.tiers.size());
   for (Tier& tier : pool.tiers) recount(pool, tier, now);
-  watch_tiers(pool, now);
-  verify(pool, now);
+  // Weighing signals costs more than counting heads: many verdicts in a row share one look.
+  pool.watch_due = std::nullopt;
+  if (!pool.watched_at || now >= *pool.watched_at + watch_interval) {
+    pool.watched_at = now;
+    watch_tiers(pool, now);
+    verify(pool, now);
+  } else {
+    pool.watch_due = *pool.watched_at + watch_interval;
+  }
   for (std::uint32_t i = 0; i < pool.tiers.size(); ++i) {
     const Tier& tier = pool.tiers[i];
     TierFacts& fact = facts.emplace_back();
@@ -330,6 +338,7 @@ void Core::State::arm(Pool& pool, TimePoint now) {
   std::optional<TimePoint> earliest = pool.failover.next_timeout(pool.config.failover, pool.held, now);
   if (pool.held) take_earlier(earliest, pool.held_until);
   take_earlier(earliest, pool.moved_until);
+  take_earlier(earliest, pool.watch_due);
   if (pool.verification)
     take_earlier(earliest, later_than(now, pool.verification->began + pool.config.failover.verify));
   if (const auto hold = pool.failover.hold(pool.config.failover, now); hold && hold->due) {

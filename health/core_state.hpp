@@ -163,6 +163,7 @@ struct Pool {
   bool touched = false;
   bool held = false, maintenance = false, all_down = false;
   bool nothing_better_told = false;
+  std::optional<TimePoint> watched_at, watch_due;  // the tiers' signals were weighed, and will be
   std::optional<Verification> verification;
   std::optional<Ramp> ramp;
   std::optional<SideTraffic> side;  // as the view shows it
