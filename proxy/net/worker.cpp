@@ -88,9 +88,12 @@ void Worker::apply_view_changes(const health::View& view) {
         endpoints_.prepare(endpoint.id);
         Slot& s = slot(endpoint.id);
         if (endpoint.id.slot < present.size()) present[endpoint.id.slot] = true;
-        const bool was_unhealthy = std::exchange(s.unhealthy, endpoint.unhealthy || endpoint.disabled);
-        if (s.unhealthy && !was_unhealthy) {
-          // What waits for a first byte may be sent elsewhere; pooled connections to it are worth nothing.
+        const unsigned ill = endpoint.dead || endpoint.disabled ? 2 : endpoint.unhealthy ? 1 : 0;
+        const bool worse = ill > std::exchange(s.ill, ill);
+        const bool moved = std::exchange(s.epoch, pool.epoch) != pool.epoch;
+        if (worse || (ill > 0 && moved)) {
+          // What waits for a first byte may be sent elsewhere, again when another tier takes over; pooled connections to
+          // it are worth nothing.
           s.pool.close_all();
           s.awaiting.for_each([&lost](Exchange& exchange) { lost.push_back(&exchange); });
         }

@@ -37,6 +37,7 @@ Worker::Slot& Worker::slot(health::EndpointId id) {
     s->pool.close_all();
     s->owner = s->pool.owner = id;
     s->ewma = balance::PeakEwma{};
+    s->ill = 0;
   }
   return *s;
 }

@@ -15,7 +15,8 @@ struct Worker::Slot {
   List<Exchange, AwaitHook> awaiting;  // sent, no first byte yet; oldest first
   std::uint32_t awaiting_count = 0;
   TimePoint last_urgent{};
-  bool unhealthy = false;  // as of the last view
+  unsigned ill = 0;         // as of the last view: 1 unhealthy, 2 dead or disabled
+  std::uint64_t epoch = 0;  // of its pool, as of the last view
 };
 
 }  // namespace understudy::net
