@@ -74,8 +74,9 @@ TEST(Scenario, IsReadWhole) {
   EXPECT_EQ(scenario.faults[2].kind, FaultKind::flap);
   EXPECT_EQ(scenario.faults[3].kind, FaultKind::starve);
   EXPECT_EQ(scenario.faults[3].until, 75s);
-  ASSERT_EQ(scenario.acts.size(), 1U);
+  ASSERT_EQ(scenario.acts.size(), 2U);
   EXPECT_EQ(scenario.acts[0].act, ActKind::approve);
+  EXPECT_EQ(scenario.acts[1].to, "standby");
   EXPECT_EQ(scenario.expect.failed, 0U);
   EXPECT_EQ(scenario.expect.returned, 30s);
   ASSERT_EQ(scenario.expect.serving.size(), 2U);

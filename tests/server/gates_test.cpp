@@ -239,7 +239,7 @@ TEST_F(Gates, OutputIsBoundedAndMadeSafe) {
   EXPECT_EQ(flood.detail, "killed: it wrote more than 1 MiB");
   const auto rude = ask(shell("printf '\\033[31mred\\377\\n'"));
   EXPECT_EQ(rude.detail.find('\033'), std::string::npos);
-  EXPECT_THAT(rude.detail, StartsWith("exit code 0: \\x1b[31mred\\xff"));
+  EXPECT_THAT(rude.detail, StartsWith("exit code 0: \\x1B[31mred\\xFF"));
   const auto wide = ask(shell("head -c 100000 /dev/zero | tr '\\0' x"));
   EXPECT_TRUE(wide.passed);
   EXPECT_LE(wide.detail.size(), 200U);
