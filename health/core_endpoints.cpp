@@ -25,9 +25,13 @@ Axes axes_of(const Endpoint& endpoint, const Pool& pool, TimePoint now) {
 }
 
 // A suspect that nobody tries comes back when its checks are well: there is nothing else to learn from.
-constexpr Duration untried_time = std::chrono::seconds(30);
-TimePoint untried_until(const Endpoint& endpoint) {
-  return std::max(endpoint.suspicion.since(), endpoint.suspicion.last_answer().value_or(TimePoint{})) + untried_time;
+// Sooner in a tier that does not serve: there it is tried before it serves again.
+Duration untried_time(const Endpoint& endpoint, const Pool& pool) {
+  return endpoint.tier == pool.failover.active() ? std::chrono::seconds(30) : std::chrono::seconds(10);
+}
+TimePoint untried_until(const Endpoint& endpoint, const Pool& pool) {
+  return std::max(endpoint.suspicion.since(), endpoint.suspicion.last_answer().value_or(TimePoint{})) +
+         untried_time(endpoint, pool);
 }
 
 void take_earlier(std::optional<TimePoint>& earliest, std::optional<TimePoint> other) {
@@ -70,7 +74,7 @@ void Core::State::arm(Endpoint& endpoint, TimePoint now) {
   take_earlier(earliest, endpoint.order.until);
   if (endpoint.undecided) take_earlier(earliest, endpoint.added_at + pool.config.check.start_wait);
   if (endpoint.available) take_earlier(earliest, endpoint.slow_start.next_step(now));
-  if (endpoint.suspicion.suspect() && endpoint.pending == 0) take_earlier(earliest, untried_until(endpoint));
+  if (endpoint.suspicion.suspect() && endpoint.pending == 0) take_earlier(earliest, untried_until(endpoint, pool));
   const TimePoint doubt_ends = endpoint.verdict_since + pool.config.check.doubt;
   if (endpoint.probe_doubted && doubt_ends > now) take_earlier(earliest, doubt_ends);
   endpoint_timers.set(endpoint.id.slot, earliest);
@@ -158,7 +162,10 @@ void Core::State::verdict_changed(Endpoint& endpoint, const ProbeResult& result,
   }
   emit(Event::Kind::endpoint_healthy, pool, &tier, &endpoint, std::move(reason));
   // It was down and came back since traffic complained: that is news which outweighs the complaint.
-  if (endpoint.verdict_before == ActiveState::unhealthy) endpoint.ejector.forgive();
+  if (endpoint.verdict_before == ActiveState::unhealthy) {
+    endpoint.ejector.forgive();
+    if (endpoint.suspicion.suspect()) endpoint.suspicion.raise(Suspicion::Why::returning, now);
+  }
   if (endpoint.verdict_before == ActiveState::unhealthy &&
       (endpoint.ejector.ejected() || endpoint.ejector.suspected())) {
     readmit(endpoint, "its check saw it down and then well again since", now);
@@ -178,9 +185,10 @@ void Core::State::endpoint_due(Endpoint& endpoint, TimePoint now) {
     endpoint.suspicion.raise(Suspicion::Why::returning, now);
     refresh(endpoint, now);
   }
-  if (endpoint.suspicion.suspect() && now >= untried_until(endpoint) && endpoint.pending == 0) {
-    trust_again(endpoint, "nothing was tried for " + describe(untried_time) + " and nothing else speaks against it",
-                now);
+  if (endpoint.suspicion.suspect() && now >= untried_until(endpoint, pool) && endpoint.pending == 0) {
+    trust_again(
+        endpoint,
+        "nothing was tried for " + describe(untried_time(endpoint, pool)) + " and nothing else speaks against it", now);
   }
   weigh_probe(endpoint, now);
   // The answer to the last probe is lost: that tells nothing about the endpoint.

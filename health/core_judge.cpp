@@ -65,9 +65,10 @@ void Core::State::judge(Pool& pool, TimePoint now) {
     fact.undecided = tier.count.undecided_verdict();
     fact.degraded = tier.watch.degraded().has_value();
     fact.failed = tier.failed;
-    fact.doubted = tier.all_doubted;
-    fact.gated = gated(pool, i);
-    fact.against_serving = compare(tier.watch.quality(), pool.active().watch.quality());
+    const Proof proof = proof_of_return(pool, i, now);
+    fact.doubted = tier.all_doubted || proof == Proof::failed;
+    fact.gated = gated(pool, i) || proof == Proof::missing;
+    fact.against_serving = against_serving(pool, tier);
   }
   pool.failover.observe(facts, now);
   for (std::uint32_t i = 0; i < pool.tiers.size(); ++i) tell_tier(pool, i, now);

@@ -13,8 +13,11 @@ constexpr Duration verdict_dwell = std::chrono::seconds(5);
 constexpr Duration failed_memory = std::chrono::minutes(5);
 constexpr double audition_share = 0.1;
 // Before traffic returns, a little of it shows whether the tier is what it was.
-constexpr double proof_share = 0.02;
+constexpr double proof_share = 0.05;
 constexpr Duration proof_time = std::chrono::seconds(10);
+// Without safe traffic to prove anything by, the hold is followed by this much more of it.
+constexpr Duration proof_patience = std::chrono::seconds(30);
+constexpr Duration proof_margin = std::chrono::milliseconds(50);
 constexpr int ramp_steps = 10;
 constexpr double tolerated_errors = 0.05;
 constexpr double verdict_factor = 3;  // times the baseline before the fault
@@ -184,6 +187,34 @@ void Core::State::steer(Pool& pool, TimePoint now) {
   if (same(side, pool.side)) return;
   pool.side = side;
   view_changed();
+}
+
+// A tier that is to serve again is given a little safe traffic before; what that measures decides. Not for operators.
+Core::State::Proof Core::State::proof_of_return(const Pool& pool, std::uint32_t index, TimePoint now) const {
+  if (index >= pool.failover.active() || !pool.side || pool.side->tier != index || pool.ramp) {
+    const auto hold = pool.failover.hold(pool.config.failover, now);
+    const bool early = hold && hold->tier == index && hold->due && now < *hold->due + proof_patience;
+    return index < pool.failover.active() && early ? Proof::missing : Proof::given;
+  }
+  const Tier& tier = pool.tiers[index];
+  const std::optional<Measure> measured = tier.watch.quality().traffic;
+  if (!measured) {
+    const auto hold = pool.failover.hold(pool.config.failover, now);
+    return hold && hold->due && now < *hold->due + proof_patience ? Proof::missing : Proof::given;
+  }
+  if (measured->bad_share > pool.config.degraded.error_rate.value_or(tolerated_errors)) return Proof::failed;
+  const Duration usual = tier.watch.normal().p95;
+  if (usual == Duration::zero()) return Proof::given;
+  const Duration limit = std::max<Duration>(3 * usual, usual + proof_margin);
+  return measured->p95 <= limit ? Proof::given : Proof::failed;
+}
+
+Comparison Core::State::against_serving(const Pool& pool, const Tier& tier) const {
+  const Tier& serving = pool.active();
+  // Traffic doubts all of one tier, so that little of it is left to measure, and is content with the other.
+  const auto content = [](const Tier& t) { return !t.all_doubted && !t.watch.charging() && t.watch.quality().traffic; };
+  if (serving.all_doubted && content(tier)) return Comparison::better;
+  return compare(tier.watch.quality(), serving.watch.quality());
 }
 
 // ---- gates

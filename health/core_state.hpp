@@ -244,6 +244,9 @@ struct Core::State {
   void steer(Pool& pool, TimePoint now);
   void ask_gates(Pool& pool, TimePoint now);
   bool gated(const Pool& pool, std::uint32_t tier) const;
+  enum class Proof : std::uint8_t { given, missing, failed };
+  Proof proof_of_return(const Pool& pool, std::uint32_t tier, TimePoint now) const;
+  Comparison against_serving(const Pool& pool, const Tier& tier) const;
   void gate_answered(const GateResult& result, TimePoint now);
   std::uint64_t last_gate_run = 0;
 
