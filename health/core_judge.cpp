@@ -59,14 +59,16 @@ void Core::State::judge(Pool& pool, TimePoint now) {
     pool.watch_due = *pool.watched_at + watch_interval;
   }
   for (std::uint32_t i = 0; i < pool.tiers.size(); ++i) {
-    const Tier& tier = pool.tiers[i];
+    Tier& tier = pool.tiers[i];
     TierFacts& fact = facts.emplace_back();
     fact.serviceable = tier.count.serviceable();
     fact.undecided = tier.count.undecided_verdict();
     fact.degraded = tier.watch.degraded().has_value();
     fact.failed = tier.failed;
     const Proof proof = proof_of_return(pool, i, now);
-    fact.doubted = tier.all_doubted || proof == Proof::failed;
+    fact.doubted = tier.all_doubted;
+    fact.unproven = proof == Proof::failed;
+    tier.unproven = fact.unproven;
     fact.gated = gated(pool, i) || proof == Proof::missing;
     fact.against_serving = against_serving(pool, tier);
   }
@@ -219,6 +221,7 @@ void Core::State::tell_all_down(Pool& pool, TimePoint now) {
 void Core::State::tell_hold(Pool& pool, TimePoint now) {
   const auto hold = pool.failover.hold(pool.config.failover, now);
   if (!hold || pool.failover.pending() || pool.held || pool.failover.moved_by_operator()) return;
+  if (pool.tiers[hold->tier].unproven) return;  // the hold begins anew all the time
   const std::pair<std::uint32_t, TimePoint> told{hold->tier, hold->since};
   if (pool.hold_told == told) return;
   pool.hold_told = told;

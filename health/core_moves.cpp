@@ -75,14 +75,17 @@ void Core::State::moved(Pool& pool, std::uint32_t from, bool by_operator, TimePo
   const std::uint32_t to = pool.failover.active();
   pool.nothing_better_told = false;
   if (pool.verification) end_verification(pool, "undecided", "traffic moved on", now);
-  const bool was_returning = pool.ramp.has_value();
   pool.ramp.reset();
+  const std::optional<TimePoint> returned = std::exchange(pool.returned_at, std::nullopt);
   if (to < from) {
     pool.ramp = Ramp{from, now};
+    pool.returned_at = now;
     return;
   }
-  // What got its traffic back just now could not keep it.
-  if (was_returning && !by_operator) pool.failover.note_relapse(pool.config.failover, now);
+  // What got its traffic back not long ago could not keep it.
+  if (returned && now - *returned < relapse_window(pool.config.failover) && !by_operator) {
+    pool.failover.note_relapse(pool.config.failover, now);
+  }
   for (Gate& gate : pool.gates) {
     gate.passed = false;
     gate.approved_by.clear();
@@ -171,15 +174,15 @@ void Core::State::steer(Pool& pool, TimePoint now) {
       if (!pool.verification) pool.failover.settled();
     } else {
       const auto step = (now - pool.ramp->began) * ramp_steps / length;
-      side = SideTraffic{pool.ramp->from, 1.0 - static_cast<double>(step + 1) / (ramp_steps + 1)};
+      side = SideTraffic{pool.ramp->from, 1.0 - static_cast<double>(step + 1) / (ramp_steps + 1), false};
     }
   }
   if (!side) {
-    if (const auto audition = pool.failover.audition()) side = SideTraffic{*audition, audition_share};
+    if (const auto audition = pool.failover.audition()) side = SideTraffic{*audition, audition_share, true};
   }
-  if (!side && pool.failover.phase() == Failover::Phase::return_hold) {
+  if (!side && !pool.ramp && !pool.held) {
     const auto hold = pool.failover.hold(pool.config.failover, now);
-    if (hold && hold->due && now + proof_time >= *hold->due) side = SideTraffic{hold->tier, proof_share};
+    if (hold && hold->due && now + proof_time >= *hold->due) side = SideTraffic{hold->tier, proof_share, true};
   }
   const auto same = [](const std::optional<SideTraffic>& a, const std::optional<SideTraffic>& b) {
     return a.has_value() == b.has_value() && (!a || (a->tier == b->tier && a->share == b->share));
@@ -189,31 +192,35 @@ void Core::State::steer(Pool& pool, TimePoint now) {
   view_changed();
 }
 
-// A tier that is to serve again is given a little safe traffic before; what that measures decides. Not for operators.
+// As fast as in better days, or nearly, and no more failures than are tolerated.
+bool Core::State::measures_well(const Pool& pool, const Measure& measured, Duration usual) const {
+  if (measured.bad_share > pool.config.degraded.error_rate.value_or(tolerated_errors)) return false;
+  return usual == Duration::zero() || measured.p95 <= std::max<Duration>(3 * usual, usual + proof_margin);
+}
+
+// A tier that is to serve again is given a little safe traffic before; what that measures decides. Where there is no traffic
+// there is nothing to prove it by.
 Core::State::Proof Core::State::proof_of_return(const Pool& pool, std::uint32_t index, TimePoint now) const {
-  if (index >= pool.failover.active() || !pool.side || pool.side->tier != index || pool.ramp) {
-    const auto hold = pool.failover.hold(pool.config.failover, now);
-    const bool early = hold && hold->tier == index && hold->due && now < *hold->due + proof_patience;
-    return index < pool.failover.active() && early ? Proof::missing : Proof::given;
-  }
+  if (index >= pool.failover.active() || !pool.active().watch.quality().traffic) return Proof::given;
   const Tier& tier = pool.tiers[index];
+  const bool proving = pool.side && pool.side->tier == index && !pool.ramp;
   const std::optional<Measure> measured = tier.watch.quality().traffic;
-  if (!measured) {
-    const auto hold = pool.failover.hold(pool.config.failover, now);
-    return hold && hold->due && now < *hold->due + proof_patience ? Proof::missing : Proof::given;
+  if (proving && measured) {
+    return measures_well(pool, *measured, tier.watch.normal().p95) ? Proof::given : Proof::failed;
   }
-  if (measured->bad_share > pool.config.degraded.error_rate.value_or(tolerated_errors)) return Proof::failed;
-  const Duration usual = tier.watch.normal().p95;
-  if (usual == Duration::zero()) return Proof::given;
-  const Duration limit = std::max<Duration>(3 * usual, usual + proof_margin);
-  return measured->p95 <= limit ? Proof::given : Proof::failed;
+  const auto hold = pool.failover.hold(pool.config.failover, now);
+  const bool patient = hold && hold->due && now < *hold->due + proof_patience;
+  return patient ? Proof::missing : Proof::given;
 }
 
 Comparison Core::State::against_serving(const Pool& pool, const Tier& tier) const {
   const Tier& serving = pool.active();
   // Traffic doubts all of one tier, so that little of it is left to measure, and is content with the other.
-  const auto content = [](const Tier& t) { return !t.all_doubted && !t.watch.charging() && t.watch.quality().traffic; };
-  if (serving.all_doubted && content(tier)) return Comparison::better;
+  const std::optional<Measure> measured = tier.watch.quality().traffic;
+  if (serving.all_doubted && !tier.all_doubted && measured &&
+      measures_well(pool, *measured, serving.watch.normal().p95)) {
+    return Comparison::better;
+  }
   return compare(tier.watch.quality(), serving.watch.quality());
 }
 

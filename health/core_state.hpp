@@ -120,6 +120,7 @@ struct Tier {
   TimePoint told_at{};
   std::vector<std::uint32_t> usable, trials;
   bool doubtful = false;     // `usable` holds suspects only
+  bool unproven = false;     // the traffic given to it before its return is not well
   bool all_doubted = false;  // traffic doubts every available endpoint, not only for having been away
   TierWatch watch;
   bool told_degraded = false;
@@ -166,7 +167,8 @@ struct Pool {
   std::optional<TimePoint> watched_at, watch_due;  // the tiers' signals were weighed, and will be
   std::optional<Verification> verification;
   std::optional<Ramp> ramp;
-  std::optional<SideTraffic> side;  // as the view shows it
+  std::optional<TimePoint> returned_at;  // traffic came back to the tier that serves
+  std::optional<SideTraffic> side;       // as the view shows it
   std::vector<Gate> gates;
   std::string last_verdict;
   PoolStatus::Verdicts verdicts;
@@ -244,6 +246,7 @@ struct Core::State {
   void steer(Pool& pool, TimePoint now);
   void ask_gates(Pool& pool, TimePoint now);
   bool gated(const Pool& pool, std::uint32_t tier) const;
+  bool measures_well(const Pool& pool, const Measure& measured, Duration usual) const;
   enum class Proof : std::uint8_t { given, missing, failed };
   Proof proof_of_return(const Pool& pool, std::uint32_t tier, TimePoint now) const;
   Comparison against_serving(const Pool& pool, const Tier& tier) const;

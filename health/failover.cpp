@@ -25,7 +25,7 @@ bool well(const TierFacts& facts) { return facts.serviceable && !facts.degraded 
 
 void Failover::observe(std::span<const TierFacts> facts, TimePoint now) {
   for (std::size_t i = 0; i < facts_.size(); ++i) {
-    if (well(facts[i]) && !well(facts_[i])) serviceable_since_[i] = now;
+    if (facts[i].unproven || (well(facts[i]) && !well(facts_[i]))) serviceable_since_[i] = now;
     facts_[i] = facts[i];
   }
 }
@@ -121,6 +121,10 @@ Duration Failover::hold_time(const config::FailoverConfig& policy, TimePoint now
   return std::min(hold, most);
 }
 
+Duration relapse_window(const config::FailoverConfig& policy) {
+  return std::max<Duration>(10 * Duration(policy.failback_after), least_good_time);
+}
+
 void Failover::note_relapse(const config::FailoverConfig& policy, TimePoint now) {
   relapses_ = std::min(relapses(policy, now) + 1, most_relapses);
   relapsed_at_ = now;
@@ -129,7 +133,7 @@ void Failover::note_relapse(const config::FailoverConfig& policy, TimePoint now)
 // Ten holds of good time, and at least five minutes, take one off.
 std::uint32_t Failover::relapses(const config::FailoverConfig& policy, TimePoint now) const {
   if (relapses_ == 0 || now <= relapsed_at_) return relapses_;
-  const Duration good_time = std::max<Duration>(10 * Duration(policy.failback_after), least_good_time);
+  const Duration good_time = relapse_window(policy);
   const auto earned = (now - relapsed_at_) / good_time;
   return earned >= static_cast<std::int64_t>(relapses_) ? 0 : relapses_ - static_cast<std::uint32_t>(earned);
 }

@@ -50,6 +50,7 @@ struct TierFacts {
   bool degraded = false;  // a threshold was breached for long enough
   bool failed = false;    // its verdict was `failed` and nothing newer speaks for it
   bool doubted = false;   // traffic doubts all of its endpoints
+  bool unproven = false;  // the little traffic that it is given before its return is not well: the hold begins anew
   bool gated = false;     // a condition of the return to it has not passed
   Comparison against_serving = Comparison::unknown;
 };
@@ -123,7 +124,7 @@ public:
   void restore_relapses(std::uint32_t relapses, TimePoint now);
   // Nothing was observed for that long: holds and waits go on where they stood.
   void skip(Duration starved);
-  // The tier that just got its traffic back could not keep it: the next hold is twice as long. Decays with good time.
+  // The tier that got its traffic back not long ago could not keep it: the next hold is twice as long. Decays with good time.
   void note_relapse(const config::FailoverConfig& policy, TimePoint now);
   std::uint32_t relapses(const config::FailoverConfig& policy, TimePoint now) const;
   // The ramp of a return or the judgement of a move is over.
@@ -172,5 +173,7 @@ private:
   TimePoint relapsed_at_{};
 };
 std::string_view name_of(Failover::Phase phase);
+// A tier that is left within this time after its return relapsed; after that much good time one relapse is forgotten.
+Duration relapse_window(const config::FailoverConfig& policy);
 
 }  // namespace understudy::health

@@ -127,11 +127,12 @@ struct EndpointView {
   std::shared_ptr<SharedLoad> load;
 };
 
-// A part of the traffic that goes to another tier than the designated one: safe requests, in `shared` pools all.
-// An audition measures a tier before it is trusted with more, a ramp moves traffic in steps.
+// A part of the traffic that goes to another tier than the designated one. An audition measures a tier before it is trusted
+// with more, by safe requests only (law 2); a ramp moves traffic in steps, in `shared` pools all of it.
 struct SideTraffic {
   std::uint32_t tier = 0;
   double share = 0;  // in [0, 1]
+  bool safe_only = true;
 };
 
 struct TierView {

@@ -55,7 +55,8 @@ const EndpointView* RehearsalWorld::choose(Request& request) {
   const bool first = request.tried.empty();
   request.trial = false;
   if (pool.maintenance) return nullptr;
-  if (first && others && pool.side && random_.fraction() < pool.side->share) {
+  const bool aside = pool.side && (request.safe || (shared && !pool.side->safe_only));
+  if (first && aside && random_.fraction() < pool.side->share) {
     if (const EndpointView* found = choose_in(pool.tiers[pool.side->tier], request)) return found;
   }
   const TierView& active = pool.tiers[pool.active];
@@ -160,6 +161,7 @@ void RehearsalWorld::start(std::uint64_t id, const EndpointView& endpoint) {
 void RehearsalWorld::end_attempt(std::uint64_t id, Cause cause, bool told) {
   Request& request = requests_[id];
   Target& target = targets_.at(request.endpoint);
+  target.touched = true;  // also where nothing is reported: fewer wait now
   const bool was_sent = cause != Cause::tcp_refused && cause != Cause::tcp_timeout;
   const auto [from, to] = target.pending.equal_range(request.sent);
   for (auto it = from; it != to; ++it) {

@@ -84,7 +84,8 @@ Picked Worker::pick(const PickRequest& request) {
   const bool shared = config.tiers_mode == config::TiersMode::shared;
   const bool others = request.safe || shared;
   const bool first = request.excluded.empty() && pool.active < pool.tiers.size();
-  if (first && others && pool.side && pool.side->tier < pool.tiers.size() && chance(pool.side->share)) {
+  const bool aside = pool.side && (request.safe || (shared && !pool.side->safe_only));
+  if (first && aside && pool.side->tier < pool.tiers.size() && chance(pool.side->share)) {
     if (const auto e = pick_in_tier(pool, index, pool.side->tier, request, config.max_in_flight)) {
       take(pool.side->tier, *e);
       return out;
