@@ -19,7 +19,7 @@ class FailoverTest(Story):
         self.s1 = self.origin("s1", "--record", self.record)
         self.understudy = self.proxy(self.config(
             [self.p1.address, self.p2.address], [self.s1.address], check=CHECK, server="max_connections_per_ip = 5000",
-            pool='response_timeout = "5s"\n[pool.app.failover]\nfailback = "after 2s"'))
+            pool='response_timeout = "5s"\n[pool.app.failover]\nfailback = "after 2s"\nramp = "0s"'))
         self.await_healthy(self.understudy, self.p1.address, self.p2.address, self.s1.address)
 
     def posts(self):

@@ -19,7 +19,7 @@ class Load:
         self.stopping = False
 
     def start(self):
-        self.thread = threading.Thread(target=lambda: asyncio.run(self.main()))
+        self.thread = threading.Thread(target=lambda: asyncio.run(self.main()), daemon=True)
         self.thread.start()
         return self
 
