@@ -65,7 +65,7 @@ std::string Demo::config() const {
          "\"\n\n[check]\npath = \"/healthz\"\ninterval = \"500ms\"\ntimeout = \"300ms\"\nfall = 2\nrise = "
          "2\n\n[pool.app]\nprimary = [" +
          at(primary_1_) + ", " + at(primary_2_) + "]\nstandby = [" + at(standby_) +
-         "]\nresponse_timeout = \"5s\"\n\n[pool.app.failover]\nfailback = \"after 3s\"\n";
+         "]\nresponse_timeout = \"5s\"\n\n[pool.app.failover]\nfailback = \"after 3s\"\nramp = \"1s\"\n";
 }
 
 void Demo::say(const std::string& text) const {
