@@ -137,7 +137,7 @@ asio::awaitable<void> Demo::show() {
   say("both primaries come back; the way back is taken after 3 s without trouble");
   primary_1_.revive();
   primary_2_.revive();
-  co_await watch(8s);
+  co_await watch(11s);
   check(none("standby") && !last_origins_.empty(), "the primaries serve again");
 
   say("both primaries freeze: they accept connections and answer nothing");
@@ -149,7 +149,7 @@ asio::awaitable<void> Demo::show() {
   say("the primaries thaw");
   primary_1_.revive();
   primary_2_.revive();
-  co_await watch(8s);
+  co_await watch(11s);
   check(none("standby") && !last_origins_.empty(), "the primaries serve again");
 
   check(totals_.failed == 0,

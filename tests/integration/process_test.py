@@ -159,7 +159,7 @@ class ProcessTest(Story):
     def test_a_service_manager_that_does_not_listen_holds_nothing_up(self):
         manager = Manager(self.path("notify"))      # its queue takes some ten messages, then it is full
         self.addCleanup(manager.socket.close)
-        understudy = self.begin(env={"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "60000"})
+        understudy = self.begin(env={"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "60000000"})
         for _ in range(15):
             understudy.cli("reload")
         self.assertEqual(self.request()[0], 200)

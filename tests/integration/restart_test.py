@@ -76,8 +76,8 @@ class RestartTest(Story):
     def test_a_state_that_names_what_no_longer_exists_is_ignored(self):
         os.mkdir(self.path("state"))
         with open(self.state, "w") as f:
-            json.dump({"format": 1, "pools": [{"name": "app", "active_tier": "moon", "epoch": 7}, {"name": "gone"}, 3],
-                       "endpoints": [{"pool": "app", "address": "10.9.9.9:1", "operator": "disabled"}, None]}, f)
+            json.dump({"format": 1, "pools": [{"name": "app", "active_tier": "moon", "epoch": 7}, {"name": "gone"}],
+                       "endpoints": [{"pool": "app", "address": "10.9.9.9:1", "operator": "disabled"}]}, f)
         understudy = self.begin()
         self.assertEqual(understudy.active(), "primary")
         self.assertGreaterEqual(understudy.status()["pools"][0]["epoch"], 1007)
