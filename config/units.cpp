@@ -225,7 +225,7 @@ std::string format_rate(double per_second) {
   const auto parse = [](std::string_view text) { return parse_rate(text, nullptr); };
   // What was written per minute or hour is often no decimal per second.
   for (const auto& [factor, suffix] : {std::pair{1.0, "/s"}, std::pair{60.0, "/m"}, std::pair{3600.0, "/h"}}) {
-    const std::string text = shortest(per_second * factor, per_second, suffix, parse);
+    std::string text = shortest(per_second * factor, per_second, suffix, parse);
     if (!text.empty()) return text;
   }
   return std::to_string(per_second) + "/s";

@@ -299,7 +299,7 @@ std::optional<Response> Api::refuse(const Request& request) const {
   return std::nullopt;
 }
 
-void Api::handle(const Request& request, std::string_view body, const std::string& who, Done done) {
+void Api::handle(const Request& request, std::string_view body, const std::string& who, const Done& done) {
   Segments names;
   const Route* route = find_route(request, names);
   if (!route) return done(problem_response({404, "no such path", "see /"}));

@@ -28,7 +28,7 @@ public:
   // Answers through `done`: at once, except a reload, which may take a while. REQUIRES that refuse() found
   // nothing. `who` is named in the audit event. Exceptions of the control plane become a 500.
   void handle(const Request& request, std::string_view body, const std::string& who,
-              std::function<void(Response)> done);
+              const std::function<void(Response)>& done);
 
 private:
   ControlPlane& control_;

@@ -2,6 +2,7 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <cmath>
 #include <ctime>
 #include <initializer_list>
 #include <optional>
@@ -20,7 +21,7 @@ std::string concat(Parts parts) {
   return out;
 }
 
-std::string whole(double value) { return std::to_string(static_cast<long long>(value + 0.5)); }
+std::string whole(double value) { return std::to_string(std::llround(value)); }
 
 // Breaks at blanks before column 62; following lines are indented.
 std::string wrapped(std::string_view line, std::string_view indent) {
@@ -107,7 +108,8 @@ std::string until(const json::value& from, std::string_view key, Wall now) {
 
 // The one word that says what to know about an endpoint, the operator's will first.
 std::string word_of(const json::value& endpoint) {
-  const std::string will = text(endpoint, "operator"), checks = text(endpoint, "checks");
+  std::string will = text(endpoint, "operator");
+  const std::string checks = text(endpoint, "checks");
   if (!will.empty() && will != "enabled") return will;
   if (checks == "unhealthy") return "unhealthy";
   if (text(endpoint, "passive") == "ejected") return "ejected";
@@ -133,7 +135,7 @@ std::string last_check(const json::value& endpoint, Wall now) {
 // "12 ms", "3.4 ms" below ten.
 std::string milliseconds_of(double value) {
   if (value >= 9.95) return whole(value) + " ms";
-  const auto tenths = static_cast<long long>(value * 10 + 0.5);
+  const auto tenths = std::llround(value * 10);
   return concat({std::to_string(tenths / 10), tenths % 10 ? "." + std::to_string(tenths % 10) : "", " ms"});
 }
 

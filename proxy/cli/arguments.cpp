@@ -273,6 +273,7 @@ Grammar::Grammar() {
 std::string Grammar::unknown_verb(const CLI::App& parent, const std::string& word) const {
   const auto subs = parent.get_subcommands([](const CLI::App*) { return true; });
   std::vector<std::string> names;
+  names.reserve(subs.size());
   for (const CLI::App* sub : subs) names.push_back(sub->get_name());
   if (std::find(names.begin(), names.end(), word) != names.end()) return {};
   const auto near = config::nearest(word, {names.begin(), names.end()});

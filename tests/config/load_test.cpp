@@ -2,10 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "tests/config/support.hpp"
-#include "tests/support/source_dir.hpp"
 
 namespace understudy::config {
 namespace {
@@ -51,18 +48,6 @@ TEST(Load, FiveLinesAreEnough) {
   EXPECT_EQ(config.server.state_dir, "/var/lib/understudy");
   EXPECT_FALSE(config.admin.token);
   EXPECT_EQ(config.pool("other"), nullptr);
-}
-
-TEST(Load, TheExamplesOfDeployGiveNothingToComplainAbout) {
-  std::size_t examples = 0;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(std::string(support::source_dir()) + "/deploy/examples")) {
-    if (entry.path().extension() != ".toml") continue;
-    SCOPED_TRACE(entry.path().filename());
-    good(read_all(entry.path()));
-    ++examples;
-  }
-  EXPECT_GE(examples, 2U);
 }
 
 TEST(Load, TheStarterFileGivesNothingToComplainAbout) { good(starter_file()); }
