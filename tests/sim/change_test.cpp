@@ -153,7 +153,8 @@ TEST(Reload, SlotsComeBackOnlyAfterTheViewWithoutThemWasAcknowledged) {
   EXPECT_TRUE(slots.contains(gone.slot));
   // Results for the former owner of the slot reach nobody.
   core.on_probe_result(gone, {health::Cause::tcp_refused, 0, {}, ""}, now);
-  for (const auto& e : core.status()[0].tiers[0].endpoints) EXPECT_FALSE(e.last_probe);
+  const auto now_known = core.status();
+  for (const auto& e : now_known[0].tiers[0].endpoints) EXPECT_FALSE(e.last_probe);
 }
 
 TEST(Restart, GoesOnWhereItStoodAndTheEpochJumps) {
@@ -223,7 +224,8 @@ config::PoolConfig named() {
 
 std::vector<std::string> addresses(const World& world) {
   std::vector<std::string> result;
-  for (const auto& e : world.status().tiers[0].endpoints) result.push_back(e.address);
+  const health::PoolStatus pool_status = world.status();
+  for (const auto& e : pool_status.tiers[0].endpoints) result.push_back(e.address);
   return result;
 }
 
