@@ -127,6 +127,9 @@ TEST_F(UnixProbe, FullBacklogThatGetsRoomInTimeIsSuccess) {
 }
 
 TEST_F(TcpProbe, NoDescriptorLeftIsOwnErrorAndNoEvidence) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "the sanitizer's look at virtual tables needs a descriptor of its own";
+#endif
   Origin origin(io, nullptr);
   Prober prober(io);
   std::optional<health::ProbeResult> result;
