@@ -16,3 +16,10 @@ foreach(story ${stories})
   set_tests_properties(integration.${name} PROPERTIES LABELS integration RUN_SERIAL ON TIMEOUT 420
     ENVIRONMENT "UNDERSTUDY_BINARY=$<TARGET_FILE:understudy>;UNDERSTUDY_SLOW=${UNDERSTUDY_STORY_SLOW}")
 endforeach()
+# Every scenario that is shipped holds, in virtual time.
+file(GLOB drills CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/deploy/drills/*.toml)
+foreach(drill ${drills})
+  get_filename_component(name ${drill} NAME_WE)
+  add_test(NAME rehearse.${name} COMMAND understudy rehearse ${drill})
+  set_tests_properties(rehearse.${name} PROPERTIES LABELS unit TIMEOUT 120)
+endforeach()
