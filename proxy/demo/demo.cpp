@@ -137,7 +137,8 @@ asio::awaitable<void> Demo::show() {
   say("both primaries come back; the way back is taken after 3 s without trouble");
   primary_1_.revive();
   primary_2_.revive();
-  co_await watch(11s);
+  co_await watch(8s);
+  for (int more = 0; more < 16 && !none("standby"); ++more) co_await watch(1s);  // a busy machine takes its time
   check(none("standby") && !last_origins_.empty(), "the primaries serve again");
 
   say("both primaries freeze: they accept connections and answer nothing");
@@ -149,7 +150,8 @@ asio::awaitable<void> Demo::show() {
   say("the primaries thaw");
   primary_1_.revive();
   primary_2_.revive();
-  co_await watch(11s);
+  co_await watch(8s);
+  for (int more = 0; more < 16 && !none("standby"); ++more) co_await watch(1s);  // a busy machine takes its time
   check(none("standby") && !last_origins_.empty(), "the primaries serve again");
 
   check(totals_.failed == 0,
