@@ -60,6 +60,8 @@ class NamesTest(Story):
         server.names["app.test"] = ["127.0.0.1", "127.0.0.2"]       # every address becomes an endpoint
         wait_until(lambda: {self.request()[2] for _ in range(8)} == {b"hello from one", b"hello from two"}, 10)
         server.names["app.test"] = ["127.0.0.2"]
+        # The event tells that it has left; eight answers alike could be chance.
+        wait_until(lambda: "endpoint_removed" in understudy.events_text(), 10)
         wait_until(lambda: {self.request()[2] for _ in range(8)} == {b"hello from two"}, 10)
         server.silent = True
         asked = server.asked
