@@ -8,6 +8,14 @@
 #include "health/explain.hpp"
 
 namespace understudy::health {
+namespace {
+
+// For half the time that the process was starved, the workers work off what piled up meanwhile, and servers are slow under
+// that burst.
+constexpr Duration least_backlog = std::chrono::milliseconds(250);
+constexpr Duration longest_backlog = std::chrono::seconds(3);
+
+}  // namespace
 
 // ---- parts that every file of the core uses
 
@@ -79,6 +87,7 @@ void Core::on_starved(TimePoint from, TimePoint to) {
   State& state = *state_;
   to = state.advance(to);
   state.starved_until = to;
+  state.evidence_from = to + std::clamp<Duration>((to - from) / 2, least_backlog, longest_backlog);
   Event event;
   event.kind = Event::Kind::starved;
   event.at = to;

@@ -201,6 +201,7 @@ struct Core::State {
   std::deque<Action> actions;
   TimePoint last_now{};
   std::optional<TimePoint> starved_until;
+  std::optional<TimePoint> evidence_from;  // what traffic says up to then tells of the starvation and of its backlog
   bool configured = false;
   std::uint64_t last_membership = 0;
 

@@ -10,8 +10,6 @@
 namespace understudy::health {
 namespace {
 
-// Workers work off in that time what piled up while the process was starved.
-constexpr Duration starved_backlog = std::chrono::milliseconds(250);
 // What a suspect's ramp takes when it is trusted again and the operator asks for no longer one.
 constexpr Duration least_ramp = std::chrono::seconds(3);
 // Traffic is well while successes are at most that old.
@@ -64,7 +62,7 @@ void Core::State::sampled(Endpoint& endpoint, const TrafficSample& sample, TimeP
   const config::PassiveConfig& policy = pool.config.passive;
   endpoint.pending = sample.pending;
   endpoint.oldest_pending = sample.oldest_pending;
-  if (starved_until && now <= *starved_until + starved_backlog) {
+  if (evidence_from && now <= *evidence_from) {
     endpoint.suspicion.forgive(now);
     return endpoint.ejector.disregard(sample);
   }

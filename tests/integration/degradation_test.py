@@ -6,7 +6,7 @@ import unittest
 import urllib.request
 
 from harness import Story, wait_until
-from load import Load
+from load import Load, paced
 
 CHECK = 'path = "/healthz"\ninterval = "1s"\ntimeout = "1s"'
 POOL = """tiers = "shared"
@@ -29,6 +29,8 @@ class DegradationTest(Story):
         self.understudy = self.proxy(self.config([o.address for o in self.primaries], [o.address for o in self.standbys],
                                                  check=CHECK, pool=POOL, server="max_connections_per_ip = 5000"))
         self.await_healthy(self.understudy, *[o.address for o in self.primaries + self.standbys])
+
+    def begin(self):
         self.load = Load(self.port, gets=210, posts=90, sockets=100).start()
         self.addCleanup(self.load.stop)
         time.sleep(4)       # a baseline is learned
@@ -48,7 +50,9 @@ class DegradationTest(Story):
               f"{len([e for e in self.understudy.events() if e['kind'] in ('failover', 'failback')])} moves", flush=True)
         return bad
 
+    @paced
     def test_frozen_primaries_cost_few_requests_and_none_after_the_first_second(self):
+        self.begin()
         began = time.monotonic()
         for origin in self.primaries:
             origin.signal(signal.SIGSTOP)
@@ -60,7 +64,9 @@ class DegradationTest(Story):
         reason = self.understudy.events("failover")[0]["reason"]
         self.assertIn("'primary'", reason)
 
+    @paced
     def test_requests_that_hang_behind_a_green_page_cost_few(self):
+        self.begin()
         began = time.monotonic()
         self.mood(self.primaries, "hang=1")
         time.sleep(6)
@@ -70,14 +76,18 @@ class DegradationTest(Story):
         self.assertTrue(suspects)
         self.assertIn("unanswered", suspects[0]["reason"])
 
+    @paced
     def test_creeping_latency_is_left_before_it_hurts(self):
+        self.begin()
         began = time.monotonic()
         self.mood(self.primaries, "delay=3000&ramp=10000")
         time.sleep(8)
         bad = self.end("creep", began)
         self.assertLess(len(bad), 60)
 
+    @paced
     def test_errors_behind_a_green_page_are_avoided_and_no_tunnel_is_cut(self):
+        self.begin()
         wait_until(lambda: self.load.sockets_open == 100, 10)
         began = time.monotonic()
         self.mood(self.primaries, "errors=30")
@@ -86,7 +96,9 @@ class DegradationTest(Story):
         self.assertLess(len(bad), 90)
         self.assertEqual(self.load.socket_losses, [])
 
+    @paced
     def test_one_slow_primary_gets_next_to_nothing(self):
+        self.begin()
         self.mood(self.primaries[:1], "delay=50")
         time.sleep(3)
         began = time.monotonic()

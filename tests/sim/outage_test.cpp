@@ -354,6 +354,31 @@ TEST(Starved, FiveSecondsStoppedEjectNobodyAndMoveNothing) {
   }
 }
 
+// Five seconds of requests burst out afterwards, and every server is slow under the burst.
+TEST(Starved, TheBacklogOfALongStopIsNoEvidenceEither) {
+  for (const bool stopped : {true, false}) {
+    World world(config_of({two_and_one()}));
+    const auto answers = [&](Duration each, Duration how_long) {
+      for (const TimePoint end = world.now + how_long; world.now < end; world.run(100ms)) {
+        for (const char* name : {"p1", "p2"}) {
+          health::TrafficSample sample;
+          sample.endpoint = world.endpoint_status(name).id;
+          sample.successes = 20;
+          sample.first_byte.record(each, 20);
+          world.sample(sample);
+        }
+      }
+    };
+    world.run(1s);
+    answers(3ms, 60s);
+    if (stopped) world.stop_self(5s);
+    answers(190ms, 1500ms);
+    answers(3ms, 10s);
+    const std::size_t doubts = world.count(Kind::endpoint_suspect) + world.count(Kind::endpoint_ejected);
+    EXPECT_EQ(doubts > 0, !stopped) << world.told();
+  }
+}
+
 TEST(Starved, ARealOutageBehindItIsFoundByThoseWhoLookAgain) {
   World world(config_of({two_and_one()}));
   world.run(10s);
