@@ -40,7 +40,7 @@ void RetryBudget::advance(TimePoint now) {
   }
   tokens_ += floor_ * seconds_between(last_, now);
   last_ = std::max(last_, now);
-  tokens_ = std::clamp(cap() - lent_, 0.0, std::max(tokens_, 0.0));
+  tokens_ = std::min(cap(), tokens_);
 }
 
 void RetryBudget::deposit(std::uint64_t first_attempts, TimePoint now) {
@@ -49,31 +49,14 @@ void RetryBudget::deposit(std::uint64_t first_attempts, TimePoint now) {
   const auto at = slice_ % static_cast<std::int64_t>(kSlices);
   slices_[static_cast<std::size_t>(at < 0 ? at + static_cast<std::int64_t>(kSlices) : at)] += tokens;
   recent_ += tokens;
-  tokens_ = std::clamp(cap() - lent_, 0.0, tokens_ + tokens);
+  tokens_ = std::min(cap(), tokens_ + tokens);
 }
 
-double RetryBudget::lease(unsigned workers, TimePoint now, double held) {
+bool RetryBudget::take(TimePoint now) {
   advance(now);
-  held = std::max(held, 0.0);
-  double wanted = (tokens_ + held) / std::max(workers, 1U);
-  if (wanted < 1) wanted = tokens_ + held + kRounding >= 1 ? 1 : 0;
-  const double tokens = std::clamp(wanted - held, 0.0, tokens_);
-  tokens_ -= tokens;
-  lent_ += tokens;
-  return tokens;
-}
-
-void RetryBudget::give_back(double tokens) {
-  tokens_ += tokens;
-  lent_ = std::max(0.0, lent_ - tokens);
-}
-
-void RetryBudget::spent(double tokens) { lent_ = std::max(0.0, lent_ - tokens); }
-
-double RetryBudget::excess(TimePoint now) const {
-  RetryBudget then = *this;
-  then.advance(now);
-  return std::max(0.0, then.lent_ - then.cap());
+  if (tokens_ + kRounding < 1) return false;
+  tokens_ = std::max(0.0, tokens_ - 1);
+  return true;
 }
 
 double RetryBudget::balance(TimePoint now) const {

@@ -14,7 +14,8 @@ constexpr TimePoint kStart{1h};
 TEST(RetryBudget, StartsWithASecondOfTheFloorAndFillsFromIt) {
   RetryBudget budget(0.2, 10);
   EXPECT_EQ(budget.balance(kStart), 10);
-  EXPECT_EQ(budget.lease(1, kStart), 10);
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(budget.take(kStart)) << i;
+  EXPECT_FALSE(budget.take(kStart));
   EXPECT_NEAR(budget.balance(kStart + 100ms), 1, 1e-9);
   EXPECT_NEAR(budget.balance(kStart + 1s), 10, 1e-9);
   EXPECT_EQ(RetryBudget(0.2, 0).balance(kStart), 0);
@@ -39,47 +40,31 @@ TEST(RetryBudget, KeepsAtMostTenSecondsOfDeposits) {
   for (int i = 0; i <= 6000; ++i) budget.deposit(10, kStart + i * 10ms);  // 1,000/s for a minute
   const TimePoint end = kStart + 60s;
   EXPECT_LE(budget.balance(end), 0.2 * 1000 * 10);
-  EXPECT_GE(budget.balance(end), 0.2 * 1000 * 8.7);
-  EXPECT_NEAR(budget.balance(end + 5s), 0.2 * 1000 * 4, 0.2 * 1000 * 0.3);
+  EXPECT_GE(budget.balance(end), 0.2 * 1000 * 9.7);
+  EXPECT_NEAR(budget.balance(end + 5s), 0.2 * 1000 * 5, 0.2 * 1000 * 0.3);
   EXPECT_EQ(budget.balance(end + 10s), 0);
   budget.deposit(5, end + 24h);  // after a silence of any length
   EXPECT_NEAR(budget.balance(end + 24h), 1, 1e-9);
 }
 
-TEST(RetryBudget, WhatIsLentCountsAgainstTheCapUntilSpent) {
-  RetryBudget budget(1, 0);
-  budget.deposit(100, kStart);
-  EXPECT_NEAR(budget.lease(1, kStart), 100, 1e-9);
-  EXPECT_EQ(budget.balance(kStart), 0);
-  budget.deposit(50, kStart + 8s);
-  EXPECT_NEAR(budget.balance(kStart + 8s), 50, 1e-9);
-  EXPECT_EQ(budget.balance(kStart + 11s), 0);  // the cap is 50 now and 100 are out
-  EXPECT_NEAR(budget.excess(kStart + 11s), 50, 1e-9);
-  budget.deposit(0, kStart + 11s);
-  budget.spent(80);
-  EXPECT_EQ(budget.excess(kStart + 11s), 0);
-  budget.give_back(20);
-  EXPECT_NEAR(budget.balance(kStart + 11s), 20, 1e-9);
-}
-
-TEST(RetryBudget, LeasesAreFairShares) {
-  RetryBudget budget(1, 0);
-  budget.deposit(40, kStart);
-  EXPECT_NEAR(budget.lease(4, kStart), 10, 1e-9);
-  EXPECT_NEAR(budget.lease(4, kStart, 10), 0, 1e-9);  // has (30 + 10) / 4 already
-  EXPECT_NEAR(budget.lease(4, kStart, 2), 6, 1e-9);
-  EXPECT_NEAR(budget.balance(kStart), 24, 1e-9);
-}
-
-TEST(RetryBudget, TheLastTokenIsNotCutIntoUselessPieces) {
+TEST(RetryBudget, ARetryCostsOneAndFractionsAddUp) {
   RetryBudget budget(0.2, 0);
   budget.deposit(4, kStart);
-  EXPECT_EQ(budget.lease(4, kStart), 0);
+  EXPECT_FALSE(budget.take(kStart));
   budget.deposit(1, kStart);  // 5 × 0.2
-  EXPECT_NEAR(budget.lease(4, kStart), 1, 1e-9);
-  EXPECT_EQ(budget.lease(4, kStart), 0);
-  budget.deposit(3, kStart);
-  EXPECT_NEAR(budget.lease(4, kStart, 0.4), 0.6, 1e-9);
+  EXPECT_TRUE(budget.take(kStart));
+  EXPECT_FALSE(budget.take(kStart));
+  EXPECT_NEAR(budget.balance(kStart), 0, 1e-9);
+}
+
+TEST(RetryBudget, WhatWasSavedIsGoneWithTheDepositsThatPaidForIt) {
+  RetryBudget budget(1, 0);
+  budget.deposit(100, kStart);
+  budget.deposit(50, kStart + 8s);
+  EXPECT_NEAR(budget.balance(kStart + 8s), 150, 1e-9);
+  EXPECT_NEAR(budget.balance(kStart + 11s), 50, 1e-9);
+  for (int i = 0; i < 50; ++i) EXPECT_TRUE(budget.take(kStart + 11s)) << i;
+  EXPECT_FALSE(budget.take(kStart + 11s));
 }
 
 TEST(RetryBudget, TimeThatRunsBackGivesNothing) {
