@@ -69,7 +69,7 @@ struct AccessRecord {
   std::uint64_t epoch = 0;
   FixedText<8> method;
   FixedText<46> client_ip;
-  FixedText<36> request_id;
+  FixedText<128> request_id;  // as long as an accepted one may be
   FixedText<32> trace_id;
   FixedText<64> listener, route_name, pool;
   FixedText<96> endpoint;

@@ -70,6 +70,7 @@ class IdentityTest(Story):
             with open(self.path("access.log")) as f:
                 return [json.loads(l) for l in f if l.endswith("\n")]
         self.assertEqual(wait_until(logged)[-1]["client_ip"], "203.0.113.9")
+        self.assertEqual(logged()[-1]["request_id"], long_id)
         for bad in ("short", "x" * 129, "with space in it", "semi;colon;id"):
             _, fields = self.forwarded(["X-Request-Id: " + bad])
             self.assertRegex(fields["x-request-id"][0], r"^[0-9a-f-]{36}$")

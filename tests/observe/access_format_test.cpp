@@ -178,6 +178,14 @@ TEST(JsonFormat, MarksCutFieldsAndNeverSplitsACharacter) {
   EXPECT_EQ(boost::json::serialize(parsed.at("cut")), "[\"path\",\"user_agent\"]");
 }
 
+TEST(JsonFormat, CarriesTheLongestRequestIdThatIsAcceptedWhole) {
+  AccessRecord record = example();
+  record.request_id.assign(std::string(128, 'i'));
+  const auto parsed = boost::json::parse(json_line(record)).as_object();
+  EXPECT_EQ(parsed.at("request_id").as_string(), std::string(128, 'i'));
+  EXPECT_FALSE(parsed.contains("cut"));
+}
+
 TEST(JsonFormat, KeepsAWholeCharacterAtTheCut) {
   AccessRecord record = example();
   record.user_agent.assign(std::string(253, 'a') + "\xE2\x82\xAC" + "tail");
