@@ -185,11 +185,6 @@ bool H1Connection::step_idle(TimePoint now) {
     since_ = now;
     parser_.reset();
   }
-  if (worker_.memory_short()) {
-    counters_->rejected.add(observe::Rejection::memory);
-    refuse_busy();
-    return mode_ == Mode::linger;
-  }
   if (!find_listener()) {
     close();
     return false;
@@ -198,6 +193,10 @@ bool H1Connection::step_idle(TimePoint now) {
   scratch.request_owner = nullptr;
   const SnapshotRef& snapshot = worker_.snapshot();
   const auto status = parser_.parse(inbox_.view(), snapshot->plan().listeners[facts_.listener].head, scratch.request);
+  if (status != http::ParseStatus::error && worker_.memory_short()) {
+    refuse_busy(status == http::ParseStatus::ok ? &scratch.request : nullptr);
+    return mode_ == Mode::linger;
+  }
   if (status == http::ParseStatus::need_more) {
     // The largest head allowed must fit behind what is there.
     if (inbox_.room() < kLeastRead) inbox_.make_room(worker_.blocks(), kReadSize);
@@ -320,31 +319,35 @@ bool H1Connection::step_linger() {
 // A head that is no HTTP: answer, close, never resynchronise.
 void H1Connection::refuse(http::ParseError error, TimePoint now) {
   worker_.counters().request_errors[observe::WorkerCounters::index_of(error)].add();
-  const std::uint16_t status = http::status_of(error);
   switch (error) {
     case http::ParseError::head_too_large: count_timeout(Limit::max_header_bytes); break;
     case http::ParseError::too_many_fields: count_timeout(Limit::max_headers); break;
     case http::ParseError::uri_too_long: count_timeout(Limit::max_uri_bytes); break;
     default: break;
   }
-  send_refusal(status, http::kind_of(error), http::sentence_of(error), 0, observe::Term::client_error, now);
-}
-
-void H1Connection::refuse_busy() {
-  send_refusal(503, "limit_memory", "This proxy is short of memory. Please try again.",
-               1 + static_cast<std::uint32_t>(worker_.random() % 5), observe::Term::limit_memory,
-               worker_.reactor().now());
-}
-
-void H1Connection::send_refusal(std::uint16_t status, std::string_view kind, std::string_view sentence,
-                                std::uint32_t retry_after, observe::Term term, TimePoint now) {
   http::OwnAnswer own;
-  own.status = status;
-  own.reason = kind;
-  own.sentence = sentence;
-  own.retry_after = retry_after;
+  own.status = http::status_of(error);
+  own.reason = http::kind_of(error);
+  own.sentence = http::sentence_of(error);
+  send_refusal(own, nullptr, observe::Term::client_error, now);
+}
+
+// `request`: the head, if it is there as a whole.
+void H1Connection::refuse_busy(const http::RequestHead* request) {
+  counters_->rejected.add(observe::Rejection::memory);
+  http::OwnAnswer own;
+  own.status = 503;
+  own.reason = "limit_memory";
+  own.sentence = "This proxy is short of memory. Please try again.";
+  own.retry_after = 1 + static_cast<std::uint32_t>(worker_.random() % 5);
+  send_refusal(own, request, observe::Term::limit_memory, worker_.reactor().now());
+}
+
+void H1Connection::send_refusal(http::OwnAnswer own, const http::RequestHead* request, observe::Term term,
+                                TimePoint now) {
   own.close = true;
-  if (status == 405) own.allow = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
+  own.head_only = request != nullptr && request->method == http::Method::head;
+  if (own.status == 405) own.allow = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
   char id[36];
   const std::uint64_t bits[2] = {worker_.random(), worker_.random()};
   const auto unix_us =
@@ -353,7 +356,8 @@ void H1Connection::send_refusal(std::uint16_t status, std::string_view kind, std
   http::write_uuid7(id, static_cast<std::uint64_t>(unix_us / 1000), reinterpret_cast<const std::uint8_t*>(bits));
   own.request_id = {id, sizeof id};
   http::Out out{worker_.scratch().out.data(), worker_.scratch().out.size(), 0, false};
-  http::write_answer(out, own, {});
+  http::write_answer(out, own,
+                     request != nullptr ? request->fields.value(http::Known::accept, inbox_.data()) : std::string_view{});
   refusal_.pending = out.view();
   Pipe nothing;
   std::uint64_t sent = 0;
@@ -365,13 +369,18 @@ void H1Connection::send_refusal(std::uint16_t status, std::string_view kind, std
     if (observe::AccessRecord* record = worker_.access()->begin_write()) {
       *record = observe::AccessRecord{};
       record->unix_us = unix_us;
-      record->status = status;
+      record->status = own.status;
       record->term = term;
       record->tls = facts_.tls;
       record->bytes_out = sent;
       record->client_ip.assign(peer_ip_);
       record->request_id.assign({id, sizeof id});
       record->listener.assign(listener_);
+      if (request != nullptr) {
+        record->method.assign(request->method_text.in(inbox_.data()));
+        record->host.assign(request->authority.in(inbox_.data()));
+        record->path.assign(request->path.in(inbox_.data()));
+      }
       worker_.access()->publish();
     }
   }
@@ -425,8 +434,11 @@ void H1Connection::on_timer(TimePoint now) {
       if (head_begun_) {
         if (now < since_ + limits_->header_timeout) break;
         count_timeout(Limit::header_timeout);
-        send_refusal(408, "client_timeout", "The request did not arrive in time.", 0, observe::Term::client_timeout,
-                     now);
+        http::OwnAnswer own;
+        own.status = 408;
+        own.reason = "client_timeout";
+        own.sentence = "The request did not arrive in time.";
+        send_refusal(own, nullptr, observe::Term::client_timeout, now);
         break;
       }
       if (draining_ && now >= drain_until_) {

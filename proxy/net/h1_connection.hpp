@@ -74,9 +74,9 @@ private:
   bool fill(std::size_t least);
   void begin_exchange(TimePoint now);
   void refuse(http::ParseError error, TimePoint now);
-  void refuse_busy();
-  void send_refusal(std::uint16_t status, std::string_view kind, std::string_view sentence, std::uint32_t retry_after,
-                    observe::Term term, TimePoint now);
+  void refuse_busy(const http::RequestHead* request);
+  // The answer to what gets no exchange. `request` where its head was understood, to answer in the form that it accepts.
+  void send_refusal(http::OwnAnswer own, const http::RequestHead* request, observe::Term term, TimePoint now);
   void after_exchange(TimePoint now);
   void linger(TimePoint now);
   void arm();

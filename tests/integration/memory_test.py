@@ -1,4 +1,5 @@
 """Memory stays flat whoever does not read: bounds on the resident size, and a bystander that is served meanwhile."""
+import json
 import socket
 import threading
 import time
@@ -117,6 +118,8 @@ class MemoryTest(Story):
         self.assertEqual(status, 503)
         self.assertIn(b"short of memory", body)
         self.assertIn(headers["retry-after"], "12345")
+        status, headers, body = self.request(headers={"Accept": "application/json"})
+        self.assertEqual((status, headers["content-type"].split(";")[0], json.loads(body)["reason"]), (503, "application/json", "limit_memory"))
         for s in clients:
             s.close()
         # Also on the worker that held the memory and has no request that would tell the others.
