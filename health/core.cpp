@@ -32,7 +32,7 @@ Pool* Core::State::find_pool(std::string_view name) const {
 }
 
 void Core::State::emit(Event::Kind kind, const Pool& pool, const Tier* tier, const Endpoint* endpoint,
-                       std::string reason, Cause cause) {
+                       std::string reason, Cause cause, std::optional<TimePoint> since) {
   Event event;
   event.kind = kind;
   event.at = last_now;
@@ -42,6 +42,8 @@ void Core::State::emit(Event::Kind kind, const Pool& pool, const Tier* tier, con
   event.epoch = pool.failover.epoch();
   event.reason = std::move(reason);
   event.cause = cause;
+  event.cause_class = class_of(cause);
+  event.since = since.value_or(last_now);
   actions.emplace_back(std::move(event));
 }
 

@@ -150,7 +150,8 @@ void Core::State::verdict_changed(Endpoint& endpoint, const ProbeResult& result,
                          " failed probes in a row (fall " + std::to_string(pool.config.check.fall) + ") since " +
                          describe(now - endpoint.streak_since);
     if (!result.detail.empty()) reason += "; last: " + result.detail;
-    return emit(Event::Kind::endpoint_unhealthy, pool, &tier, &endpoint, std::move(reason), result.cause);
+    return emit(Event::Kind::endpoint_unhealthy, pool, &tier, &endpoint, std::move(reason), result.cause,
+                endpoint.streak_since);
   }
   std::string reason = endpoint.label + " (" + endpoint.address_text + ") is healthy: " + streak + " good " +
                        (endpoint.threshold.streak() == 1 ? "probe" : "probes in a row");

@@ -23,6 +23,14 @@ constexpr double tolerated_errors = 0.05;
 constexpr double verdict_factor = 3;  // times the baseline before the fault
 constexpr Duration verdict_margin = std::chrono::milliseconds(200);
 
+CauseClass class_of(TierWatch::Signal signal) {
+  switch (signal) {
+    case TierWatch::Signal::errors: return CauseClass::erroring;
+    case TierWatch::Signal::doubted: return CauseClass::stalled;
+    default: return CauseClass::slow;
+  }
+}
+
 double ratio(Duration value, Duration limit) {
   return limit > Duration::zero() ? static_cast<double>(value.count()) / static_cast<double>(limit.count()) : 0;
 }
@@ -66,7 +74,9 @@ void Core::State::tell_degraded(Pool& pool, std::uint32_t index, TimePoint now) 
   }
   emit(Event::Kind::tier_degraded, pool, &tier, nullptr,
        "tier " + quoted(tier.name) + " is degraded: " + describe(*finding, now) + "; normally p95 " +
-           describe(tier.watch.normal().p95) + "; " + describe_others(pool, index));
+           describe(tier.watch.normal().p95) + "; " + describe_others(pool, index),
+       Cause::none, finding->since);
+  std::get<Event>(actions.back()).cause_class = class_of(finding->signal);
 }
 
 // ---- after a move

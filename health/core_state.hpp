@@ -210,7 +210,7 @@ struct Core::State {
   Pool* find_pool(std::string_view name) const;
   void emit(Event event) { actions.emplace_back(std::move(event)); }
   void emit(Event::Kind kind, const Pool& pool, const Tier* tier, const Endpoint* endpoint, std::string reason,
-            Cause cause = Cause::none);
+            Cause cause = Cause::none, std::optional<TimePoint> since = std::nullopt);
   void touch(Pool& pool);
 
   // ---- endpoints (core_endpoints.cpp): time and evidence

@@ -201,6 +201,9 @@ struct Event {
   std::uint64_t epoch = 0;
   std::string reason;  // full sentence, names the signal, the value, the threshold and since when
   Cause cause = Cause::none;
+  // Of `cause`; tier_degraded, which has none, tells its own here.
+  CauseClass cause_class = CauseClass::none;
+  TimePoint since{};  // when what it tells of began; `at` where nothing earlier is known
 };
 std::string_view name_of(Event::Kind kind);
 

@@ -19,6 +19,7 @@
 #include "proxy/cli/check_files.hpp"
 #include "proxy/cli/rehearse.hpp"
 #include "proxy/demo/demo.hpp"
+#include "proxy/server/build_commit.hpp"
 #include "proxy/server/run.hpp"
 
 namespace understudy::cli {
@@ -158,6 +159,7 @@ int version(const Arguments& arguments) {
 #endif
   if (arguments.json) {
     std::cout << boost::json::serialize(boost::json::object{{"version", UNDERSTUDY_VERSION},
+                                                            {"commit", server::build_commit()},
                                                             {"build", build},
                                                             {"compiler", __VERSION__},
                                                             {"boost", boost},
@@ -165,8 +167,9 @@ int version(const Arguments& arguments) {
               << "\n";
     return 0;
   }
-  std::cout << "understudy " << UNDERSTUDY_VERSION << " (" << build << ", compiler " << __VERSION__ << ", Boost "
-            << boost << ", OpenSSL " << OpenSSL_version(OPENSSL_VERSION_STRING) << ")\n";
+  std::cout << "understudy " << UNDERSTUDY_VERSION << " (commit " << server::build_commit() << ", " << build
+            << ", compiler " << __VERSION__ << ", Boost " << boost << ", OpenSSL "
+            << OpenSSL_version(OPENSSL_VERSION_STRING) << ")\n";
   return 0;
 }
 

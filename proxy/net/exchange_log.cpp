@@ -12,10 +12,12 @@ void Exchange::finish_record(observe::Term term) {
   const observe::PlanCounters& counters = plan_->counters();
   const TimePoint now = worker_.reactor().now();
   observe::ListenerCounters& listener = *counters.listeners[facts.listener];
-  listener.request_duration.record(now - state_.started_at());
   listener.bytes_in.add(head_size_ + body_in_);
   listener.bytes_out.add(bytes_out_);
-  if (route_ != nullptr) counters.route(facts.listener, route_index_).requests.add(observe::code_class_of(status_));
+  const std::size_t none = plan_->plan().config.routes.size();
+  observe::RouteCounters& route = counters.route(facts.listener, route_ != nullptr ? route_index_ : none);
+  route.requests.add(observe::code_class_of(status_));
+  route.duration.record(now - state_.started_at());
   if (worker_.access() == nullptr) return;
   if (observe::AccessRecord* record = worker_.access()->begin_write()) {
     fill_record(*record, term);

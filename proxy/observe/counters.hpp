@@ -140,7 +140,6 @@ struct alignas(64) ListenerCounters {
   Counters<Rejection> rejected;
   Counters<Limit> limit_hits;
   Counter bytes_in, bytes_out;  // plain bytes from and to clients, tunnels included
-  Histogram request_duration;   // first byte of the head to last byte of the answer
   // Open now. Two reads, so it may be off by what happened between them; never negative.
   std::uint64_t active() const {
     const std::uint64_t gone = closed.get(), came = accepted.get();
@@ -151,6 +150,7 @@ struct alignas(64) ListenerCounters {
 // A route on a listener.
 struct alignas(64) RouteCounters {
   Counters<CodeClass> requests;  // by the class of the answer the client was sent
+  Histogram duration;            // first byte of the head to last byte of the answer; tunnels, which last, don't count
 };
 
 struct alignas(64) PoolCounters {

@@ -35,20 +35,34 @@ const DecisionCounts::Checks* DecisionCounts::checks(health::EndpointId endpoint
 void DecisionCounts::on_event(const health::Event& event, std::string_view from,
                               std::chrono::system_clock::time_point wall) {
   using Kind = health::Event::Kind;
-  PoolTrouble& trouble = trouble_[event.pool];
+  TierTrouble& trouble = trouble_[event.pool][event.tier];
   switch (event.kind) {
     case Kind::endpoint_unhealthy:
-    case Kind::endpoint_ejected: trouble.class_of_tier[event.tier] = index_of(health::class_of(event.cause)); break;
-    case Kind::tier_lost: trouble.lost[event.tier] = true; break;
-    case Kind::tier_restored: trouble.lost[event.tier] = false; break;
+    case Kind::endpoint_ejected: {
+      trouble.cls = index_of(event.cause_class);
+      const auto suspect = trouble.suspect.find(event.endpoint);
+      const bool earlier = suspect != trouble.suspect.end() && suspect->second < event.since;
+      trouble.ill.try_emplace(event.endpoint, earlier ? suspect->second : event.since);
+      break;
+    }
+    case Kind::endpoint_suspect: trouble.suspect.try_emplace(event.endpoint, event.since); break;
+    case Kind::endpoint_trusted: trouble.suspect.erase(event.endpoint); break;
+    case Kind::endpoint_healthy:
+    case Kind::endpoint_unejected: trouble.ill.erase(event.endpoint); break;
+    case Kind::endpoint_removed:
+      trouble.ill.erase(event.endpoint);
+      trouble.suspect.erase(event.endpoint);
+      break;
+    case Kind::tier_lost: trouble.lost = true; break;
+    case Kind::tier_restored: trouble.lost = false; break;
+    case Kind::tier_degraded: trouble.degraded.emplace(index_of(event.cause_class), event.since); break;
+    case Kind::tier_recovered: trouble.degraded.reset(); break;
     case Kind::failover: {
       last_move_[event.pool] = wall;
-      auto found = std::find_if(failovers_.begin(), failovers_.end(), [&](const Moves& moves) {
-        return moves.pool == event.pool && moves.from == from && moves.to == event.tier;
-      });
-      if (found == failovers_.end())
-        found = failovers_.insert(found, Moves{event.pool, std::string(from), event.tier, {}});
-      ++found->by_class[class_of_move(event.pool, std::string(from))];
+      Moves& moves = moves_between(event.pool, from, event.tier);
+      const auto cause = cause_of_move(trouble_[event.pool][std::string(from)], event.at);
+      ++moves.by_class[cause ? cause->first : kOperator];
+      if (cause) moves.duration.record(event.at - cause->second);
       break;
     }
     case Kind::failback: last_move_[event.pool] = wall; break;
@@ -56,20 +70,46 @@ void DecisionCounts::on_event(const health::Event& event, std::string_view from,
   }
 }
 
-// A tier that can still serve is left only when somebody says so.
-std::size_t DecisionCounts::class_of_move(const std::string& pool, const std::string& from) const {
-  const PoolTrouble& trouble = trouble_.at(pool);
-  const auto lost = trouble.lost.find(from);
-  if (lost == trouble.lost.end() || !lost->second) return kOperator;
-  const auto cls = trouble.class_of_tier.find(from);
-  return cls == trouble.class_of_tier.end() ? kOperator : cls->second;
+// A tier that serves well is left only when somebody says so. One that is lost served until the last of its endpoints began to
+// fail.
+std::optional<std::pair<std::size_t, health::TimePoint>> DecisionCounts::cause_of_move(const TierTrouble& trouble,
+                                                                                       health::TimePoint at) {
+  if (trouble.degraded && !trouble.lost) return trouble.degraded;
+  if (!trouble.lost) return std::nullopt;
+  std::optional<health::TimePoint> last;
+  for (const auto& [endpoint, since] : trouble.ill) last = std::max(last.value_or(since), since);
+  health::TimePoint first_sign = last.value_or(at);
+  if (trouble.degraded) first_sign = std::min(first_sign, trouble.degraded->second);
+  return std::pair(trouble.cls, first_sign);
+}
+
+DecisionCounts::Moves& DecisionCounts::moves_between(const std::string& pool, std::string_view from,
+                                                     const std::string& to) {
+  if (Moves* known = find_moves(pool, from, to)) return *known;
+  auto fresh = std::make_unique<Moves>();
+  fresh->pool = pool;
+  fresh->from = from;
+  fresh->to = to;
+  return *failovers_.emplace_back(std::move(fresh));
+}
+
+DecisionCounts::Moves* DecisionCounts::find_moves(std::string_view pool, std::string_view from,
+                                                  std::string_view to) const {
+  for (const auto& moves : failovers_)
+    if (moves->pool == pool && moves->from == from && moves->to == to) return moves.get();
+  return nullptr;
 }
 
 std::uint64_t DecisionCounts::failovers(std::string_view pool, std::string_view from, std::string_view to,
                                         std::size_t move_class) const {
-  for (const Moves& moves : failovers_)
-    if (moves.pool == pool && moves.from == from && moves.to == to) return moves.by_class[move_class];
-  return 0;
+  const Moves* moves = find_moves(pool, from, to);
+  return moves != nullptr ? moves->by_class[move_class] : 0;
+}
+
+const observe::Histogram* DecisionCounts::failover_duration(std::string_view pool, std::string_view from,
+                                                            std::string_view to) const {
+  const Moves* moves = find_moves(pool, from, to);
+  return moves != nullptr ? &moves->duration : nullptr;
 }
 
 std::optional<std::chrono::system_clock::time_point> DecisionCounts::last_move(const std::string& pool) const {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "health/types.hpp"
@@ -30,6 +31,8 @@ public:
   struct Moves {
     std::string pool, from, to;
     std::array<std::uint64_t, kMoveClasses.size()> by_class{};
+    // First sign of what drove it to the move, of those that nobody ordered.
+    observe::Histogram duration;
   };
 
   void on_check(health::EndpointId endpoint, const health::ProbeResult& result);
@@ -40,6 +43,8 @@ public:
   void on_event(const health::Event& event, std::string_view from, std::chrono::system_clock::time_point wall);
   std::uint64_t failovers(std::string_view pool, std::string_view from, std::string_view to,
                           std::size_t move_class) const;
+  // Null while there was none.
+  const observe::Histogram* failover_duration(std::string_view pool, std::string_view from, std::string_view to) const;
   // Of the last failover or failback of this pool.
   std::optional<std::chrono::system_clock::time_point> last_move(const std::string& pool) const;
 
@@ -48,15 +53,22 @@ private:
     health::EndpointId id;
     Checks checks;
   };
-  struct PoolTrouble {
-    std::map<std::string, std::size_t> class_of_tier;  // of the last endpoint of a tier that fell ill
-    std::map<std::string, bool> lost;
+  struct TierTrouble {
+    std::size_t cls = kMoveClasses.size() - 1;              // of the last endpoint that fell ill
+    std::map<std::string, health::TimePoint> suspect, ill;  // endpoints, each since its first sign
+    bool lost = false;
+    std::optional<std::pair<std::size_t, health::TimePoint>> degraded;  // class, and since when
   };
-  std::size_t class_of_move(const std::string& pool, const std::string& from) const;
+  using PoolTrouble = std::map<std::string, TierTrouble, std::less<>>;
+  // What a move away from this tier rests on: a class, and its first sign. None: somebody ordered it.
+  static std::optional<std::pair<std::size_t, health::TimePoint>> cause_of_move(const TierTrouble& trouble,
+                                                                                health::TimePoint at);
+  Moves& moves_between(const std::string& pool, std::string_view from, const std::string& to);
+  Moves* find_moves(std::string_view pool, std::string_view from, std::string_view to) const;
 
   std::vector<std::unique_ptr<Slot>> slots_;
   std::map<std::string, PoolTrouble> trouble_;
-  std::vector<Moves> failovers_;
+  std::vector<std::unique_ptr<Moves>> failovers_;
   std::map<std::string, std::chrono::system_clock::time_point> last_move_;
 };
 

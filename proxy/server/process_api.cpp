@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "proxy/server/build_commit.hpp"
 #include "proxy/server/process.hpp"
 
 namespace understudy::server {
@@ -102,7 +103,9 @@ json::value Process::events(std::uint64_t since) {
 
 json::value Process::config() { return json::object{{"toml", config::show(loaded_, true)}}; }
 
-json::value Process::version() { return json::object{{"version", UNDERSTUDY_VERSION}, {"compiler", __VERSION__}}; }
+json::value Process::version() {
+  return json::object{{"version", UNDERSTUDY_VERSION}, {"commit", build_commit()}, {"compiler", __VERSION__}};
+}
 
 namespace {
 // What the caller of a command saw, if the command rests on it.

@@ -8,6 +8,7 @@
 #include "health/failover.hpp"
 #include "proxy/http/message.hpp"
 #include "proxy/observe/exposition.hpp"
+#include "proxy/server/build_commit.hpp"
 #include "proxy/server/process.hpp"
 
 namespace understudy::server {
@@ -60,8 +61,8 @@ struct Process::Metrics {
   }
 
   void process() {
-    out.family("build_info", Type::gauge, "Version of this process.");
-    out.sample({{"version", UNDERSTUDY_VERSION}}, std::uint64_t{1});
+    out.family("build_info", Type::gauge, "Version of this process, and the commit it was built from.");
+    out.sample({{"version", UNDERSTUDY_VERSION}, {"commit", build_commit()}}, std::uint64_t{1});
     out.family("start_time_seconds", Type::gauge, "Unix time of the start.");
     out.sample({}, seconds_of(p.started_wall_));
     out.family("config_last_reload_successful", Type::gauge, "1 if the last reload was applied.");
@@ -136,16 +137,21 @@ struct Process::Metrics {
       out.sample({{"listener", name}}, of(i, [](const auto& l) { return l.bytes_out.get(); }));
     });
     out.family("request_duration_seconds", Type::histogram, "Head's first byte to the answer's last.");
+    const auto& routes = p.plan_->config.routes;
+    const auto name_of_route = [&](std::size_t r) {
+      return r < routes.size() ? std::string_view(routes[r].name) : std::string_view("none");
+    };
     each([&](auto name, auto i) {
-      observe::HistogramCounts counts;
-      for (const auto& c : p.counters_) c->listeners[i]->request_duration.add_to(counts);
-      out.histogram({{"listener", name}}, counts);
+      for (std::size_t r = 0; r <= routes.size(); ++r) {
+        observe::HistogramCounts counts;
+        for (const auto& c : p.counters_) c->route(i, r).duration.add_to(counts);
+        out.histogram({{"listener", name}, {"route", name_of_route(r)}}, counts);
+      }
     });
     out.family("requests_total", Type::counter, "Requests answered.");
     each([&](auto name, auto i) {
-      const auto& routes = p.plan_->config.routes;
       for (std::size_t r = 0; r <= routes.size(); ++r) {
-        const std::string_view route = r < routes.size() ? std::string_view(routes[r].name) : "none";
+        const std::string_view route = name_of_route(r);
         const std::string_view pool = r < routes.size() ? std::string_view(routes[r].pool) : "";
         for (std::size_t c = 0; c < size_of<observe::CodeClass>(); ++c) {
           const auto which = static_cast<observe::CodeClass>(c);
@@ -311,6 +317,17 @@ struct Process::Metrics {
                         {"to", pool.tiers[to].name},
                         {"class", kMoveClasses[c]}},
                        p.counts_.failovers(pool.name, pool.tiers[from].name, pool.tiers[to].name, c));
+    out.family("failover_duration_seconds", Type::histogram,
+               "First sign of the trouble (a failed check, a suspect, a threshold crossed) to the move; ordered moves "
+               "don't count.");
+    for (const auto& pool : pools)
+      for (std::size_t from = 0; from < pool.tiers.size(); ++from)
+        for (std::size_t to = from + 1; to < pool.tiers.size(); ++to) {
+          observe::HistogramCounts counts;
+          if (const auto* moves = p.counts_.failover_duration(pool.name, pool.tiers[from].name, pool.tiers[to].name))
+            moves->add_to(counts);
+          out.histogram({{"pool", pool.name}, {"from", pool.tiers[from].name}, {"to", pool.tiers[to].name}}, counts);
+        }
     out.family("failover_last_timestamp_seconds", Type::gauge,
                "Unix time of the last change of the designated tier; 0 while there was none.");
     for (const auto& pool : pools) {

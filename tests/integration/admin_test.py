@@ -195,7 +195,8 @@ class AdminTest(Story):
             "counter": "config_reloads_total requests_total upstream_requests_total upstream_errors_total check_total failover_total"
                        " connections_rejected_total limit_hits_total protocol_errors_total retries_total tls_handshakes_total"
                        " log_lines_dropped_total admin_requests_total admin_rejected_total",
-            "histogram": "request_duration_seconds upstream_duration_seconds upstream_connect_seconds check_duration_seconds"}
+            "histogram": "request_duration_seconds upstream_duration_seconds upstream_connect_seconds check_duration_seconds"
+                         " failover_duration_seconds"}
         for kind, names in promised.items():
             for name in names.split():
                 self.assertEqual(types.get("understudy_" + name), kind, name)
@@ -203,6 +204,10 @@ class AdminTest(Story):
             self.assertNotIn(foreign, text, "labels use the glossary's words and nothing of a request")
         self.assertGreater(self.understudy.metric("check_total", endpoint=self.p1.address, result="ok"), 0)
         self.assertEqual(self.understudy.metric("failover_total", pool="app"), 0, "there from the start, for rate()")
+        self.assertEqual(self.understudy.metric("failover_duration_seconds_count", pool="app", **{"from": "primary"}), 0)
+        wait_until(lambda: self.understudy.metric("request_duration_seconds_count", listener="web", route="route-1") == 1)
+        self.assertEqual(self.understudy.metric("request_duration_seconds_count", listener="web", route="none"), 0)
+        self.assertRegex(text, r'build_info\{version="[0-9.]+",commit="([0-9a-f]{12}(-dirty)?|unknown)"\} 1')
         open_metrics = self.understudy.get("/metrics", {"Accept": "application/openmetrics-text"})[1]
         self.assertTrue(open_metrics.endswith("# EOF\n"))
 

@@ -54,6 +54,10 @@ class FailoverTest(Story):
         reason = self.understudy.events("failover")[0]["reason"]
         self.assertIn("'primary' lost", reason)
         self.assertIn("'standby' has 1 of 1 available", reason)
+        moved = {"pool": "app", "from": "primary", "to": "standby"}
+        self.assertEqual(self.understudy.metric("failover_total", **moved, **{"class": "refused"}), 1)
+        self.assertEqual(self.understudy.metric("failover_duration_seconds_count", **moved), 1)
+        self.assertLess(self.understudy.metric("failover_duration_seconds_sum", **moved), 10)
 
     def test_both_primaries_frozen_lose_no_repeatable_request_and_get_no_late_post(self):
         sockets = int(200 / SLOW)

@@ -25,6 +25,7 @@ Event event(Event::Kind kind, const std::string& tier, Cause cause = Cause::none
   made.pool = "app";
   made.tier = tier;
   made.cause = cause;
+  made.cause_class = health::class_of(cause);
   return made;
 }
 
@@ -73,6 +74,68 @@ TEST(DecisionCounts, LeavingATierThatServesIsAnOrder) {
   counts.on_event(event(Event::Kind::failover, "standby"), "primary", kWall);
   EXPECT_EQ(counts.failovers("app", "primary", "standby", class_named("operator")), 1U);
   EXPECT_EQ(counts.failovers("app", "primary", "standby", class_named("refused")), 0U);
+}
+
+Event at(Event made, std::chrono::seconds when, std::chrono::seconds since) {
+  made.at = health::TimePoint{when};
+  made.since = health::TimePoint{since};
+  return made;
+}
+
+Event ill(const std::string& endpoint, std::chrono::seconds when, std::chrono::seconds since) {
+  Event made = at(event(Event::Kind::endpoint_unhealthy, "primary", Cause::http_timeout), when, since);
+  made.endpoint = endpoint;
+  return made;
+}
+
+double seconds_of_move(const DecisionCounts& counts) {
+  observe::HistogramCounts duration;
+  counts.failover_duration("app", "primary", "standby")->add_to(duration);
+  return duration.count == 1 ? duration.sum_seconds : -1;
+}
+
+TEST(DecisionCounts, AFailoverLastsFromTheFirstSignOfTheLastEndpoint) {
+  DecisionCounts counts;
+  EXPECT_EQ(counts.failover_duration("app", "primary", "standby"), nullptr);
+  counts.on_event(ill("p1", 1000s, 990s), "primary", kWall);  // the tier goes on without it for an hour
+  Event suspect = at(event(Event::Kind::endpoint_suspect, "primary"), 4001s, 4001s);
+  suspect.endpoint = "p2";
+  counts.on_event(suspect, "primary", kWall);
+  counts.on_event(ill("p2", 4005s, 4003s), "primary", kWall);
+  counts.on_event(at(event(Event::Kind::tier_lost, "primary"), 4005s, 4005s), "primary", kWall);
+  counts.on_event(at(event(Event::Kind::failover, "standby"), 4006s, 4006s), "primary", kWall);
+  EXPECT_NEAR(seconds_of_move(counts), 5, 1e-9);
+  EXPECT_EQ(counts.failovers("app", "primary", "standby", class_named("stalled")), 1U);
+}
+
+TEST(DecisionCounts, ASuspicionThatPassedIsNoFirstSign) {
+  DecisionCounts counts;
+  Event suspect = at(event(Event::Kind::endpoint_suspect, "primary"), 100s, 100s);
+  suspect.endpoint = "p1";
+  counts.on_event(suspect, "primary", kWall);
+  suspect.kind = Event::Kind::endpoint_trusted;
+  counts.on_event(suspect, "primary", kWall);
+  counts.on_event(ill("p1", 500s, 498s), "primary", kWall);
+  counts.on_event(at(event(Event::Kind::tier_lost, "primary"), 500s, 500s), "primary", kWall);
+  counts.on_event(at(event(Event::Kind::failover, "standby"), 500s, 500s), "primary", kWall);
+  EXPECT_NEAR(seconds_of_move(counts), 2, 1e-9);
+}
+
+TEST(DecisionCounts, LeavingADegradedTierHasItsClassAndLastsSinceTheThresholdWasCrossed) {
+  DecisionCounts counts;
+  Event degraded = at(event(Event::Kind::tier_degraded, "primary"), 110s, 100s);
+  degraded.cause_class = health::CauseClass::slow;
+  counts.on_event(degraded, "primary", kWall);
+  counts.on_event(at(event(Event::Kind::failover, "standby"), 112s, 112s), "primary", kWall);
+  EXPECT_EQ(counts.failovers("app", "primary", "standby", class_named("slow")), 1U);
+  EXPECT_NEAR(seconds_of_move(counts), 12, 1e-9);
+}
+
+TEST(DecisionCounts, WhatWasOrderedTookNoTime) {
+  DecisionCounts counts;
+  counts.on_event(at(event(Event::Kind::failover, "standby"), 112s, 112s), "primary", kWall);
+  EXPECT_EQ(seconds_of_move(counts), -1);
+  EXPECT_EQ(counts.failovers("app", "primary", "standby", class_named("operator")), 1U);
 }
 
 TEST(DecisionCounts, AReturnIsTheLastMoveAndNoFailover) {
