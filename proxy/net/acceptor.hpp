@@ -18,6 +18,8 @@ public:
   // Takes what is queued, then listens no more.
   void stop();
   int fd() const { return fd_; }
+  const std::string& name() const { return name_; }
+  void rename(const std::string& name) { name_ = name; }
   // Up to 64 connections; false when the queue is empty.
   bool accept_some();
 

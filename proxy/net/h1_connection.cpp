@@ -72,6 +72,13 @@ bool H1Connection::find_listener() {
   return false;
 }
 
+void H1Connection::rename_listener(const std::string& name, std::shared_ptr<observe::ListenerCounters> counters) {
+  listener_ = name;
+  counters_->closed.add();
+  counters_ = std::move(counters);
+  counters_->accepted.add();
+}
+
 void H1Connection::close(bool reset) {
   if (mode_ == Mode::closed) return;
   mode_ = Mode::closed;
@@ -194,7 +201,7 @@ bool H1Connection::step_idle(TimePoint now) {
   const SnapshotRef& snapshot = worker_.snapshot();
   const auto status = parser_.parse(inbox_.view(), snapshot->plan().listeners[facts_.listener].head, scratch.request);
   if (status != http::ParseStatus::error && worker_.memory_short()) {
-    refuse_busy(status == http::ParseStatus::ok ? &scratch.request : nullptr);
+    refuse_busy(status == http::ParseStatus::done ? &scratch.request : nullptr);
     return mode_ == Mode::linger;
   }
   if (status == http::ParseStatus::need_more) {
@@ -356,8 +363,8 @@ void H1Connection::send_refusal(http::OwnAnswer own, const http::RequestHead* re
   http::write_uuid7(id, static_cast<std::uint64_t>(unix_us / 1000), reinterpret_cast<const std::uint8_t*>(bits));
   own.request_id = {id, sizeof id};
   http::Out out{worker_.scratch().out.data(), worker_.scratch().out.size(), 0, false};
-  http::write_answer(out, own,
-                     request != nullptr ? request->fields.value(http::Known::accept, inbox_.data()) : std::string_view{});
+  http::write_answer(
+      out, own, request != nullptr ? request->fields.value(http::Known::accept, inbox_.data()) : std::string_view{});
   refusal_.pending = out.view();
   Pipe nothing;
   std::uint64_t sent = 0;

@@ -37,6 +37,9 @@ public:
   void close(bool reset = false);
   // Draining: idle ones may ask once more until `deadline`; active ones are told to close.
   void drain(TimePoint deadline);
+  // Its listener is called otherwise from now on, and counts it there.
+  const std::string& listener() const { return listener_; }
+  void rename_listener(const std::string& name, std::shared_ptr<observe::ListenerCounters> counters);
   bool idle() const { return mode_ == Mode::idle && !exchange_; }
   std::uint64_t requests() const { return requests_; }
   // Its stream lives on in a tunnel.

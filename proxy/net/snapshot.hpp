@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/model.hpp"
@@ -65,9 +66,11 @@ struct Plan {
   config::Config config;
   route::RouteTable routes;
   std::vector<ListenerPlan> listeners;  // same order as config.listeners
-  std::vector<PoolPlan> pools;          // same order as config.pools
-  std::vector<int> route_pool;          // per route: index of its pool, or -1
-  std::uint64_t hash_seed = 0;          // process-wide, for keys that clients choose
+  // Listeners of the plan before that live on under another name, since the address is the same: {from, to}.
+  std::vector<std::pair<std::string, std::string>> renamed;
+  std::vector<PoolPlan> pools;  // same order as config.pools
+  std::vector<int> route_pool;  // per route: index of its pool, or -1
+  std::uint64_t hash_seed = 0;  // process-wide, for keys that clients choose
 };
 
 struct Snapshot {

@@ -177,6 +177,7 @@ int listen_socket(const config::SocketAddress& address, bool reuse_port, std::st
     if (error == EACCES && !unix_socket) why += "; ports below 1024 need CAP_NET_BIND_SERVICE or a passed socket";
     if (error == EADDRINUSE) why += "; another process listens there";
     ::close(fd);
+    errno = error;
     return -1;
   }
   return fd;

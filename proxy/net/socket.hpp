@@ -18,7 +18,8 @@ config::SocketAddress from_sockaddr(const sockaddr_storage& address, socklen_t l
 int connect_socket(const config::SocketAddress& address, int& error);
 health::Cause cause_of_connect_error(int error);
 
-// Binds and listens. `reuse_port` for one socket per worker. Returns the descriptor, or -1 with a sentence in `why`.
+// Binds and listens. `reuse_port` for one socket per worker. Returns the descriptor, or -1 with a sentence in `why`
+// (and errno, where the kernel refused).
 int listen_socket(const config::SocketAddress& address, bool reuse_port, std::string& why);
 // Options for an accepted connection.
 void tune_accepted(int fd, bool tcp);

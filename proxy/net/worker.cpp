@@ -71,9 +71,28 @@ void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
         tiers.push_back(balance::make_balancer(config ? config->balance : config::BalanceKind::least_request));
     }
     first_attempts_.assign(plan.pools.size(), 0);
+    if (!plan.renamed.empty()) rename_listeners();
   }
   apply_view_changes(view);
   applied_version_.store(version, std::memory_order_release);
+}
+
+// Together with the plan that knows the new names, so that no connection meets one that does not know its own.
+void Worker::rename_listeners() {
+  const Plan& plan = snapshot_->plan();
+  const auto new_name = [&plan](const std::string& name) -> const std::string* {
+    for (const auto& [from, to] : plan.renamed)
+      if (from == name) return &to;
+    return nullptr;
+  };
+  for (const auto& acceptor : acceptors_)
+    if (const std::string* to = new_name(acceptor->name())) acceptor->rename(*to);
+  lists_->connections.for_each([&](H1Connection& connection) {
+    const std::string* to = new_name(connection.listener());
+    if (to == nullptr) return;
+    for (std::size_t i = 0; i < plan.config.listeners.size(); ++i)
+      if (plan.config.listeners[i].name == *to) connection.rename_listener(*to, snapshot_->counters().listeners[i]);
+  });
 }
 
 // Endpoints that came, went or fell ill since the last view.

@@ -186,6 +186,8 @@ private:
   std::optional<std::uint32_t> pick_trial(const health::TierView& tier);
   void touch(std::uint32_t slot_index);
   void publish_pending(std::uint32_t slot_index, Slot& s);
+  void rename_listeners();
+  void leave_in_time(Tunnel& tunnel);
   void apply_view_changes(const health::View& view);
   void finish_if_empty();
   void release_client(const config::SocketAddress& peer);

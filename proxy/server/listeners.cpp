@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -14,6 +15,11 @@
 namespace understudy::server {
 
 namespace {
+
+constexpr const char* kTooLate =
+    "ports below 1024 can't be opened any more, since this process gave up root when it started: restart it, or let it "
+    "have "
+    "CAP_NET_BIND_SERVICE (AmbientCapabilities= in its systemd unit), or choose a higher port";
 
 config::SocketAddress bound_address(int fd) {
   sockaddr_storage storage{};
@@ -62,12 +68,31 @@ void take_queued(net::Worker& worker, int fd, const std::string& listener, bool 
 }  // namespace
 
 Listeners::~Listeners() {
-  for (auto& [name, socket] : sockets_) close_all(socket);
+  for (auto& [name, socket] : sockets_) {
+    remove_file(socket);
+    for (const int fd : socket.fds) ::close(fd);
+  }
 }
 
-void Listeners::close_all(Socket& socket) {
-  for (const int fd : socket.fds) ::close(fd);
+void Listeners::take_back(Socket& socket) {
+  remove_file(socket);
+  for (const int fd : socket.fds) {
+    if (!socket.inherited) ::close(fd);
+    for (Inherited& passed : inherited_)
+      if (passed.fd == fd) passed.used = false;
+  }
   socket.fds.clear();
+}
+
+// While the socket is open the kernel keeps its inode, so that nobody else's file can have the same number. Without leave to
+// remove it the file stays, and the next start replaces it.
+void Listeners::remove_file(Socket& socket) {
+  if (!socket.file) return;
+  struct stat found {};
+  if (::lstat(socket.file->path.c_str(), &found) == 0 && found.st_dev == socket.file->device &&
+      found.st_ino == socket.file->inode)
+    ::unlink(socket.file->path.c_str());
+  socket.file.reset();
 }
 
 void Listeners::adopt_inherited() {
@@ -106,69 +131,56 @@ std::string Listeners::open_one(const config::ListenerConfig& listener, unsigned
     const unsigned count = out.tcp ? workers : 1;
     for (unsigned i = 0; i < count; ++i) {
       const int fd = net::listen_socket(bind_to, count > 1, why);
-      if (fd < 0) break;
+      if (fd < 0) {
+        if (errno == EACCES && out.tcp && privileges_dropped_) why = kTooLate;
+        break;
+      }
       out.fds.push_back(fd);
       // Port 0: the others share the port the first one was given.
       if (bind_to.port == 0 && out.tcp) bind_to.port = bound_address(fd).port;
     }
-    if (out.fds.size() == count) return {};
-    close_all(out);
+    if (out.fds.size() == count) {
+      struct stat made {};
+      if (!out.tcp && ::lstat(address.path.c_str(), &made) == 0)
+        out.file = Socket::File{address.path, made.st_dev, made.st_ino};
+      return {};
+    }
+    take_back(out);
   }
   return "listen." + listener.name + ": cannot listen on '" + listener.address.text + "': " + why;
 }
 
-std::string Listeners::open(const std::vector<config::ListenerConfig>& wanted, unsigned workers) {
-  std::vector<std::string> opened;
-  for (const config::ListenerConfig& listener : wanted) {
-    const auto found = sockets_.find(listener.name);
-    if (found != sockets_.end() && found->second.address == listener.address) continue;
-    std::string error;
-    Socket socket;
-    if (found != sockets_.end()) {
-      // Same name, other address: a fresh listener under the name; the old socket is closed by withdraw().
-      error = open_one(listener, workers, socket);
-      if (error.empty()) {
-        replaced_[listener.name] = std::move(found->second);
-        found->second = std::move(socket);
-        continue;
-      }
-    } else {
-      error = open_one(listener, workers, socket);
+std::string Listeners::open(const net::Plan& plan, unsigned workers) {
+  std::map<std::string, Socket> next;
+  std::vector<std::pair<std::string, std::string>> stay;  // name before, name now
+  for (const config::ListenerConfig& listener : plan.config.listeners) {
+    std::string before = listener.name;
+    for (const auto& [from, to] : plan.renamed)
+      if (to == listener.name) before = from;
+    const auto found = sockets_.find(before);
+    if (found != sockets_.end() && found->second.address == listener.address) {
+      stay.emplace_back(before, listener.name);
+      continue;
     }
-    if (!error.empty()) {
-      for (const std::string& name : opened) {
-        close_all(sockets_[name]);
-        sockets_.erase(name);
-      }
-      for (auto& [name, old] : replaced_) {
-        close_all(sockets_[name]);
-        sockets_[name] = std::move(old);
-      }
-      replaced_.clear();
+    Socket fresh;
+    if (std::string error = open_one(listener, workers, fresh); !error.empty()) {
+      for (auto& [name, socket] : next) take_back(socket);
       return error;
     }
-    sockets_[listener.name] = std::move(socket);
-    opened.push_back(listener.name);
+    next[listener.name] = std::move(fresh);
   }
+  for (const auto& [before, now] : stay) {
+    next[now] = std::move(sockets_[before]);
+    sockets_.erase(before);
+  }
+  for (auto& [name, socket] : sockets_) leaving_.emplace_back(name, std::move(socket));
+  sockets_ = std::move(next);
   return {};
 }
 
-void Listeners::withdraw(const std::vector<config::ListenerConfig>& wanted,
-                         const std::vector<std::unique_ptr<net::Worker>>& workers) {
-  std::vector<std::pair<std::string, Socket>> gone;
-  for (auto it = sockets_.begin(); it != sockets_.end();) {
-    bool stays = false;
-    for (const auto& listener : wanted) stays |= listener.name == it->first;
-    if (stays) {
-      ++it;
-      continue;
-    }
-    gone.emplace_back(it->first, std::move(it->second));
-    it = sockets_.erase(it);
-  }
-  for (auto& [name, old] : replaced_) gone.emplace_back(name, std::move(old));
-  replaced_.clear();
-  for (auto& [name, socket] : gone) {
+void Listeners::withdraw(const std::vector<std::unique_ptr<net::Worker>>& workers) {
+  for (auto& [name, socket] : leaving_) {
+    remove_file(socket);
     auto fds = std::make_shared<std::vector<int>>(std::move(socket.fds));
     auto left = std::make_shared<std::atomic<std::size_t>>(workers.size());
     for (const auto& worker : workers) {
@@ -182,6 +194,13 @@ void Listeners::withdraw(const std::vector<config::ListenerConfig>& wanted,
       });
     }
   }
+  leaving_.clear();
+}
+
+void Listeners::withdraw_all(const std::vector<std::unique_ptr<net::Worker>>& workers) {
+  for (auto& [name, socket] : sockets_) leaving_.emplace_back(name, std::move(socket));
+  sockets_.clear();
+  withdraw(workers);
 }
 
 void Listeners::serve(const std::vector<std::unique_ptr<net::Worker>>& workers) {

@@ -2,9 +2,13 @@
 // A reload never closes one that stays configured. Control thread only.
 #pragma once
 
+#include <sys/types.h>
+
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/model.hpp"
@@ -22,13 +26,15 @@ public:
   // Sockets passed by systemd (LISTEN_FDS), matched by name (FileDescriptorName=web ↔ [listen.web]) or by address.
   void adopt_inherited();
 
-  // Opens what `wanted` has and we do not. All or nothing: on failure everything opened here is closed again and the
-  // sentence says which listener and why. Empty on success.
-  std::string open(const std::vector<config::ListenerConfig>& wanted, unsigned workers);
-  // Takes away what `wanted` no longer has: each worker serves what its accept queue holds, the last one closes. Before the
-  // workers are told of a configuration without these listeners, so that who waits in the queue is still served.
-  void withdraw(const std::vector<config::ListenerConfig>& wanted,
-                const std::vector<std::unique_ptr<net::Worker>>& workers);
+  // Opens what the plan has and we do not; what it renamed keeps its socket. All or nothing: on failure everything opened here
+  // is closed again and the sentence says which listener and why. Empty on success.
+  std::string open(const net::Plan& plan, unsigned workers);
+  // From now on ports below 1024 can't be opened any more, and the sentence about one tells the way out.
+  void privileges_dropped() { privileges_dropped_ = true; }
+  // Takes away what the plan last opened no longer has: each worker serves what its accept queue holds, the last one closes.
+  // Before the workers are told of a configuration without these listeners, so that who waits in the queue is still served.
+  void withdraw(const std::vector<std::unique_ptr<net::Worker>>& workers);
+  void withdraw_all(const std::vector<std::unique_ptr<net::Worker>>& workers);
   // Hands newly opened sockets to the workers. After they know the configuration.
   void serve(const std::vector<std::unique_ptr<net::Worker>>& workers);
 
@@ -45,6 +51,13 @@ private:
     bool tcp = true;
     bool serving = false;
     bool inherited = false;
+    // The file of a Unix socket that we made: ours while it is this very inode.
+    struct File {
+      std::string path;
+      dev_t device = 0;
+      ino_t inode = 0;
+    };
+    std::optional<File> file;
   };
   struct Inherited {
     int fd = -1;
@@ -53,11 +66,14 @@ private:
     bool used = false;
   };
   std::string open_one(const config::ListenerConfig& listener, unsigned workers, Socket& out);
-  static void close_all(Socket& socket);
+  // Closes what open_one() opened; an inherited socket is there for the next to ask.
+  void take_back(Socket& socket);
+  static void remove_file(Socket& socket);
 
-  std::map<std::string, Socket> sockets_;   // by listener name
-  std::map<std::string, Socket> replaced_;  // address changed under the same name; closed by withdraw()
+  std::map<std::string, Socket> sockets_;                // by listener name
+  std::vector<std::pair<std::string, Socket>> leaving_;  // until withdraw()
   std::vector<Inherited> inherited_;
+  bool privileges_dropped_ = false;
 };
 
 }  // namespace understudy::server

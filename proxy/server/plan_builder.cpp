@@ -43,6 +43,28 @@ std::shared_ptr<net::SharedBudget> budget_of(const config::PoolConfig& pool, con
   return fresh;
 }
 
+// A socket is known by its address: who keeps the address under a new name keeps the socket, and connections stay.
+std::vector<std::pair<std::string, std::string>> renamed(const std::vector<config::ListenerConfig>& before,
+                                                         const std::vector<config::ListenerConfig>& now) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  std::vector<bool> taken(before.size(), false);
+  std::vector<const config::ListenerConfig*> newcomers;
+  const auto claim = [&](const config::ListenerConfig& listener, bool same_name) {
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      if (taken[i] || before[i].address != listener.address) continue;
+      if (same_name && before[i].name != listener.name) continue;
+      taken[i] = true;
+      if (!same_name) pairs.emplace_back(before[i].name, listener.name);
+      return true;
+    }
+    return false;
+  };
+  for (const config::ListenerConfig& listener : now)
+    if (!claim(listener, true)) newcomers.push_back(&listener);
+  for (const config::ListenerConfig* listener : newcomers) claim(*listener, false);
+  return pairs;
+}
+
 }  // namespace
 
 PlanBuilder::PlanBuilder() {
@@ -88,6 +110,7 @@ std::shared_ptr<const net::Plan> PlanBuilder::build(config::Config config, const
     plan->route_pool.push_back(index);
   }
   plan->generation = previous != nullptr ? previous->generation + 1 : 1;
+  if (previous != nullptr) plan->renamed = renamed(previous->config.listeners, plan->config.listeners);
   return plan;
 }
 

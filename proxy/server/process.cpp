@@ -82,7 +82,7 @@ std::string Process::start() {
     return e.what();
   }
   listeners_.adopt_inherited();
-  if (std::string error = listeners_.open(config.listeners, workers); !error.empty()) return error;
+  if (std::string error = listeners_.open(*plan, workers); !error.empty()) return error;
   if (std::string error = open_state(); !error.empty()) return error;
   const admin::Opened admin_socket = open_admin_socket(config);
   if (admin_socket.fd < 0) return admin_socket.error;
@@ -102,6 +102,7 @@ std::string Process::start() {
     ::close(admin_socket.fd);
     return error;
   }
+  if (!identity.name.empty()) listeners_.privileges_dropped();
   for (const config::Diagnostic& d : loaded_.diagnostics)
     log(observe::Level::warn,
         d.file + ":" + std::to_string(d.line) + ": " + d.message + (d.hint.empty() ? "" : "; " + d.hint));
@@ -314,7 +315,7 @@ void Process::continue_stop() {
 
 // Listening sockets close once their queues are empty, so that who comes now is refused at once instead of waiting for nothing.
 void Process::drain_workers() {
-  listeners_.withdraw({}, workers_);
+  listeners_.withdraw_all(workers_);
   not_draining_ = std::make_shared<std::atomic<std::size_t>>(workers_.size());
   for (const auto& worker : workers_)
     worker->post([w = worker.get(), left = not_draining_] {

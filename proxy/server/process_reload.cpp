@@ -105,8 +105,7 @@ admin::Reply Process::apply_config(Candidate& candidate) {
   } catch (const std::exception& e) {
     return refused(e.what());
   }
-  if (std::string error = listeners_.open(plan->config.listeners, static_cast<unsigned>(workers_.size()));
-      !error.empty()) {
+  if (std::string error = listeners_.open(*plan, static_cast<unsigned>(workers_.size())); !error.empty()) {
     resolver_->configure(before.dns);
     return refused(error);
   }
@@ -115,7 +114,7 @@ admin::Reply Process::apply_config(Candidate& candidate) {
   const TimePoint now = note_time();
   core_.configure(plan->config, now);
   probes_ = std::move(candidate.probes);
-  listeners_.withdraw(plan->config.listeners, workers_);
+  listeners_.withdraw(workers_);
   publish(plan);
   loaded_ = std::move(candidate.loaded);
   names_->reconfigure(probe::names_of(plan_->config));
