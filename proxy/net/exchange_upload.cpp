@@ -20,6 +20,7 @@ bool Exchange::step(TimePoint now) {
     std::string why;
     const auto state = attempt_.connection->advance(cause, why);
     if (state == UpstreamConnection::State::closed) {
+      if (cause == Cause::tls_failed) worker_.tls_failed(*attempt_.endpoint, pool_->name, why);
       perform(state_.on({EventKind::dial_failed, cause, 0, false, End::none}, now), now);
       return true;
     }

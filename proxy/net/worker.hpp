@@ -21,6 +21,7 @@
 #include "proxy/balance/peak_ewma.hpp"
 #include "proxy/http/h1_parser.hpp"
 #include "proxy/limit/address_counter.hpp"
+#include "proxy/limit/retry_budget.hpp"
 #include "proxy/net/buffer.hpp"
 #include "proxy/net/reactor.hpp"
 #include "proxy/net/snapshot.hpp"
@@ -45,6 +46,7 @@ struct WorkerShared {
   std::atomic<std::uint64_t> max_buffer_blocks{UINT64_MAX};
   limit::AddressCounter addresses;                 // locks at accept and close only, never per request
   std::function<void(health::EndpointId)> urgent;  // any thread; must not block
+  std::function<void(std::string)> warn;           // a line for the event log; any thread; must not block
   std::atomic<bool> draining{false};               // answers say Connection: close
 
   explicit WorkerShared(std::uint64_t hash_seed);
@@ -157,6 +159,8 @@ public:
   void attempt_sent(Exchange& exchange, std::uint32_t slot);      // begins to wait for its first byte
   void attempt_answered(Exchange& exchange, std::uint32_t slot);  // or is over: waits no more
   void outcome(const health::EndpointView& endpoint, health::Cause cause);
+  // Says why in the event log, once in ten seconds per endpoint and twice a second at most, each worker.
+  void tls_failed(const health::EndpointView& endpoint, const std::string& pool, const std::string& why);
   void latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value);
 
   // Connections.
@@ -222,6 +226,7 @@ private:
   bool draining_ = false, finishing_ = false;
   std::atomic<bool> drained_{false};
   std::uint64_t published_blocks_ = 0;
+  limit::TokenBucket tls_lines_{2, 20};  // lines of tls_failed()
 };
 
 }  // namespace understudy::net

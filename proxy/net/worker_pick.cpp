@@ -10,7 +10,8 @@ namespace understudy::net {
 using health::Cause;
 
 namespace {
-constexpr std::uint32_t kDepositEvery = 64;           // first attempts per hand-in to the shared budget
+constexpr std::uint32_t kDepositEvery = 64;  // first attempts per hand-in to the shared budget
+constexpr std::chrono::seconds kTlsToldEvery{10};
 constexpr std::chrono::milliseconds kUrgentEvery{5};  // messages per endpoint to the control thread
 constexpr std::uint32_t kMaxWaiting = 1024;           // requests of a worker that wait for a tier
 
@@ -38,6 +39,9 @@ Worker::Slot& Worker::slot(health::EndpointId id) {
     s->owner = s->pool.owner = id;
     s->ewma = balance::PeakEwma{};
     s->ill = 0;
+    s->gone = false;
+    s->tls_told.reset();
+    s->tls_untold = 0;
   }
   return *s;
 }
@@ -262,6 +266,21 @@ void Worker::outcome(const health::EndpointView& endpoint, Cause cause) {
   if (reactor_.now() - s.last_urgent < kUrgentEvery) return;  // the 100 ms sample carries the rest
   s.last_urgent = reactor_.now();
   shared_.urgent(endpoint.id);
+}
+
+void Worker::tls_failed(const health::EndpointView& endpoint, const std::string& pool, const std::string& why) {
+  Slot& s = slot(endpoint.id);
+  if (s.owner != endpoint.id || !shared_.warn) return;
+  const TimePoint now = reactor_.now();
+  ++s.tls_untold;
+  if (s.tls_told && now - *s.tls_told < kTlsToldEvery) return;
+  if (!tls_lines_.take(1, now)) return;
+  std::string line = "upstream_tls_failed pool=" + pool + " endpoint=" + endpoint.label + ": the TLS handshake with " +
+                     endpoint.address.to_string() + " failed: " + (why.empty() ? "no reason was given" : why);
+  if (s.tls_told && s.tls_untold > 1) line += " (" + std::to_string(s.tls_untold) + " times since this was last told)";
+  s.tls_told = now;
+  s.tls_untold = 0;
+  shared_.warn(std::move(line));
 }
 
 void Worker::latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value) {

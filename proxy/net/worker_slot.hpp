@@ -15,8 +15,11 @@ struct Worker::Slot {
   List<Exchange, AwaitHook> awaiting;  // sent, no first byte yet; oldest first
   std::uint32_t awaiting_count = 0;
   TimePoint last_urgent{};
-  unsigned ill = 0;         // as of the last view: 1 unhealthy, 2 dead or disabled
-  std::uint64_t epoch = 0;  // of its pool, as of the last view
+  std::optional<TimePoint> tls_told;  // when a failed handshake was last written about
+  std::uint64_t tls_untold = 0;       // and how many failed since
+  bool gone = false;                  // not in the last view
+  unsigned ill = 0;                   // as of the last view: 1 unhealthy, 2 dead or disabled
+  std::uint64_t epoch = 0;            // of its pool, as of the last view
 };
 
 }  // namespace understudy::net

@@ -201,6 +201,7 @@ void Process::start_workers(unsigned count) {
   shared_->addresses.set_limit(server.max_connections_per_ip);
   shared_->max_buffer_blocks = server.max_buffer_memory.value_or(default_buffer_memory()) / net::kBlockSize;
   shared_->urgent = [this](health::EndpointId id) { boost::asio::post(io_, [this, id] { on_urgent(id); }); };
+  shared_->warn = [files = files_.get()](const std::string& line) { files->event(observe::Level::warn, line); };
   for (unsigned i = 0; i < count; ++i) {
     books_.push_back(std::make_unique<observe::CounterBook>());
     workers_.push_back(std::make_unique<net::Worker>(i, *shared_, files_->ring(i)));

@@ -67,10 +67,17 @@ class TlsTest(Story):
     def test_upstreams_are_verified_by_name(self):
         secure = self.origin("secure", "--tls", *certificate(self.folder, "app.internal", ca=self.ca))
         for name, status in (("app.internal", 200), ("other.internal", 502)):
-            understudy = self.proxy(self.config([secure.address], check="tcp = true",
+            understudy = self.proxy(self.config([secure.address], check="tcp = true", server="workers = 1",
                                                 pool='retry = { max = 0 }\ntls = { server_name = "%s", ca = "%s" }\n' % (name, self.ca[0])))
             wait_until(lambda: self.request()[0] in (200, 502), 10)
             self.assertEqual(self.request()[0], status, name)
+            told = [line for line in understudy.events_text().splitlines() if "upstream_tls_failed" in line]
+            if status == 200:
+                self.assertEqual(told, [])
+            else:
+                self.assertEqual(len(told), 1, told)      # for several requests: not a line for each
+                self.assertIn("pool=app endpoint=%s: the TLS handshake with %s failed: " % (secure.address, secure.address), told[0])
+                self.assertIn("other.internal", told[0])
             understudy.kill()
 
     def test_handshakes_above_the_limit_are_refused_before_any_cryptography(self):
