@@ -87,6 +87,7 @@ void State::begin_attempt(TimePoint now) {
   first_byte_.reset();
   blocked_since_.reset();
   waiting_since_.reset();
+  waited_ += std::exchange(waiting_, {});
   asked_ = 0;
 }
 
@@ -125,6 +126,7 @@ Actions State::on_attempt_end(Cause cause, bool report, TimePoint now) {
 Actions State::on(const Event& event, TimePoint now) {
   Actions actions;
   if (phase_ == Phase::finished) return actions;
+  if (waiting_since_) waiting_ = now - *waiting_since_;
   switch (event.kind) {
     case EventKind::head:
       idempotent_ = event.flag;

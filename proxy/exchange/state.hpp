@@ -144,6 +144,8 @@ public:
   std::optional<Duration> connect_time() const;
   std::optional<std::chrono::nanoseconds> first_byte_time() const;
   std::optional<TimePoint> sent_at() const { return sent_; }
+  // How long it waited for a tier that can take it, before all attempts together.
+  std::chrono::nanoseconds waited() const { return waited_ + waiting_; }
   bool byte_sent() const { return byte_sent_; }
   // True while a body must be kept for another attempt.
   bool wants_replay() const { return replayable_ && phase_ < Phase::streaming; }
@@ -169,7 +171,8 @@ private:
   bool started_downstream_ = false;
   bool reused_ = false;
   std::optional<TimePoint> waiting_since_;
-  std::uint32_t asked_ = 0;  // times it asked again while waiting
+  std::uint32_t asked_ = 0;                        // times it asked again while waiting
+  std::chrono::nanoseconds waited_{}, waiting_{};  // before earlier attempts; before the next one, so far
   TimePoint attempt_began_{};
   std::optional<TimePoint> connected_, sent_, first_byte_;
   std::optional<TimePoint> blocked_since_;  // the last byte that the endpoint took, while it takes no more

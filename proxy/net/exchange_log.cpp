@@ -36,6 +36,7 @@ void Exchange::fill_record(observe::AccessRecord& record, observe::Term term) {
   record.duration_us = us(now - state_.started_at());
   record.ttfb_us = state_.first_byte_time() ? us(*state_.first_byte_time()) : 0;
   record.connect_us = state_.connect_time() ? us(*state_.connect_time()) : 0;
+  record.queue_us = us(state_.waited());
   record.bytes_in = head_size_ + body_in_;
   record.bytes_out = bytes_out_;
   record.status = status_;

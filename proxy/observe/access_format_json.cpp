@@ -122,6 +122,7 @@ void format_json(const AccessRecord& record, std::string& out) {
   line.milliseconds("duration_ms", record.duration_us);
   line.milliseconds("ttfb_ms", record.ttfb_us);
   line.milliseconds("connect_ms", record.connect_us);
+  line.milliseconds("queue_ms", record.queue_us);
   line.boolean("tls", record.tls);
   line.text("listener", record.listener);
   line.text("route", record.route_name);

@@ -57,6 +57,7 @@ struct AccessRecord {
   std::int64_t unix_us = 0;  // start, wall clock
   std::uint32_t duration_us = 0;
   std::uint32_t ttfb_us = 0, connect_us = 0;
+  std::uint32_t queue_us = 0;  // waited for an endpoint
   std::uint64_t bytes_in = 0, bytes_out = 0;
   std::uint16_t status = 0;
   std::uint8_t minor = 1;

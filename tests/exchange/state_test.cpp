@@ -216,6 +216,26 @@ TEST_F(Life, WithoutAnEndpointItWaitsForAMoveAndAsksAgain) {
   EXPECT_EQ(now, begin + 1s);
   EXPECT_LE(asked, 20);
   EXPECT_EQ(status_of(state.end()), 503);
+  EXPECT_EQ(state.waited(), 1s);
+}
+
+TEST_F(Life, TheTimesItWaitedAreSummedAndAnAttemptIsNoWait) {
+  on(EventKind::head, Cause::none, true);
+  EXPECT_EQ(state.waited(), 0s);
+  on(EventKind::no_endpoint, Cause::none, true);
+  now += 30ms;
+  on(EventKind::moved);
+  on(EventKind::dialing);
+  EXPECT_EQ(state.waited(), 30ms);
+  now += 400ms;
+  on(EventKind::dial_failed, Cause::tcp_refused);
+  on(EventKind::no_endpoint, Cause::none, true);
+  now += 12ms;
+  on(EventKind::moved);
+  on(EventKind::connected, Cause::none, true);
+  now += 200ms;
+  on(EventKind::sent);
+  EXPECT_EQ(state.waited(), 42ms);
 }
 
 TEST_F(Life, WithNoTierToWaitForItAnswersAtOnce) {

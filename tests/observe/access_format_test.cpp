@@ -17,6 +17,7 @@ AccessRecord example() {
   record.duration_us = 12'345;
   record.ttfb_us = 11'000;
   record.connect_us = 70;
+  record.queue_us = 30'000;
   record.bytes_in = 512;
   record.bytes_out = 2326;
   record.status = 200;
@@ -81,15 +82,16 @@ std::vector<std::string> quoted_fields(const std::string& line) {
 }
 
 TEST(JsonFormat, WritesEveryFieldInOneLine) {
-  EXPECT_EQ(json_line(example()),
-            "{\"ts\":\"2026-11-22T02:14:05.123Z\",\"client_ip\":\"192.0.2.7\",\"method\":\"GET\",\"host\":"
-            "\"example.org\","
-            "\"path\":\"/a?b=c\",\"proto\":\"HTTP/1.1\",\"status\":200,\"bytes_in\":512,\"bytes_out\":2326,"
-            "\"duration_ms\":12.345,\"ttfb_ms\":11,\"connect_ms\":0.070,\"tls\":true,\"listener\":\"web\","
-            "\"route\":\"route-1\",\"pool\":\"app\",\"tier\":1,\"endpoint\":\"10.0.1.11:3000\",\"epoch\":1007,"
-            "\"attempts\":1,\"request_id\":\"018f-7\",\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"term\":"
-            "\"ok\","
-            "\"websocket\":false,\"user_agent\":\"curl/7.88.1\",\"referer\":\"https://example.org/\"}\n");
+  EXPECT_EQ(
+      json_line(example()),
+      "{\"ts\":\"2026-11-22T02:14:05.123Z\",\"client_ip\":\"192.0.2.7\",\"method\":\"GET\",\"host\":"
+      "\"example.org\","
+      "\"path\":\"/a?b=c\",\"proto\":\"HTTP/1.1\",\"status\":200,\"bytes_in\":512,\"bytes_out\":2326,"
+      "\"duration_ms\":12.345,\"ttfb_ms\":11,\"connect_ms\":0.070,\"queue_ms\":30,\"tls\":true,\"listener\":\"web\","
+      "\"route\":\"route-1\",\"pool\":\"app\",\"tier\":1,\"endpoint\":\"10.0.1.11:3000\",\"epoch\":1007,"
+      "\"attempts\":1,\"request_id\":\"018f-7\",\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"term\":"
+      "\"ok\","
+      "\"websocket\":false,\"user_agent\":\"curl/7.88.1\",\"referer\":\"https://example.org/\"}\n");
 }
 
 TEST(JsonFormat, StaysOneSchemaWhenNothingIsKnown) {
