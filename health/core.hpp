@@ -122,6 +122,7 @@ struct SavedEndpoint {
   std::uint32_t ejections = 0;
   std::optional<Duration> ejected_left;
   std::optional<Duration> normal_p50 = {}, normal_p95 = {};  // the baseline
+  std::optional<Duration> operator_for = {};                 // how long the operator's state has lasted
 };
 struct SavedPool {
   std::string name;
@@ -151,7 +152,7 @@ struct EndpointStatus {
   bool available = false;
   std::uint32_t streak = 0;  // equal results in a row
   std::optional<ProbeResult> last_probe;
-  std::optional<TimePoint> last_probe_at, next_probe_at, since, ejected_until, operator_until;
+  std::optional<TimePoint> last_probe_at, next_probe_at, since, ejected_until, operator_until, operator_since;
   std::uint32_t ejections = 0;
   double weight = 1;
   std::shared_ptr<SharedLoad> load;

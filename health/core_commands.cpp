@@ -113,7 +113,7 @@ CommandResult Core::State::execute(const SetEndpointState& command, TimePoint no
                   list({in_pools.begin(), in_pools.end()}) + "); name the pool");
   }
   for (const Meant& one : meant) {
-    const OperatorOrder order{command.state, command.expires};
+    const OperatorOrder order{command.state, command.expires, now};
     if (one.source != nullptr) one.source->order = order;
     const std::string why = "by the operator's order" + (command.reason.empty() ? "" : ": " + command.reason);
     for (Endpoint* endpoint : one.endpoints) set_operator(*endpoint, order, why, now);

@@ -243,6 +243,7 @@ void Core::State::set_operator(Endpoint& endpoint, OperatorOrder order, std::str
   Pool& pool = *pools[endpoint.pool];
   const OperatorState before = endpoint.order.state;
   if (order.state == OperatorState::held && before != OperatorState::held) endpoint.held_available = endpoint.available;
+  order.since = order.state == before ? endpoint.order.since : now;
   endpoint.order = order;
   if (before == OperatorState::disabled && order.state != OperatorState::disabled) {
     // Nobody looked at it meanwhile: what was known is stale.

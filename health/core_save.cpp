@@ -20,6 +20,17 @@ std::optional<TimePoint> until(const std::optional<Duration>& time_left, TimePoi
   return later(now, *time_left);
 }
 
+std::optional<Duration> lasted(const OperatorOrder& order, TimePoint now) {
+  if (!order.since || order.state == OperatorState::enabled) return std::nullopt;
+  return std::max<Duration>(std::chrono::duration_cast<Duration>(now - *order.since), Duration::zero());
+}
+
+OperatorOrder order_of(const SavedEndpoint& saved, TimePoint now) {
+  OperatorOrder order{saved.operator_state, until(saved.operator_left, now), now};
+  if (saved.operator_for) order.since = now - *saved.operator_for;
+  return order;
+}
+
 SavedEndpoint saved_form(const Pool& pool, const Endpoint& endpoint, TimePoint now) {
   SavedEndpoint saved;
   saved.pool = pool.config.name;
@@ -27,6 +38,7 @@ SavedEndpoint saved_form(const Pool& pool, const Endpoint& endpoint, TimePoint n
   saved.address = endpoint.address_text;
   saved.operator_state = endpoint.order.state;
   saved.operator_left = left(endpoint.order.until, now);
+  saved.operator_for = lasted(endpoint.order, now);
   saved.active = endpoint.threshold.state();
   // A hold freezes what was observed when it began; that is all of the verdict that matters after a restart.
   if (endpoint.order.state == OperatorState::held) {
@@ -72,6 +84,7 @@ SavedState Core::save(TimePoint now) const {
         label.label = source.label;
         label.operator_state = source.order.state;
         label.operator_left = left(source.order.until, now);
+        label.operator_for = lasted(source.order, now);
         saved.endpoints.push_back(std::move(label));
       }
     }
@@ -101,7 +114,7 @@ void Core::restore(const SavedState& saved, TimePoint now) {
         const auto label = state.unclaimed.find(State::SavedKey(pool->config.name, source.label, ""));
         if (label != state.unclaimed.end()) {
           if (!over(label->second.operator_left)) {
-            source.order = {label->second.operator_state, until(label->second.operator_left, now)};
+            source.order = order_of(label->second, now);
           }
           state.unclaimed.erase(label);
         }
@@ -162,7 +175,7 @@ void Core::State::claim(Endpoint& endpoint, TimePoint now) {
 void Core::State::apply(Endpoint& endpoint, const SavedEndpoint& saved, TimePoint now) {
   const Pool& pool = *pools[endpoint.pool];
   if (!over(saved.operator_left)) {
-    endpoint.order = {saved.operator_state, until(saved.operator_left, now)};
+    endpoint.order = order_of(saved, now);
     endpoint.held_available = saved.active == ActiveState::healthy;
   }
   if (pool.checked()) endpoint.threshold.assume(saved.active);

@@ -33,6 +33,7 @@ namespace understudy::health {
 struct OperatorOrder {
   OperatorState state = OperatorState::enabled;
   std::optional<TimePoint> until;
+  std::optional<TimePoint> since = {};  // when this state was first ordered
 };
 
 // Timers of an endpoint: probe (due, or its answer is lost), ejection's end, operator's end, start wait, slow

@@ -70,6 +70,7 @@ EndpointStatus status_of(const Endpoint& endpoint, const Pool& pool, TimePoint n
   status.since = endpoint.since;
   if (endpoint.ejector.ejected()) status.ejected_until = endpoint.ejector.until();
   status.operator_until = endpoint.order.until;
+  if (endpoint.order.state != OperatorState::enabled) status.operator_since = endpoint.order.since;
   status.ejections = endpoint.ejector.ejections(pool.config.passive, now);
   status.weight = endpoint.weight;
   status.load = endpoint.load;

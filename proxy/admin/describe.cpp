@@ -49,6 +49,7 @@ json::object describe_endpoint(const health::EndpointStatus& endpoint, const Ins
                       {"address", endpoint.address},
                       {"available", endpoint.available},
                       {"operator", health::name_of(endpoint.operator_state)},
+                      {"operator_since", time_or_null(endpoint.operator_since, now)},
                       {"operator_until", time_or_null(endpoint.operator_until, now)},
                       {"checks", health::name_of(endpoint.active)},
                       {"passive", health::name_of(endpoint.passive)},

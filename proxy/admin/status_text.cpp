@@ -166,9 +166,11 @@ std::string endpoint_text(const json::value& endpoint, Wall now) {
   out += label;
   if (!address.empty() && address != label) out += concat({" (", address, ")"});
   out += "\n";
-  out += concat({"      ", word, since(endpoint, "since", now)});
+  const bool ordered = word == text(endpoint, "operator");
+  const bool dated = ordered && !text(endpoint, "operator_since").empty();
+  out += concat({"      ", word, since(endpoint, dated ? "operator_since" : "since", now)});
   if (word == "ejected") out += until(endpoint, "ejected_until", now);
-  if (word == text(endpoint, "operator")) out += until(endpoint, "operator_until", now);
+  if (ordered) out += until(endpoint, "operator_until", now);
   out += "\n";
   const std::string check = last_check(endpoint, now);
   if (!check.empty()) out += concat({"      check: ", check, "\n"});

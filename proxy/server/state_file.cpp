@@ -138,6 +138,7 @@ json::value to_value(const health::SavedEndpoint& e) {
           {"address", e.address},
           {"operator", health::name_of(e.operator_state)},
           {"operator_left_ms", left_of(e.operator_left)},
+          {"operator_for_ms", left_of(e.operator_for)},
           {"active", health::name_of(e.active)},
           {"ejections", e.ejections},
           {"ejected_left_ms", left_of(e.ejected_left)},
@@ -175,6 +176,7 @@ health::SavedEndpoint endpoint_of(Fields& fields) {
   fields.read("address", e.address);
   fields.read_enum("operator", 3, e.operator_state);
   fields.read_time<milliseconds>("operator_left_ms", e.operator_left);
+  fields.read_time<milliseconds>("operator_for_ms", e.operator_for);
   fields.read_enum("active", 2, e.active);
   fields.read_count("ejections", e.ejections);
   fields.read_time<milliseconds>("ejected_left_ms", e.ejected_left);

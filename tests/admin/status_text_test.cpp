@@ -71,6 +71,7 @@ health::PoolStatus pool_on_standby() {
   drained.active = health::ActiveState::healthy;
   drained.last_probe.reset();
   drained.operator_state = health::OperatorState::draining;
+  drained.operator_since = kSteady - minutes(3);
   drained.operator_until = kSteady + minutes(30);
   pool.tiers[1].endpoints.push_back(drained);
   return pool;
@@ -99,7 +100,7 @@ TEST_F(StatusText, ShowsWhatServesWhatIsDownAndSinceWhen) {
             "      check: ok 200 in 3ms, 1s ago\n"
             "      3 in flight, 200 tunnels\n"
             "    - 10.0.1.12:3000\n"
-            "      draining since 02:14:00 (16m) until 03:00:00 (30m left)\n"
+            "      draining since 02:27:00 (3m) until 03:00:00 (30m left)\n"
             "\n"
             "listen web 0.0.0.0:443 tls\n"
             "understudy 0.1.0, pid 42, up 2d 1h\n");

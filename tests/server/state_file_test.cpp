@@ -30,6 +30,7 @@ health::SavedState whole_state() {
   endpoint.address = "10.0.0.11:3000";
   endpoint.operator_state = health::OperatorState::held;
   endpoint.operator_left = minutes(5);
+  endpoint.operator_for = minutes(2);
   endpoint.active = health::ActiveState::unhealthy;
   endpoint.ejections = 4;
   endpoint.ejected_left = seconds(40);
@@ -74,6 +75,7 @@ TEST(StateFile, WhatIsWrittenIsRead) {
   EXPECT_EQ(e.address, f.address);
   EXPECT_EQ(e.operator_state, f.operator_state);
   EXPECT_EQ(e.operator_left, f.operator_left);
+  EXPECT_EQ(e.operator_for, f.operator_for);
   EXPECT_EQ(e.active, f.active);
   EXPECT_EQ(e.ejections, f.ejections);
   EXPECT_EQ(e.ejected_left, f.ejected_left);

@@ -171,6 +171,7 @@ TEST(Restart, GoesOnWhereItStoodAndTheEpochJumps) {
   EXPECT_TRUE(world.endpoint_status("s1").available) << "no start wait for what was known";
   EXPECT_EQ(world.endpoint_status("p2").operator_state, OperatorState::disabled);
   EXPECT_EQ(world.endpoint_status("p2").operator_until, world.now + 10min);
+  EXPECT_EQ(world.endpoint_status("p2").operator_since, world.now);
   EXPECT_TRUE(world.status().maintenance);
   EXPECT_EQ(world.status().maintenance_until, world.now + 5min);
   kill_primary(world, Mode::up);
@@ -289,6 +290,21 @@ TEST(Names, ADrainOfTheNameHoldsForAddressesThatComeLaterAndOverARestart) {
   world.resolve(0, 0, 0, {"10.0.0.8:80"});
   EXPECT_EQ(world.endpoint_status("10.0.0.8:80").operator_state, OperatorState::draining);
   EXPECT_EQ(world.endpoint_status("10.0.0.8:80").operator_until, world.now + 59min + 59s + 1s);
+}
+
+TEST(Restart, TellsSinceWhenTheOperatorWantsIt) {
+  World world(config_of({two_and_one()}));
+  world.run(5s);
+  EXPECT_FALSE(world.endpoint_status("p2").operator_since);
+  const auto ordered = world.now;
+  ASSERT_TRUE(world.command(state("p2", OperatorState::draining, world.now + 1h)).ok);
+  world.run(60s);
+  ASSERT_TRUE(world.command(state("p2", OperatorState::draining, world.now + 2h)).ok);  // longer, but not anew
+  EXPECT_EQ(world.endpoint_status("p2").operator_since, ordered);
+  world.restart();
+  EXPECT_EQ(world.endpoint_status("p2").operator_since, ordered);
+  ASSERT_TRUE(world.command(state("p2", OperatorState::enabled)).ok);
+  EXPECT_FALSE(world.endpoint_status("p2").operator_since);
 }
 
 TEST(Names, OneAddressOfANameCanBeDrainedAlone) {
