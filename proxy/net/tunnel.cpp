@@ -216,13 +216,25 @@ void Tunnel::arm(TimePoint now) {
     worker_.reactor().wheel().set(*this, cut_at_);
     return;
   }
-  if (idle_timeout_) worker_.reactor().wheel().set(*this, active_ + *idle_timeout_);
+  std::optional<TimePoint> due = leave_at_;
+  if (idle_timeout_) due = due ? std::min(*due, active_ + *idle_timeout_) : active_ + *idle_timeout_;
+  if (due) worker_.reactor().wheel().set(*this, *due);
+}
+
+void Tunnel::leave_at(TimePoint when) {
+  if (dead_ || leave_at_) return;
+  leave_at_ = when;
+  arm(worker_.reactor().now());
 }
 
 void Tunnel::on_timer(TimePoint now) {
   if (dead_) return;
   if (ending_ && now >= cut_at_) {
     close(*ending_);
+    return;
+  }
+  if (!ending_ && leave_at_ && now >= *leave_at_) {
+    end(observe::TunnelEnd::draining, 1012);
     return;
   }
   if (!ending_ && idle_timeout_ && now >= active_ + *idle_timeout_) {

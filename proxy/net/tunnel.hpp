@@ -39,6 +39,8 @@ public:
   // Ends it: a Close frame towards both sides where a frame boundary allows, then FIN; cut after two seconds.
   void end(observe::TunnelEnd why, std::uint16_t code);
   void cut(observe::TunnelEnd why);
+  // Its endpoint is gone from the configuration or its name: lives on until then, and is ended as drained.
+  void leave_at(TimePoint when);
 
 private:
   struct Direction {
@@ -80,6 +82,7 @@ private:
   std::uint16_t close_code_ = 0;
   bool close_sent_down_ = false, close_sent_up_ = false;
   TimePoint cut_at_{};
+  std::optional<TimePoint> leave_at_;
   bool dead_ = false;
 };
 

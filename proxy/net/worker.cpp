@@ -98,7 +98,7 @@ void Worker::rename_listeners() {
 // Endpoints that came, went or fell ill since the last view.
 void Worker::apply_view_changes(const health::View& view) {
   std::vector<bool> present(slots_.size(), false);
-  std::vector<health::EndpointId> cut;  // tunnels to be closed
+  std::vector<health::EndpointId> cut, gone;  // whose tunnels end now, or later
   std::vector<Exchange*> lost;
   for (const health::PoolView& pool : view.pools) {
     for (const health::TierView& tier : pool.tiers) {
@@ -125,7 +125,13 @@ void Worker::apply_view_changes(const health::View& view) {
   for (std::size_t i = 0; i < present.size(); ++i) {
     if (present[i] || !slots_[i]) continue;
     slots_[i]->pool.close_all();
-    cut.push_back(slots_[i]->owner);
+    if (!std::exchange(slots_[i]->gone, true)) gone.push_back(slots_[i]->owner);
+  }
+  if (!gone.empty()) {
+    std::sort(gone.begin(), gone.end());
+    lists_->tunnels.for_each([&](Tunnel& tunnel) {
+      if (std::binary_search(gone.begin(), gone.end(), tunnel.endpoint())) leave_in_time(tunnel);
+    });
   }
   if (!cut.empty()) {
     std::sort(cut.begin(), cut.end());
@@ -139,6 +145,15 @@ void Worker::apply_view_changes(const health::View& view) {
   std::vector<Exchange*> waiting;
   waiting_.for_each([&waiting](Exchange& exchange) { waiting.push_back(&exchange); });
   for (Exchange* exchange : waiting) exchange->on_snapshot(reactor_.now());
+}
+
+// Law 8: what works is not cut because a reload or a name says that its endpoint is no more; it has the time that a stop would
+// give it. Spread over the second half, so that not all come back at once.
+void Worker::leave_in_time(Tunnel& tunnel) {
+  const std::chrono::nanoseconds grace = snapshot_->plan().config.server.shutdown_grace;
+  const std::chrono::nanoseconds half = grace / 2;
+  const auto spread = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(half.count() + 1));
+  tunnel.leave_at(reactor_.now() + grace - std::chrono::nanoseconds(spread));
 }
 
 // ---- listening -----------------------------------------------------------------------------------------------------
@@ -231,6 +246,10 @@ void Worker::tunnel_opened(Tunnel& tunnel) {
   lists_->tunnels.push_back(tunnel);
   open_tunnels_.fetch_add(1, std::memory_order_relaxed);
   if (draining_) tunnel.end(observe::TunnelEnd::shutdown, 1001);
+  // Its endpoint left while it was being opened.
+  const health::EndpointId id = tunnel.endpoint();
+  if (id.slot < slots_.size() && slots_[id.slot] && (slots_[id.slot]->gone || slots_[id.slot]->owner != id))
+    leave_in_time(tunnel);
 }
 
 void Worker::tunnel_closed(Tunnel& tunnel) {

@@ -111,6 +111,26 @@ class ReloadTest(Story):
         self.assertIn("listen.second", result.stdout + result.stderr)
         self.assertEqual(self.request()[0], 200)
 
+    def test_a_tunnel_outlives_the_removal_of_its_endpoint_by_the_grace_of_a_stop(self):
+        config = lambda origin: self.config([origin.address]).replace('shutdown_grace = "5s"', 'shutdown_grace = "3s"')
+        understudy = self.proxy(config(self.a))
+        self.await_healthy(understudy, self.a.address)
+        tunnels = [self.open_websocket() for _ in range(3)]
+        understudy.write(config(self.b))
+        removed = time.monotonic()
+        understudy.cli("reload")
+        wait_until(lambda: self.request()[2] == b"hello from b", 5)
+        while time.monotonic() < removed + 1.2:
+            for s in tunnels:
+                self.echo(s)
+            understudy.cli("reload")                                # which is no reason to cut them either
+        for s in tunnels:
+            self.assertEqual(s.recv(100), b"\x88\x02\x03\xf4")      # 1012, service restart
+            self.assertGreater(time.monotonic(), removed + 1.5)
+            s.close()
+        self.assertLess(time.monotonic() - removed, 3 + 2 * SLOW)
+        wait_until(lambda: understudy.metric("websocket_sessions_closed_total", reason="draining") == 3, 5)
+
     def test_the_worker_count_needs_a_restart_and_says_so(self):
         understudy = self.proxy(self.config([self.a.address], server="workers = 1"))
         understudy.write(self.config([self.a.address], server="workers = 2"))
