@@ -4,12 +4,10 @@ A few hundred shapes of requests are made from a fixed seed. Whatever the proxy 
 whatever h11 finds invalid must not have been let through.
 """
 import random
-import socket
-import threading
-import time
 import unittest
 
-from harness import Story, wait_until
+from harness import Story
+from raw_origin import Endpoint
 
 try:
     import h11
@@ -17,35 +15,21 @@ except ImportError:   # a development package of the tests (deploy/packages.txt)
     h11 = None
 
 
-class Second(threading.Thread):
-    """An endpoint whose only understanding of HTTP is h11's; keeps (method, target, headers, body) or the error."""
+class Second(Endpoint):
+    """Its only understanding of HTTP is h11's; keeps (method, target, headers, body, trailers) or the error."""
 
     def __init__(self):
-        super().__init__(daemon=True)
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.seen = []
         self.faults = []
-        self.start()
+        super().__init__()
 
-    def run(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
-
-    def serve(self, s):
+    def talk(self, s):
         parser = h11.Connection(h11.SERVER)
-        with s:
-            try:
-                while self.one(s, parser):
-                    parser.start_next_cycle()
-            except h11.RemoteProtocolError as e:
-                self.faults.append((str(e), parser.trailing_data))
-            except OSError:
-                pass
+        try:
+            while self.one(s, parser):
+                parser.start_next_cycle()
+        except h11.RemoteProtocolError as e:
+            self.faults.append((str(e), parser.trailing_data))
 
     def one(self, s, parser):
         request, body = None, b""
@@ -120,7 +104,7 @@ def shapes(count, seed=20261126):
 class FramingOracleTest(Story):
     def test_another_parser_reads_what_was_sent_and_nothing_else(self):
         second = Second()
-        self.addCleanup(second.listener.close)
+        self.addCleanup(second.stop)
         understudy = self.proxy(self.config([second.address], pool="retry = { max = 0 }\npassive = { enabled = false }\n"))
         self.await_healthy(understudy, second.address)
         passed = refused = 0
