@@ -9,7 +9,6 @@ constexpr double second = 1000;
 constexpr double minute = 60 * second;
 constexpr double hour = 60 * minute;
 constexpr double day = 24 * hour;
-constexpr double mib = 1024 * 1024;
 
 // --- tiers and endpoints ---
 
@@ -355,7 +354,7 @@ const Section& pool_section() {
                      .word = "none",
                      .example = "200"});
     declare.size("max_response_header_bytes", &PoolConfig::max_response_header_bytes,
-                 {.help = "Largest head of an answer.", .min = 1024, .max = mib, .example = "\"32KiB\""});
+                 {.help = "Largest head of an answer.", .min = 1024, .max = kLargestHead, .example = "\"32KiB\""});
     declare.duration(
         "slow_start", &PoolConfig::slow_start,
         {.help = "Time over which a recovered endpoint is given its full share.", .max = hour, .example = "\"30s\""});

@@ -359,11 +359,11 @@ const Section& limits_section() {
                       .word = "none",
                       .example = "\"1KiB/s\""});
     declare.size("max_header_bytes", &Limits::max_header_bytes,
-                 {.help = "Largest head of a request.", .min = kib, .max = mib, .example = "\"32KiB\""});
+                 {.help = "Largest head of a request.", .min = kib, .max = kLargestHead, .example = "\"32KiB\""});
     declare.integer("max_headers", &Limits::max_headers,
-                    {.help = "Most header fields of a request.", .min = 8, .max = 10'000, .example = "200"});
+                    {.help = "Most header fields of a request.", .min = 8, .max = kMostHeadFields, .example = "200"});
     declare.size("max_uri_bytes", &Limits::max_uri_bytes,
-                 {.help = "Longest request target.", .min = 64, .max = mib, .example = "\"4KiB\""});
+                 {.help = "Longest request target.", .min = 64, .max = kLargestHead, .example = "\"4KiB\""});
     declare.size(
         "max_body_bytes", &Limits::max_body_bytes,
         {.help = "Largest request body. A route may override it.", .min = 1, .word = "none", .example = "\"10MiB\""});

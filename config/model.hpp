@@ -56,6 +56,10 @@ struct LogConfig {
   bool query = true;        // log query strings
 };
 
+// A head lies in one buffer block of the data plane, and its fields in one table.
+inline constexpr std::uint64_t kLargestHead = 64 * 1024;
+inline constexpr std::uint64_t kMostHeadFields = 256;
+
 // Per-listener protocol limits (defaults of the security table).
 struct Limits {
   Duration header_timeout{10'000};      // from the first byte, absolute

@@ -30,9 +30,8 @@ bool Exchange::read_response_head(TimePoint now) {
   Stream& stream = connection.stream();
   Inbox& inbox = connection.inbox();
   http::ResponseHead& response = worker_.scratch().response;
-  const http::HeadLimits limits{
-      static_cast<std::uint32_t>(std::min<std::uint64_t>(pool_->max_response_header_bytes, 64 * 1024)),
-      static_cast<std::uint32_t>(http::kMaxFields), 0};
+  const http::HeadLimits limits{static_cast<std::uint32_t>(pool_->max_response_header_bytes),
+                                static_cast<std::uint32_t>(http::kMaxFields), 0};
   bool progress = false;
   for (;;) {
     if (!inbox.empty()) {

@@ -4,6 +4,8 @@
 #include <random>
 #include <stdexcept>
 
+#include "proxy/net/buffer.hpp"
+
 namespace understudy::server {
 
 namespace {
@@ -22,12 +24,12 @@ exchange::Policy policy_of(const config::PoolConfig& pool) {
 }
 
 http::HeadLimits head_limits(const config::Limits& limits) {
-  // A head must fit into one buffer block.
-  constexpr std::uint64_t kBlock = 64 * 1024;
+  static_assert(config::kLargestHead <= net::kBlockSize, "a head must fit into one buffer block");
+  static_assert(config::kMostHeadFields == http::kMaxFields);
   http::HeadLimits head;
-  head.max_bytes = static_cast<std::uint32_t>(std::min(limits.max_header_bytes, kBlock));
-  head.max_fields = static_cast<std::uint32_t>(std::min<std::uint64_t>(limits.max_headers, http::kMaxFields));
-  head.max_uri_bytes = static_cast<std::uint32_t>(std::min(limits.max_uri_bytes, kBlock));
+  head.max_bytes = static_cast<std::uint32_t>(limits.max_header_bytes);
+  head.max_fields = static_cast<std::uint32_t>(limits.max_headers);
+  head.max_uri_bytes = static_cast<std::uint32_t>(limits.max_uri_bytes);
   return head;
 }
 
