@@ -173,17 +173,23 @@ const Section& server_section() {
                   .example = "\"/var/lib/understudy\"",
                   .unset = "$STATE_DIRECTORY, else \"/var/lib/understudy\"",
                   .restart = true});
-    declare.duration(
-        "shutdown_grace", &ServerConfig::shutdown_grace,
-        {.help = "How long a stop waits for exchanges and tunnels to end.", .max = day, .example = "\"1m\""});
+    declare.duration("shutdown_grace", &ServerConfig::shutdown_grace,
+                     {.help = "How long a stop waits for exchanges and tunnels to end, and how long tunnels live on "
+                              "whose endpoint a reload or its "
+                              "name took away.",
+                      .max = day,
+                      .example = "\"1m\""});
     declare.duration(
         "shutdown_lead", &ServerConfig::shutdown_lead,
         {.help = "How long `/readyz` answers 503 before listeners stop accepting.", .max = hour, .example = "\"5s\""});
-    declare.text("user", &ServerConfig::user,
-                 {.help = "User to become when started as root.",
-                  .example = "\"understudy\"",
-                  .unset = "keep",
-                  .restart = true});
+    declare.text(
+        "user", &ServerConfig::user,
+        {.help =
+             "User to become when started as root. Ports below 1024 are opened before; one that a reload adds needs a "
+             "restart, or a start as that user with CAP_NET_BIND_SERVICE.",
+         .example = "\"understudy\"",
+         .unset = "keep",
+         .restart = true});
     declare.text("group", &ServerConfig::group,
                  {.help = "Group to become when started as root.",
                   .example = "\"understudy\"",
