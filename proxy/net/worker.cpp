@@ -124,8 +124,8 @@ void Worker::apply_view_changes(const health::View& view) {
 
 // ---- listening -----------------------------------------------------------------------------------------------------
 
-void Worker::listen(const std::string& name, int fd, bool tcp, bool shared) {
-  auto acceptor = make_ref<Acceptor>(*this, name, fd, tcp, shared);
+void Worker::listen(const std::string& name, int fd, bool shared) {
+  auto acceptor = make_ref<Acceptor>(*this, name, fd, shared);
   if (acceptor->start()) acceptors_.push_back(std::move(acceptor));
 }
 
@@ -140,7 +140,7 @@ void Worker::unlisten(int fd) {
   }
 }
 
-void Worker::adopt(int fd, const config::SocketAddress& peer, const std::string& listener, bool tcp) {
+void Worker::adopt(int fd, const config::SocketAddress& peer, const std::string& listener) {
   const auto& listeners = snapshot_->plan().config.listeners;
   const auto found =
       std::find_if(listeners.begin(), listeners.end(), [&](const auto& l) { return l.name == listener; });
@@ -176,7 +176,6 @@ void Worker::adopt(int fd, const config::SocketAddress& peer, const std::string&
     refuse(observe::Rejection::per_ip);
     return;
   }
-  tune_accepted(fd, tcp);
   auto connection =
       make_ref<H1Connection>(*this, make_ref<Stream>(reactor_, fd), peer, listener, plan.tls, snapshot_, index);
   connection_opened(*connection);

@@ -111,7 +111,7 @@ public:
   // ---- own thread (through post)
   void apply(std::shared_ptr<const Snapshot> snapshot);
   // Serves a listening socket that belongs to the server; `name` finds its configuration in each snapshot.
-  void listen(const std::string& name, int fd, bool tcp, bool shared);
+  void listen(const std::string& name, int fd, bool shared);
   void unlisten(int fd);  // takes what is queued first
   // Stop: accept what is queued, answer `Connection: close`, let idle connections ask once more for a second.
   void drain();
@@ -160,7 +160,7 @@ public:
   void latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value);
 
   // Connections.
-  void adopt(int fd, const config::SocketAddress& peer, const std::string& listener, bool tcp);
+  void adopt(int fd, const config::SocketAddress& peer, const std::string& listener);
   void connection_opened(H1Connection& connection);
   void connection_closed(H1Connection& connection);
   void tunnel_opened(Tunnel& tunnel);
