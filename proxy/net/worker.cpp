@@ -31,7 +31,6 @@ Worker::Worker(unsigned index, WorkerShared& shared, observe::AccessRing* access
       shared_(shared),
       access_(access),
       scratch_(std::make_unique<Scratch>()),
-      random_(std::random_device{}()),
       pending_(std::make_unique<PendingCell[]>(kMaxSlots)),
       lists_(std::make_unique<ConnectionList>()) {
   reactor_.on_exception = [this](const char*) {

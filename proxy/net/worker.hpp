@@ -12,7 +12,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <random>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,6 +21,7 @@
 #include "proxy/http/h1_parser.hpp"
 #include "proxy/limit/address_counter.hpp"
 #include "proxy/net/buffer.hpp"
+#include "proxy/net/random.hpp"
 #include "proxy/net/reactor.hpp"
 #include "proxy/net/snapshot.hpp"
 #include "proxy/net/upstream_connection.hpp"
@@ -198,7 +198,7 @@ private:
   std::unique_ptr<Scratch> scratch_;
   observe::WorkerCounters counters_;
   observe::EndpointTable endpoints_;
-  std::mt19937_64 random_;
+  Random random_;
   SnapshotRef snapshot_;
   std::atomic<std::uint64_t> applied_version_{0};
   std::atomic<std::uint64_t> open_connections_{0}, open_tunnels_{0};
