@@ -85,7 +85,17 @@ std::string SocketAddress::ip_string() const {
   switch (family) {
     case Family::none: return "";
     case Family::unix_path: return "unix:";
-    case Family::v4: inet_ntop(AF_INET, ip.data(), text, sizeof text); return text;
+    case Family::v4: {  // once per connection; inet_ntop goes through printf
+      std::string out;
+      for (std::size_t i = 0; i < 4; ++i) {
+        const unsigned byte = ip[i];
+        if (i > 0) out += '.';
+        if (byte >= 100) out += static_cast<char>('0' + byte / 100);
+        if (byte >= 10) out += static_cast<char>('0' + byte / 10 % 10);
+        out += static_cast<char>('0' + byte % 10);
+      }
+      return out;
+    }
     case Family::v6: inet_ntop(AF_INET6, ip.data(), text, sizeof text); return text;
   }
   return "";

@@ -85,12 +85,21 @@ std::string_view acceptable_request_id(const RequestHead& head, const char* base
 
 namespace {
 
-char* put_hex(char* out, const std::uint8_t* bytes, std::size_t n) {
-  for (std::size_t i = 0; i < n; ++i) {
-    *out++ = chars::kHexDigits[bytes[i] >> 4];
-    *out++ = chars::kHexDigits[bytes[i] & 15];
+// Both digits of each byte.
+constexpr std::array<char, 512> make_hex_pairs() {
+  std::array<char, 512> pairs{};
+  for (std::size_t b = 0; b < 256; ++b) {
+    pairs[2 * b] = chars::kHexDigits[b >> 4];
+    pairs[2 * b + 1] = chars::kHexDigits[b & 15];
   }
-  return out;
+  return pairs;
+}
+constexpr std::array<char, 512> kHexPairs = make_hex_pairs();
+
+template <std::size_t N>
+char* put_hex(char* out, const std::uint8_t* bytes) {
+  for (std::size_t i = 0; i < N; ++i) std::memcpy(out + 2 * i, kHexPairs.data() + 2 * bytes[i], 2);
+  return out + 2 * N;
 }
 
 }  // namespace
@@ -102,13 +111,15 @@ void write_uuid7(char out[36], std::uint64_t unix_ms, const std::uint8_t random[
   std::memcpy(id.data() + 6, random, 10);
   id[6] = static_cast<std::uint8_t>((id[6] & 0x0f) | 0x70);
   id[8] = static_cast<std::uint8_t>((id[8] & 0x3f) | 0x80);
-  char* p = out;
-  std::size_t at = 0;
-  for (const std::size_t n : {4u, 2u, 2u, 2u, 6u}) {
-    if (at != 0) *p++ = '-';
-    p = put_hex(p, id.data() + at, n);
-    at += n;
-  }
+  char* p = put_hex<4>(out, id.data());
+  *p++ = '-';
+  p = put_hex<2>(p, id.data() + 4);
+  *p++ = '-';
+  p = put_hex<2>(p, id.data() + 6);
+  *p++ = '-';
+  p = put_hex<2>(p, id.data() + 8);
+  *p++ = '-';
+  put_hex<6>(p, id.data() + 10);
 }
 
 bool valid_traceparent(std::string_view text) {
@@ -131,9 +142,10 @@ void write_traceparent(char out[55], std::string_view incoming, const std::uint8
   const bool goes_on = valid_traceparent(incoming);
   std::array<std::uint8_t, 24> bytes{};
   std::memcpy(bytes.data(), random, bytes.size());
-  const auto zero = [](std::uint8_t b) { return b == 0; };
-  if (std::all_of(bytes.begin(), bytes.begin() + 16, zero)) bytes[15] = 1;
-  if (std::all_of(bytes.begin() + 16, bytes.end(), zero)) bytes[23] = 1;
+  std::array<std::uint64_t, 3> words;
+  std::memcpy(words.data(), random, sizeof words);
+  if ((words[0] | words[1]) == 0) bytes[15] = 1;
+  if (words[2] == 0) bytes[23] = 1;
   char* p = out;
   *p++ = '0';
   *p++ = '0';
@@ -142,10 +154,10 @@ void write_traceparent(char out[55], std::string_view incoming, const std::uint8
     std::memcpy(p, incoming.data() + 3, 32);
     p += 32;
   } else {
-    p = put_hex(p, bytes.data(), 16);
+    p = put_hex<16>(p, bytes.data());
   }
   *p++ = '-';
-  p = put_hex(p, bytes.data() + 16, 8);
+  p = put_hex<8>(p, bytes.data() + 16);
   *p++ = '-';
   *p++ = goes_on ? incoming[53] : '0';
   *p++ = goes_on ? incoming[54] : '1';

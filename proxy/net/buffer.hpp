@@ -37,6 +37,7 @@ public:
   ~BlockRef() { reset(); }
   inline void reset();
   Block* get() const { return block_; }
+  Block* detach() { return std::exchange(block_, nullptr); }  // its count goes to the caller
   char* data() const { return block_->data(); }
   explicit operator bool() const { return block_ != nullptr; }
 

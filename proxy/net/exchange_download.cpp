@@ -268,7 +268,7 @@ bool Exchange::flush_down(TimePoint now) {
   bool progress = false;
   if (output_waits()) {
     const std::size_t before = down_head_.pending.size() + down_.unsent();
-    const IoResult result = requester_.send(down_head_, down_);
+    const IoResult result = requester_.send(down_head_, down_, response_done_ && !keep_alive_);
     down_head_.secure(worker_.blocks());
     const std::size_t after = down_head_.pending.size() + down_.unsent();
     if (after < before) {

@@ -139,9 +139,9 @@ private:
   std::uint32_t tried_count_ = 0;
   std::uint64_t hash_ = 0;
   std::optional<std::uint64_t> sticky_;
-  std::array<char, 128> request_id_{};
+  std::array<char, 128> request_id_;
   std::uint8_t request_id_size_ = 0;
-  std::array<char, 55> traceparent_{};
+  std::array<char, 55> traceparent_;
   // The client's pace. Only time in which we wait for it counts.
   TimePoint upload_progress_{}, upload_paused_at_{};
   std::chrono::nanoseconds upload_paused_{0};

@@ -227,9 +227,10 @@ void H1Connection::begin_exchange(TimePoint now) {
   facts_.trusted = identity.via_trusted;
   if (identity.via_trusted || facts_.client_ip.empty()) {
     facts_.client = identity.address;
-    client_ip_ = identity.address.ip_string();
-    facts_.client_ip = client_ip_;
+    if (identity.via_trusted) client_ip_ = identity.address.ip_string();
+    facts_.client_ip = identity.via_trusted ? client_ip_ : peer_ip_;
   }
+  last_request_ = !request.keep_alive;
   mode_ = Mode::exchange;
   first_chunk_up_ = true;
   const std::uint32_t head_bytes = request.head_bytes;
@@ -263,17 +264,17 @@ void H1Connection::after_exchange(TimePoint now) {
     close(true);
     return;
   }
-  if (!complete) {
-    if (!keep) {
+  if (!keep) {
+    // It asked for the end and has sent all: nothing is on its way here that a RST could answer (RFC 9112 §9.6).
+    if (complete && last_request_ && inbox_.empty() && !stream_->readable())
+      close();
+    else
       linger(now);
-      return;
-    }
-    mode_ = Mode::discard;
-    discard_left_ = limits_->drain_body_bytes;
     return;
   }
-  if (!keep) {
-    linger(now);
+  if (!complete) {
+    mode_ = Mode::discard;
+    discard_left_ = limits_->drain_body_bytes;
     return;
   }
   mode_ = Mode::idle;
@@ -368,6 +369,7 @@ void H1Connection::send_refusal(http::OwnAnswer own, const http::RequestHead* re
   refusal_.pending = out.view();
   Pipe nothing;
   std::uint64_t sent = 0;
+  stream_->transport().more = true;
   send_all(*stream_, refusal_, nothing, sent);  // what a full socket does not take is lost with the connection
   refusal_.clear();
   counters_->bytes_out.add(sent);

@@ -54,7 +54,7 @@ private:
   void begin_body(http::Framing framing, std::uint64_t length, std::uint64_t max_bytes) override;
   BodyResult read_body(Pipe& up, bool chunked, std::size_t limit, bool only_buffered) override;
   bool departed() override;
-  IoResult send(HeadOut& head, Pipe& down) override;
+  IoResult send(HeadOut& head, Pipe& down, bool last) override;
   bool output_pending() const override { return stream_ && stream_->pending_output(); }
   std::uint64_t undelivered() const override;
   bool covers_host(std::string_view host) override;
@@ -110,6 +110,7 @@ private:
   bool draining_ = false;
   bool in_turn_ = false;
   bool handed_over_ = false;
+  bool last_request_ = false;  // the client said that no other follows
   bool counted_handshake_ = false;
   TimePoint drain_until_{};
   std::uint64_t discard_left_ = 0;

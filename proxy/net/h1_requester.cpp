@@ -75,8 +75,9 @@ bool H1Connection::departed() {
   return result.status == Io::eof || result.status == Io::error;
 }
 
-IoResult H1Connection::send(HeadOut& head, Pipe& down) {
+IoResult H1Connection::send(HeadOut& head, Pipe& down, bool last) {
   std::uint64_t sent = 0;
+  stream_->transport().more = last;
   return send_all(*stream_, head, down, sent);
 }
 

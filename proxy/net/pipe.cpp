@@ -34,7 +34,7 @@ void Pipe::push(const BlockRef& block, const char* data, std::uint32_t size) {
   Piece& piece = append();
   piece.data = data;
   piece.size = size;
-  piece.block = block;
+  piece.block = BlockRef(block).detach();
   unsent_ += size;
   held_ += size;
 }
@@ -45,7 +45,7 @@ void Pipe::push_inline(std::string_view bytes) {
   std::memcpy(piece.small.data(), bytes.data(), bytes.size());
   piece.data = nullptr;
   piece.size = static_cast<std::uint32_t>(bytes.size());
-  piece.block.reset();
+  piece.block = nullptr;
   unsent_ += bytes.size();
   held_ += bytes.size();
 }
@@ -93,7 +93,7 @@ void Pipe::release_sent() {
   while (cursor_ > 0) {
     Piece& piece = at(0);
     held_ -= piece.size;
-    piece.block.reset();
+    piece.release();
     first_ = (first_ + 1) % kPieces;
     --count_;
     --cursor_;
@@ -113,7 +113,7 @@ void Pipe::rewind() {
 }
 
 void Pipe::clear() {
-  for (std::uint32_t i = 0; i < count_; ++i) at(i).block.reset();
+  for (std::uint32_t i = 0; i < count_; ++i) at(i).release();
   first_ = count_ = cursor_ = cursor_offset_ = 0;
   unsent_ = held_ = 0;
 }

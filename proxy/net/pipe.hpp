@@ -36,6 +36,7 @@ public:
   static constexpr std::uint32_t kPieces = 24;
 
   Pipe() = default;
+  ~Pipe() { clear(); }
   Pipe(const Pipe&) = delete;
   Pipe& operator=(const Pipe&) = delete;
 
@@ -61,12 +62,15 @@ public:
   void clear();
 
 private:
+  // Nothing is initialised and nothing destroyed but what is between first_ and count_: an exchange has two pipes and
+  // mostly uses one or two pieces of them.
   struct Piece {
-    const char* data = nullptr;
-    std::uint32_t size = 0;
-    BlockRef block;
+    const char* data;
+    std::uint32_t size;
+    Block* block;  // counted, or nullptr
     std::array<char, 24> small;
     const char* bytes() const { return data ? data : small.data(); }
+    void release() { const BlockRef last(block); }
   };
   Piece& at(std::uint32_t i) { return ring_[(first_ + i) % kPieces]; }
   const Piece& at(std::uint32_t i) const { return ring_[(first_ + i) % kPieces]; }

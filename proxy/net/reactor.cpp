@@ -13,6 +13,7 @@ namespace understudy::net {
 namespace {
 constexpr int kBatch = 256;
 constexpr std::chrono::milliseconds kStarved{100};  // law 12
+constexpr std::uint64_t kMailbox = UINT64_MAX;
 }  // namespace
 
 Reactor::Reactor() : wheel_(std::chrono::steady_clock::now()), now_(std::chrono::steady_clock::now()) {
@@ -26,7 +27,7 @@ Reactor::Reactor() : wheel_(std::chrono::steady_clock::now()), now_(std::chrono:
   }
   epoll_event event{};
   event.events = EPOLLIN;
-  event.data.ptr = nullptr;  // the mailbox
+  event.data.u64 = kMailbox;
   ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_fd_, &event);
 }
 
@@ -37,24 +38,26 @@ Reactor::~Reactor() {
 }
 
 int Reactor::add(int fd, Pollable& object, std::uint32_t events) {
+  const auto at = static_cast<std::size_t>(fd);
+  if (at >= entries_.size()) entries_.resize(std::max<std::size_t>(64, at * 2));
+  Entry& entry = entries_[at];
   epoll_event event{};
   event.events = events;
-  event.data.ptr = &object;
+  event.data.u64 = std::uint64_t{++entry.generation} << 32 | at;
   if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) return errno;
+  entry.object = &object;
   object.retain();
   return 0;
-}
-
-int Reactor::modify(int fd, Pollable& object, std::uint32_t events) {
-  epoll_event event{};
-  event.events = events;
-  event.data.ptr = &object;
-  return ::epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event) == 0 ? 0 : errno;
 }
 
 void Reactor::remove(int fd, Pollable& object) {
   epoll_event event{};
   ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, &event);
+  forget(fd, object);
+}
+
+void Reactor::forget(int fd, Pollable& object) {
+  entries_[static_cast<std::size_t>(fd)].object = nullptr;
   graveyard_.push_back(&object);  // its reference goes at the end of the batch
 }
 
@@ -111,17 +114,21 @@ void Reactor::turn() {
   if (!deferred_.empty()) timeout = 0;
   const int n = ::epoll_wait(epoll_, events.data(), kBatch, timeout);
   fresh();
+  ++turns_;
   last_turn_.store(now_.time_since_epoch().count(), std::memory_order_relaxed);
   starved_ = next && now_ > *next + kStarved;
   bool mail = false;
   for (int i = 0; i < n; ++i) {
     const auto& event = events[static_cast<std::size_t>(i)];
-    if (event.data.ptr == nullptr) {
+    if (event.data.u64 == kMailbox) {
       mail = true;
       continue;
     }
+    const Entry& entry = entries_[static_cast<std::uint32_t>(event.data.u64)];
+    Pollable* const object = entry.object;
+    if (object == nullptr || entry.generation != event.data.u64 >> 32) continue;  // closed meanwhile
     guarded([&] {
-      static_cast<Pollable*>(event.data.ptr)->on_events(event.events);
+      object->on_events(event.events);
       run_ready();
     });
   }

@@ -19,8 +19,8 @@
 
 namespace understudy::net {
 
-// Something with a descriptor in the epoll set. Kept alive until the batch that closed it has ended, so that a stale event
-// can never reach freed memory.
+// Something with a descriptor in the epoll set. Kept alive until the batch that closed it has ended; an event that comes later
+// still is told by its generation.
 class Pollable : public Object {
 public:
   virtual void on_events(std::uint32_t events) = 0;
@@ -41,10 +41,12 @@ public:
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
 
-  // Registers and keeps a reference until remove(). Returns 0 or errno.
+  // Registers and keeps a reference until remove() or forget(). Returns 0 or errno.
   int add(int fd, Pollable& object, std::uint32_t events);
-  int modify(int fd, Pollable& object, std::uint32_t events);
-  void remove(int fd, Pollable& object);  // before closing fd
+  void remove(int fd, Pollable& object);  // fd stays open
+  // For an fd that is closed next, which takes it out of the epoll set. A child process that has not come to its exec yet may
+  // hold the socket open a little longer: what epoll then says of it is ignored.
+  void forget(int fd, Pollable& object);
 
   void mark_ready(Ready& item) {
     if (!item.linked()) ready_.push_back(item);
@@ -65,6 +67,8 @@ public:
   TimePoint now() const { return now_; }
   // Reads the clock (heads parsed, requests sent, first bytes: four times per request).
   TimePoint fresh() { return now_ = std::chrono::steady_clock::now(); }
+  // Which turn of the loop this is.
+  std::uint64_t turns() const { return turns_; }
   // This turn began more than 100 ms late: the process was stopped or starved, and what times out now is no evidence
   // against anybody else.
   bool starved() const { return starved_; }
@@ -75,6 +79,12 @@ public:
   std::function<void(const char* what)> on_exception;
 
 private:
+  // What a descriptor stands for. The generation tells a registration from an earlier one of the same number.
+  struct Entry {
+    Pollable* object = nullptr;
+    std::uint32_t generation = 0;
+  };
+
   void turn();
   template <typename F>
   void guarded(F&& f);
@@ -84,9 +94,11 @@ private:
   int epoll_ = -1;
   Wheel wheel_;
   TimePoint now_;
+  std::uint64_t turns_ = 0;
   bool stopped_ = false;
   bool starved_ = false;
   List<Ready, ReadyHook> ready_, deferred_;
+  std::vector<Entry> entries_;        // by descriptor
   std::vector<Pollable*> graveyard_;  // released at the end of the batch
   std::atomic<TimePoint::rep> last_turn_{0};
   std::atomic<std::uint64_t> exceptions_{0};

@@ -47,8 +47,8 @@ public:
   virtual BodyResult read_body(Pipe& up, bool chunked, std::size_t limit, bool only_buffered) = 0;
   // The request is complete and nothing is expected from the client: has it left? Consumes nothing.
   virtual bool departed() = 0;
-  // Sends head, then pipe. error: the client is gone.
-  virtual IoResult send(HeadOut& head, Pipe& down) = 0;
+  // Sends head, then pipe. error: the client is gone. `last`: the connection ends with these bytes, FIN may go with them.
+  virtual IoResult send(HeadOut& head, Pipe& down, bool last) = 0;
   virtual bool output_pending() const = 0;
   // Bytes sent that have not reached the client's machine yet: what it takes shows here long before the socket is writable.
   virtual std::uint64_t undelivered() const = 0;

@@ -169,7 +169,7 @@ int listen_socket(const config::SocketAddress& address, bool reuse_port, std::st
     if (reuse_port) set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     // "[::]:80" serves IPv4 as well, as people expect of ":80".
     if (address.family == Family::v6) set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);  // inherited by accepted connections
+    tune_listening(fd);
   }
   if (::bind(fd, reinterpret_cast<const sockaddr*>(&storage), length) != 0 || ::listen(fd, kBacklog) != 0) {
     const int error = errno;
@@ -183,8 +183,6 @@ int listen_socket(const config::SocketAddress& address, bool reuse_port, std::st
   return fd;
 }
 
-void tune_accepted(int fd, bool tcp) {
-  if (tcp) set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-}
+void tune_listening(int fd) { set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
 
 }  // namespace understudy::net

@@ -21,7 +21,7 @@ health::Cause cause_of_connect_error(int error);
 // Binds and listens. `reuse_port` for one socket per worker. Returns the descriptor, or -1 with a sentence in `why`
 // (and errno, where the kernel refused).
 int listen_socket(const config::SocketAddress& address, bool reuse_port, std::string& why);
-// Options for an accepted connection.
-void tune_accepted(int fd, bool tcp);
+// Options of a listening TCP socket that accepted connections inherit; for those passed by a service manager.
+void tune_listening(int fd);
 
 }  // namespace understudy::net

@@ -38,6 +38,7 @@ IoResult Stream::peek() {
 
 void Stream::shutdown_write() {
   if (closed()) return;
+  transport_.more = true;
   if (tls_) tls_->send_close_notify(transport_);
   ::shutdown(transport_.fd, SHUT_WR);
 }
@@ -45,6 +46,7 @@ void Stream::shutdown_write() {
 void Stream::close(bool reset) {
   if (closed()) return;
   owner_ = nullptr;
+  transport_.more = true;
   if (tls_ && !reset) tls_->send_close_notify(transport_);
   if (reset) {
     const linger now{1, 0};
@@ -55,7 +57,7 @@ void Stream::close(bool reset) {
   transport_.readable = transport_.writable = false;
   if (registered_) {
     registered_ = false;
-    reactor_.remove(fd, *this);
+    reactor_.forget(fd, *this);
   }
   ::close(fd);
 }

@@ -141,6 +141,11 @@ void on_message(int written, int, int type, const void* data, size_t size, SSL* 
   if (notes->key_update_flood && notes->pipe != nullptr) notes->pipe->stop();  // leaves the rest of the flood unread
 }
 
+const EVP_MD* sha256() {
+  static const EVP_MD* const digest = EVP_MD_fetch(nullptr, "SHA256", nullptr);  // lives as long as the process
+  return digest;
+}
+
 std::string openssl_words(std::string_view otherwise) {
   const unsigned long error = ERR_peek_error();
   ERR_clear_error();

@@ -121,6 +121,9 @@ int on_verify(int good, X509_STORE_CTX* store);
 // For SSL_set_msg_callback: counts key updates.
 void on_message(int written, int version, int type, const void* data, size_t size, SSL* ssl, void* argument);
 
+// Fetched once: the EVP_sha256() of OpenSSL 3 looks its implementation up again at each use.
+const EVP_MD* sha256();
+
 inline constexpr unsigned char kAlpn[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
 // The oldest entry of OpenSSL's error queue in words, which is then cleared; `otherwise` when it is empty.

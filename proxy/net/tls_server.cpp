@@ -36,7 +36,7 @@ bool bind_sessions(SSL* ssl, const ServerContext& server, std::string_view name)
   std::array<unsigned char, 32> digest;
   unsigned int size = 0;
   const auto length = static_cast<std::size_t>(end - text.begin());
-  return EVP_Digest(text.data(), length, digest.data(), &size, EVP_sha256(), nullptr) == 1 &&
+  return EVP_Digest(text.data(), length, digest.data(), &size, sha256(), nullptr) == 1 &&
          SSL_set_session_id_context(ssl, digest.data(), size) == 1;
 }
 
@@ -84,7 +84,7 @@ SSL_TICKET_RETURN on_ticket(SSL*, SSL_SESSION* session, const unsigned char*, si
 
 std::array<unsigned char, 32> digest_of(const std::string& text) {
   std::array<unsigned char, 32> digest{};
-  if (EVP_Digest(text.data(), text.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1) throw std::bad_alloc();
+  if (EVP_Digest(text.data(), text.size(), digest.data(), nullptr, sha256(), nullptr) != 1) throw std::bad_alloc();
   return digest;
 }
 

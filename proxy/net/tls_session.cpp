@@ -84,6 +84,11 @@ std::string failure_words(bool server) {
   return openssl_words("unknown reason");
 }
 
+// Before each call whose failure SSL_get_error() is to explain. The queue is nearly always empty, and looking is cheaper.
+void clear_errors() {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
 }  // namespace
 
 struct TlsSession::State {
@@ -147,7 +152,7 @@ IoResult TlsSession::State::fail(Transport& transport, int number, std::string w
   end = End::failed;
   error = number;
   why = std::move(words);
-  ERR_clear_error();
+  clear_errors();
   pipe.flush(transport);
   pipe.drop_output();
   return ended();
@@ -185,7 +190,7 @@ IoResult TlsSession::State::handshake(Transport& transport) {
     return fail(transport, EPROTO, "no name to verify the upstream certificate against; set tls.server_name");
   }
   const CipherPipe::Attach attach(pipe, transport);
-  ERR_clear_error();
+  clear_errors();
   const int result = SSL_do_handshake(ssl.get());
   if (result != 1) {
     const IoResult stop = after_stop(transport, result, true);
@@ -209,12 +214,13 @@ IoResult TlsSession::State::read(Transport& transport, char* data, std::size_t s
   const CipherPipe::Attach attach(pipe, transport);
   std::size_t filled = 0;
   while (filled < size) {
-    ERR_clear_error();
+    clear_errors();
     std::size_t n = 0;
     const int result = SSL_read_ex(ssl.get(), data + filled, size - filled, &n);
     if (result == 1) {
       filled += n;
       pipe.hold();  // one recv is enough for one call
+      if (!pipe.has_input() && SSL_pending(ssl.get()) == 0) break;
       continue;
     }
     const IoResult stop = after_stop(transport, result, false);
@@ -235,7 +241,7 @@ IoResult TlsSession::State::peek(Transport& transport) {
     if (shake.status != Io::ok) return shake;
   }
   const CipherPipe::Attach attach(pipe, transport);
-  ERR_clear_error();
+  clear_errors();
   char byte = 0;
   std::size_t n = 0;
   const int result = SSL_peek_ex(ssl.get(), &byte, 1, &n);
@@ -251,7 +257,7 @@ bool TlsSession::State::encrypt(Pieces& pieces, std::size_t& taken) {
   while (!pieces.empty() && pipe.pending() < kMaxPending) {
     const std::string_view piece = pieces.next(room.data());
     const std::uint64_t before = pipe.appended();
-    ERR_clear_error();
+    clear_errors();
     std::size_t n = 0;
     if (SSL_write_ex(ssl.get(), piece.data(), piece.size(), &n) != 1) return false;
     if (!wrote) {
@@ -297,9 +303,9 @@ IoResult TlsSession::State::flush(Transport& transport) {
 void TlsSession::State::close(Transport& transport) {
   if (!done || end == End::failed || pipe.send_error() != 0) return;
   if ((SSL_get_shutdown(ssl.get()) & SSL_SENT_SHUTDOWN) == 0) {
-    ERR_clear_error();
+    clear_errors();
     SSL_shutdown(ssl.get());
-    ERR_clear_error();
+    clear_errors();
   }
   flush(transport);
 }

@@ -27,6 +27,7 @@ struct Transport {
   bool readable = false;  // may hold data
   bool writable = false;
   bool hangup = false;  // FIN or error seen by epoll: a short read does not mean "no more"
+  bool more = false;    // more bytes or FIN follow what is sent now at once: they may leave in one packet
 
   IoResult recv(void* data, std::size_t size) {
     for (;;) {
@@ -51,7 +52,7 @@ struct Transport {
     std::size_t total = 0;
     for (int i = 0; i < count; ++i) total += parts[i].iov_len;
     for (;;) {
-      const ssize_t n = ::sendmsg(fd, &message, MSG_NOSIGNAL);
+      const ssize_t n = ::sendmsg(fd, &message, more ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL);
       if (n >= 0) {
         if (static_cast<std::size_t>(n) < total) writable = false;
         return {n > 0 ? Io::ok : Io::again, static_cast<std::size_t>(n), 0};

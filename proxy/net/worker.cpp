@@ -31,7 +31,6 @@ Worker::Worker(unsigned index, WorkerShared& shared, observe::AccessRing* access
       shared_(shared),
       access_(access),
       scratch_(std::make_unique<Scratch>()),
-      random_(std::random_device{}()),
       pending_(std::make_unique<PendingCell[]>(kMaxSlots)),
       lists_(std::make_unique<ConnectionList>()) {
   reactor_.on_exception = [this](const char*) {
@@ -158,8 +157,8 @@ void Worker::leave_in_time(Tunnel& tunnel) {
 
 // ---- listening -----------------------------------------------------------------------------------------------------
 
-void Worker::listen(const std::string& name, int fd, bool tcp, bool shared) {
-  auto acceptor = make_ref<Acceptor>(*this, name, fd, tcp, shared);
+void Worker::listen(const std::string& name, int fd, bool shared) {
+  auto acceptor = make_ref<Acceptor>(*this, name, fd, shared);
   if (acceptor->start()) acceptors_.push_back(std::move(acceptor));
 }
 
@@ -174,7 +173,7 @@ void Worker::unlisten(int fd) {
   }
 }
 
-void Worker::adopt(int fd, const config::SocketAddress& peer, const std::string& listener, bool tcp) {
+void Worker::adopt(int fd, const config::SocketAddress& peer, const std::string& listener) {
   const auto& listeners = snapshot_->plan().config.listeners;
   const auto found =
       std::find_if(listeners.begin(), listeners.end(), [&](const auto& l) { return l.name == listener; });
@@ -210,7 +209,6 @@ void Worker::adopt(int fd, const config::SocketAddress& peer, const std::string&
     refuse(observe::Rejection::per_ip);
     return;
   }
-  tune_accepted(fd, tcp);
   auto connection =
       make_ref<H1Connection>(*this, make_ref<Stream>(reactor_, fd), peer, listener, plan.tls, snapshot_, index);
   connection_opened(*connection);

@@ -12,7 +12,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <random>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,6 +22,7 @@
 #include "proxy/limit/address_counter.hpp"
 #include "proxy/limit/retry_budget.hpp"
 #include "proxy/net/buffer.hpp"
+#include "proxy/net/random.hpp"
 #include "proxy/net/reactor.hpp"
 #include "proxy/net/snapshot.hpp"
 #include "proxy/net/upstream_connection.hpp"
@@ -113,7 +113,7 @@ public:
   // ---- own thread (through post)
   void apply(std::shared_ptr<const Snapshot> snapshot);
   // Serves a listening socket that belongs to the server; `name` finds its configuration in each snapshot.
-  void listen(const std::string& name, int fd, bool tcp, bool shared);
+  void listen(const std::string& name, int fd, bool shared);
   void unlisten(int fd);  // takes what is queued first
   // Stop: accept what is queued, answer `Connection: close`, let idle connections ask once more for a second.
   void drain();
@@ -164,7 +164,7 @@ public:
   void latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value);
 
   // Connections.
-  void adopt(int fd, const config::SocketAddress& peer, const std::string& listener, bool tcp);
+  void adopt(int fd, const config::SocketAddress& peer, const std::string& listener);
   void connection_opened(H1Connection& connection);
   void connection_closed(H1Connection& connection);
   void tunnel_opened(Tunnel& tunnel);
@@ -204,7 +204,7 @@ private:
   std::unique_ptr<Scratch> scratch_;
   observe::WorkerCounters counters_;
   observe::EndpointTable endpoints_;
-  std::mt19937_64 random_;
+  Random random_;
   SnapshotRef snapshot_;
   std::atomic<std::uint64_t> applied_version_{0};
   std::atomic<std::uint64_t> open_connections_{0}, open_tunnels_{0};

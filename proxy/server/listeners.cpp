@@ -53,13 +53,13 @@ std::vector<config::SocketAddress> candidates(const config::Address& address) {
 
 // With SO_REUSEPORT the kernel goes on filling the queue of a worker that has stopped looking, until all have: whoever closes
 // looks once more.
-void take_queued(net::Worker& worker, int fd, const std::string& listener, bool tcp) {
+void take_queued(net::Worker& worker, int fd, const std::string& listener) {
   for (;;) {
     sockaddr_storage address{};
     socklen_t length = sizeof address;
     const int client = ::accept4(fd, reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (client >= 0)
-      worker.adopt(client, net::from_sockaddr(address, length), listener, tcp);
+      worker.adopt(client, net::from_sockaddr(address, length), listener);
     else if (errno != EINTR && errno != ECONNABORTED)
       return;
   }
@@ -122,6 +122,7 @@ std::string Listeners::open_one(const config::ListenerConfig& listener, unsigned
     if (!match) continue;
     passed.used = true;
     out.inherited = true;
+    if (out.tcp) net::tune_listening(passed.fd);
     out.fds.push_back(passed.fd);
     return {};
   }
@@ -184,11 +185,11 @@ void Listeners::withdraw(const std::vector<std::unique_ptr<net::Worker>>& worker
     auto fds = std::make_shared<std::vector<int>>(std::move(socket.fds));
     auto left = std::make_shared<std::atomic<std::size_t>>(workers.size());
     for (const auto& worker : workers) {
-      worker->post([w = worker.get(), fds, left, listener = name, tcp = socket.tcp] {
+      worker->post([w = worker.get(), fds, left, listener = name] {
         for (const int fd : *fds) w->unlisten(fd);
         if (left->fetch_sub(1) != 1) return;
         for (const int fd : *fds) {
-          take_queued(*w, fd, listener, tcp);
+          take_queued(*w, fd, listener);
           ::close(fd);
         }
       });
@@ -210,9 +211,7 @@ void Listeners::serve(const std::vector<std::unique_ptr<net::Worker>>& workers) 
     const bool shared = socket.fds.size() == 1 && workers.size() > 1;
     for (std::size_t i = 0; i < workers.size(); ++i) {
       const int fd = socket.fds[shared ? 0 : i];
-      workers[i]->post([w = workers[i].get(), listener = name, fd, tcp = socket.tcp, shared] {
-        w->listen(listener, fd, tcp, shared);
-      });
+      workers[i]->post([w = workers[i].get(), listener = name, fd, shared] { w->listen(listener, fd, shared); });
     }
   }
 }

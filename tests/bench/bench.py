@@ -29,7 +29,7 @@ def arguments():
     parser.add_argument("--list", action="store_true", help="name the scenarios and end")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each CPU scenario (5), 1 to 50")
     parser.add_argument("--seconds", type=float, metavar="S", help="length of a timed run (1.5), 0.1 to 30")
-    parser.add_argument("--rate", type=int, default=20000, help="requests per second of the latency runs (%(default)s), about half of full load")
+    parser.add_argument("--rate", type=int, help="requests per second of the latency runs (half of what the slowest proxy takes in this run)")
     parser.add_argument("--connections", type=int, default=5000, help="connections of the memory runs (%(default)s)")
     parser.add_argument("--syscalls", action="store_true", help="also count system calls per request (strace)")
     parser.add_argument("--instructions", action="store_true", help="also count user instructions per request (callgrind, slow)")
@@ -50,7 +50,7 @@ def arguments():
             wanted.append(name)
     options.rounds = options.rounds or (3 if options.quick else 5)
     options.seconds = options.seconds or (0.7 if options.quick else 1.5)
-    if not 1 <= options.rounds <= 50 or not 0.1 <= options.seconds <= 30 or not 100 <= options.rate <= 1000000 or not 1 <= options.connections <= 20000:
+    if not 1 <= options.rounds <= 50 or not 0.1 <= options.seconds <= 30 or not 100 <= (options.rate or 100) <= 1000000 or not 1 <= options.connections <= 20000:
         parser.error("--rounds is 1 to 50, --seconds 0.1 to 30, --rate 100 to 1000000, --connections 1 to 20000")
     options.wanted = wanted
     return options
@@ -75,8 +75,8 @@ def side_by_side(options, load, folder, results):
                 results.cpu[scenario.name] = cpu_rounds.compare(load, proxies, scenario, options.rounds, options.seconds, 0.15, say)
         if "latency" in options.wanted:
             with results.step("latency", say):
-                results.rate = options.rate
-                results.latency = latency.measure(load, proxies, options.rate, min(options.rounds, 3), max(2.0, options.seconds), say)
+                results.rate = options.rate or latency.half_load(load, proxies, say)
+                results.latency = latency.measure(load, proxies, results.rate, min(options.rounds, 3), max(2.0, options.seconds), say)
     finally:
         for proxy in proxies:
             proxy.stop()

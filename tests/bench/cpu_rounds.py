@@ -12,13 +12,17 @@ class Sample:
     resumed: float    # share of handshakes that were resumed
 
 
+def foreign(result):
+    """CPU time of neither proxy nor load during a run, as a share of one core."""
+    return max(0, result["machine_ns"] - result["cpu_ns"] - result["load_ns"]) / 1e9 / result["seconds"]
+
+
 def measure(load, proxy, words):
     result = load.run(**words, watch=",".join(str(pid) for pid in proxy.pids()))
     if result["errors"] or result["requests"] < 1:
         raise RuntimeError(f"{proxy.name}: {result['errors']} errors ({result['first_error']}), {result['requests']:.0f} answers in {words}")
     seconds = result["seconds"]
-    foreign = max(0, result["machine_ns"] - result["cpu_ns"] - result["load_ns"]) / 1e9 / seconds
-    return Sample(result["cpu_ns"] / 1000 / result["requests"], result["requests"] / seconds, foreign,
+    return Sample(result["cpu_ns"] / 1000 / result["requests"], result["requests"] / seconds, foreign(result),
                   result["cpu_ns"] / 1e9 / seconds, result["resumed"] / max(1, result["handshakes"]))
 
 

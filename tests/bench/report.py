@@ -100,7 +100,9 @@ def latency_table(results):
     rows = [[label, *(f"{results.latency[n][key]:,.0f}" for n in names)] for label, key in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p999"))]
     rows.append(["CPU µs per request", "", *(f"{results.latency[n]['cpu']:.1f}" for n in names[1:])])
     rows.append(["requests/s reached", *(f"{results.latency[n]['rate']:,.0f}" for n in names)])
-    return table(head, rows)
+    foreign = max(results.latency[n]["foreign"] for n in names)
+    doubt = f"\n- Latency: other processes used {foreign:.0%} of a core; p99 and p99.9 are theirs more than the proxies'.\n" if foreign > 0.05 else ""
+    return table(head, rows) + doubt
 
 
 def other_table(results):
@@ -109,10 +111,10 @@ def other_table(results):
         rows.append(["start-up to the first answer, ms", *(f"{results.startup[n] * 1000:.0f}" for n in (US, HA, NG))])
     if results.reload:
         rows.append(["reload with 1,000 pools to the first answer by it, ms", *(f"{results.reload[n] * 1000:.0f}" for n in (US, HA, NG))])
-    if results.syscalls:
-        rows.append(["system calls per GET 128 B", *(f"{results.syscalls[n][0]:.2f}" for n in (US, HA, NG))])
-    if results.instructions:
-        rows.append(["user instructions per GET 128 B", *(f"{results.instructions[n][0]:,.0f}" for n in (US, HA, NG))])
+    for name, counted in (results.syscalls or {}).items():
+        rows.append([f"system calls: {scenarios.by_name(name).title}", *(f"{counted[n][0]:.2f}" for n in (US, HA, NG))])
+    for name, counted in (results.instructions or {}).items():
+        rows.append([f"user instructions: {scenarios.by_name(name).title}", *(f"{counted[n][0]:,.0f}" for n in (US, HA, NG))])
     return table(["", "Understudy", "HAProxy", "NGINX"], rows) if rows else ""
 
 
@@ -122,9 +124,9 @@ def scale_table(results):
     return table(head, [[kind, *(f"{v[0]:.1f} ({v[1]:.1%})" if v else "failed" for v in row.values())] for kind, row in results.scale.items()])
 
 
-def functions_table(results, name=US, most=25):
-    head = ["user instructions per GET 128 B", "function"]
-    return table(head, [[f"{number:,.0f}", f"`{function[:110]}`"] for number, function in results.instructions[name][1][:most]])
+def functions_table(results, scenario, name=US, most=25):
+    head = [f"user instructions: {scenarios.by_name(scenario).title}", "function"]
+    return table(head, [[f"{number:,.0f}", f"`{function[:110]}`"] for number, function in results.instructions[scenario][name][1][:most]])
 
 
 def markdown(results, options, begun, long=True):
@@ -148,7 +150,7 @@ def markdown(results, options, begun, long=True):
     if results.scale:
         parts.append(scale_table(results))
     if results.instructions and long:
-        parts.append(functions_table(results))
+        parts += [functions_table(results, scenario) for scenario in results.instructions]
     if results.micro and long:
         parts.append(table(["micro-benchmark", "ns"], [[name, f"{value:,.1f}"] for name, value in results.micro]))
     return "\n".join(part for part in parts if part)

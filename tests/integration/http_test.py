@@ -43,6 +43,17 @@ pool = "app"
             self.assertEqual(self.read_answer(s)[2], b"hello from app")
         self.assertEqual(self.understudy.metric("connections_accepted_total", listener="web"), 1)
 
+    def test_a_last_request_is_answered_whole_whatever_is_said_behind_it(self):
+        request = b"GET /bytes?n=300000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        for behind in (b"", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"x" * 20_000):
+            s = self.connect()
+            s.sendall(request + behind)
+            head, body = self.read_all(s).split(b"\r\n\r\n", 1)
+            self.assertIn(b"\r\nConnection: close", head)
+            self.assertEqual(len(body), 300_000, behind[:10])
+        # The client keeps its side open; ours is closed all the same.
+        wait_until(lambda: self.understudy.metric("connections", listener="web") == 0)
+
     def test_pipelined_requests_are_answered_in_order(self):
         s = self.connect()
         s.sendall(b"".join(b"GET /bytes?n=%d HTTP/1.1\r\nHost: a\r\n\r\n" % n for n in (1, 2, 3, 4, 5)))

@@ -43,8 +43,12 @@ struct Mark {
 class Closed final : public Driver {
 public:
   explicit Closed(const Job& job, const Tally& tally) : job_(job), tally_(tally) {}
-  void on_answer(Slot& slot, bool) override {
-    if (!stopped_ && !over()) again_.push_back(&slot);
+  void on_answer(Slot& slot, bool) override { ask(slot); }
+  // A counted run asks exactly so often: what is half done at its end would be counted by strace or callgrind, but not here.
+  void ask(Slot& slot) {
+    if (stopped_ || over() || (job_.count != 0 && asked_ >= job_.count)) return;
+    ++asked_;
+    again_.push_back(&slot);
   }
   bool over() const {
     return tally_.errors > kMostErrors || (job_.count != 0 && tally_.requests + tally_.errors >= job_.count);
@@ -60,6 +64,7 @@ private:
   const Job& job_;
   const Tally& tally_;
   std::vector<Slot*> again_;
+  std::uint64_t asked_ = 0;
   bool stopped_ = false;
 };
 
@@ -117,7 +122,7 @@ Result run_closed(Loop& loop, const Job& job) {
   Context context{loop, job, result.tally, driver, tls.get(), message_of(job)};
   std::vector<std::unique_ptr<Slot>> slots;
   for (unsigned i = 0; i < job.connections; ++i) slots.push_back(make_slot(context, i));
-  for (const auto& slot : slots) slot->ask();
+  for (const auto& slot : slots) driver.ask(*slot);
   const auto until = [&](std::int64_t end) {
     while (now_ns() < end && !driver.over()) {
       driver.ask_again();
