@@ -241,6 +241,16 @@ const Section& retry_section() {
                      {.help = "Retries that are always allowed.", .max = 1e6, .example = "\"5/s\""});
     declare.boolean("on_5xx", &RetryConfig::on_5xx,
                     {.help = "Repeat idempotent requests that were answered 502, 503 or 504.", .example = "true"});
+    declare.boolean(
+        "hedge", &RetryConfig::hedge,
+        {.help = "Whether a GET, HEAD or OPTIONS that waits for longer than its endpoint hardly ever needs (p99, 3 "
+                 "times the median, 10 ms) is sent to a second endpoint too; the first good answer wins. Costs one "
+                 "of the budget.",
+         .example = "false"});
+    declare.quantity("hedge_share", Type::share, &RetryConfig::hedge_share,
+                     {.help = "Such second attempts as a share of requests, unless the slow endpoint is suspect.",
+                      .max = 1,
+                      .example = "\"2%\""});
     return made;
   }();
   return section;

@@ -162,10 +162,12 @@ struct UpstreamTls {
 };
 
 struct RetryConfig {
-  std::uint32_t max = 3;     // attempts after the first
-  double budget = 0.2;       // deposited by each first attempt
-  double budget_floor = 10;  // per second
-  bool on_5xx = false;       // repeat idempotent requests answered 502, 503 or 504
+  std::uint32_t max = 3;      // attempts after the first
+  double budget = 0.2;        // deposited by each first attempt
+  double budget_floor = 10;   // per second
+  bool on_5xx = false;        // repeat idempotent requests answered 502, 503 or 504
+  bool hedge = true;          // a second attempt beside one that is slow, for safe requests
+  double hedge_share = 0.05;  // of requests, while the slow endpoint is not suspect
 };
 
 // What counts as degraded, beyond dead. An empty threshold is not judged.

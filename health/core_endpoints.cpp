@@ -30,7 +30,7 @@ Duration untried_time(const Endpoint& endpoint, const Pool& pool) {
   return endpoint.tier == pool.failover.active() ? std::chrono::seconds(30) : std::chrono::seconds(10);
 }
 TimePoint untried_until(const Endpoint& endpoint, const Pool& pool) {
-  return std::max(endpoint.suspicion.since(), endpoint.suspicion.last_answer().value_or(TimePoint{})) +
+  return std::max(endpoint.suspicion.since(), endpoint.suspicion.last_tried().value_or(TimePoint{})) +
          untried_time(endpoint, pool);
 }
 

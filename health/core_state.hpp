@@ -88,6 +88,7 @@ struct Endpoint {
     bool operator==(const Shown&) const = default;
   };
   Shown shown;
+  std::optional<Duration> hedge_after;  // as published: it moves all the time, and is told when it has moved far
 };
 
 // Checks or traffic say that it is no good (whatever the operator says): waiting repeatable requests may
@@ -223,6 +224,7 @@ struct Core::State {
   void probed(Endpoint& endpoint, const ProbeResult& result, TimePoint now);
   void verdict_changed(Endpoint& endpoint, const ProbeResult& result, TimePoint was_since, TimePoint now);
   void sampled(Endpoint& endpoint, const TrafficSample& sample, TimePoint now);
+  void publish_hedge(Endpoint& endpoint, const Pool& pool);
   void convict(Endpoint& endpoint, const Evidence& evidence, TimePoint now);
   void readmit(Endpoint& endpoint, std::string reason, TimePoint now);
   void endpoint_due(Endpoint& endpoint, TimePoint now);

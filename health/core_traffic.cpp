@@ -70,6 +70,7 @@ void Core::State::sampled(Endpoint& endpoint, const TrafficSample& sample, TimeP
   const bool calm =
       !endpoint.suspicion.suspect() && !endpoint.ejector.until() && !pool.tiers[endpoint.tier].watch.charging();
   endpoint.signals.observe(sample, calm, now);
+  publish_hedge(endpoint, pool);
   touch(pool);
   weigh_probe(endpoint, now);
   const Evidence evidence = endpoint.ejector.observe(sample);
@@ -85,6 +86,19 @@ void Core::State::sampled(Endpoint& endpoint, const TrafficSample& sample, TimeP
   // Judged are only those that take part; who is out already is out.
   if (endpoint.order.state != OperatorState::enabled || endpoint.ejector.ejected() || !endpoint.available) return;
   convict(endpoint, evidence, now);
+}
+
+// The workers are told when it has moved by a quarter. Where there is one endpoint only, nobody can be asked beside it.
+void Core::State::publish_hedge(Endpoint& endpoint, const Pool& pool) {
+  std::size_t count = 0;
+  for (const Tier& tier : pool.tiers) count += tier.endpoints.size();
+  const bool possible = pool.config.retry.hedge && count > 1;
+  const std::optional<Duration> fresh = possible ? endpoint.signals.hedge_after() : std::nullopt;
+  std::optional<Duration>& shown = endpoint.hedge_after;
+  const bool near = fresh && shown && *fresh * 4 <= *shown * 5 && *fresh * 5 >= *shown * 4;
+  if (near || (!fresh && !shown)) return;
+  shown = fresh;
+  view_changed();
 }
 
 void Core::State::convict(Endpoint& endpoint, const Evidence& evidence, TimePoint now) {
@@ -147,6 +161,8 @@ SuspicionInput Core::State::suspicion_input(const Endpoint& endpoint, const Traf
     input.much_slow = std::min<std::uint64_t>(sample.first_byte.above(*endpoint.signals.far_limit()), input.slow);
   }
   input.good = sample.successes - input.slow;
+  input.superseded = sample.superseded.total;
+  input.superseded_wait = sample.superseded.longest();
   return input;
 }
 

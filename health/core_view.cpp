@@ -22,7 +22,7 @@ EndpointView view_of(const Endpoint& endpoint) {
   view.suspect = endpoint.suspicion.suspect();
   view.trial_pause = endpoint.suspicion.trial_pause();
   view.overdue_after = endpoint.signals.overdue_after();
-  view.hedge_after = endpoint.signals.hedge_after();
+  view.hedge_after = endpoint.hedge_after;
   view.load = endpoint.load;
   return view;
 }

@@ -44,6 +44,12 @@ std::uint32_t LatencyCounts::above(Duration limit) const {
   return static_cast<std::uint32_t>(std::lround(count));
 }
 
+Duration LatencyCounts::longest() const {
+  for (std::size_t i = buckets.size(); i-- > 0;)
+    if (buckets[i] != 0) return Duration(static_cast<Duration::rep>(lower_bound_of(i) * 1e3));
+  return Duration::zero();
+}
+
 void LatencyMemory::fade(TimePoint now) {
   if (now <= faded_at_ || weight_ == 0) {
     faded_at_ = std::max(faded_at_, now);
@@ -65,6 +71,26 @@ void LatencyMemory::add(const LatencyCounts& counts, double share, TimePoint now
     if (counts.buckets[i] != 0) buckets_[i] += static_cast<float>(counts.buckets[i] * share);
   }
   weight_ += counts.total * share;
+}
+
+void LatencyMemory::add_at_least(const LatencyCounts& counts, TimePoint now) {
+  if (counts.total == 0) return;
+  fade(now);
+  weight_ += counts.total;
+  double beyond = 0;  // what is remembered above the bucket in hand, before these are added
+  std::array<float, latency_buckets> more{};
+  for (std::size_t i = buckets_.size(); i-- > 0;) {
+    if (counts.buckets[i] > 0) {
+      if (beyond < 0.5) {
+        more[i] += static_cast<float>(counts.buckets[i]);
+      } else {
+        for (std::size_t j = i + 1; j < buckets_.size(); ++j)
+          more[j] += static_cast<float>(counts.buckets[i] * buckets_[j] / beyond);
+      }
+    }
+    beyond += buckets_[i];
+  }
+  for (std::size_t i = 0; i < buckets_.size(); ++i) buckets_[i] += more[i];
 }
 
 void LatencyMemory::clear() {

@@ -36,6 +36,8 @@ struct LatencyCounts {
   void add(const LatencyCounts& other);
   // How many took longer than `limit`. A bucket that holds the limit counts by the share of it above.
   std::uint32_t above(Duration limit) const;
+  // What the slowest took, rounded down to its bucket.
+  Duration longest() const;
 };
 
 // Counts that fade: after `half_life` without news everything weighs half. Quantiles are interpolated within a bucket, so
@@ -47,6 +49,9 @@ public:
   void add(const LatencyCounts& counts, TimePoint now);
   // Adds a part of the counts only: what is learned slowly.
   void add(const LatencyCounts& counts, double share, TimePoint now);
+  // Of these it is known only that they would have taken longer: spread like what is remembered beyond them, or where nothing
+  // is, taken as they are.
+  void add_at_least(const LatencyCounts& counts, TimePoint now);
   void clear();
   // What several endpoints of a tier amount to.
   void merge(const LatencyMemory& other);

@@ -46,6 +46,7 @@ void OutcomeMemory::merge(const OutcomeMemory& other) {
 
 void SignalWindow::add(const TrafficSample& sample, TimePoint now) {
   first_byte.add(sample.first_byte, now);
+  first_byte.add_at_least(sample.superseded, now);
   websocket_open.add(sample.websocket_open, now);
   const Counted counted = count(sample);
   outcomes.add(counted.good, counted.bad, now);
@@ -75,7 +76,10 @@ void Signals::observe(const TrafficSample& sample, bool learn, TimePoint now) {
   recent_.add(sample, now);
   connect_.add(sample.connect, now);
   if (sample.first_byte.total > 0) newest_answers_ = sample.first_byte;
-  if (learn && sample.first_byte.total > 0 && usual(sample.first_byte)) normal_.add(sample.first_byte, now);
+  if (learn && sample.first_byte.total > 0 && usual(sample.first_byte)) {
+    normal_.add(sample.first_byte, now);
+    normal_.add_at_least(sample.superseded, now);  // or the slow tail would be forgotten, and ever more be hedged
+  }
 }
 
 void Signals::observe_probe(const ProbeResult& result, TimePoint now) {

@@ -6,7 +6,8 @@
 //                             1.5 times what is normal, so that a slow ramp never becomes the norm (outage B)
 //
 // A request that is still unanswered counts as an answer that took as long as it waits: when nothing finishes, histograms of
-// what finished show nothing.
+// what finished show nothing. One that another endpoint answered meanwhile (hedging) counts as one that takes longer than it
+// waited, and as no outcome.
 #pragma once
 
 #include <optional>

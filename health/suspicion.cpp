@@ -53,7 +53,11 @@ std::uint32_t Suspicion::base_trials() const {
 
 bool Suspicion::observe(const SuspicionInput& input, TimePoint now) {
   const bool was = suspect(), was_gone = gone_;
-  if (input.good + input.bad + input.slow > 0) last_answer_ = now;
+  if (input.good + input.bad + input.slow > 0) {
+    last_answer_ = last_tried_ = now;
+    superseded_ = 0;
+  }
+  note_superseded(input, now);
   if (input.bad > 0) cause_ = input.cause;
   const bool late = overdue(input, now);
   if (suspect()) {
@@ -68,15 +72,32 @@ bool Suspicion::observe(const SuspicionInput& input, TimePoint now) {
   }
   // Silence: unanswered requests of that age, and nothing but what was under way before has come since.
   const bool silent = !last_answer_ || now - *last_answer_ >= gone_after * 3 / 4;
-  gone_ = suspect() && late && silent && input.oldest_pending && now - *input.oldest_pending >= gone_after;
+  gone_ = suspect() && late && silent && silence(input, now) >= gone_after;
   return was != suspect() || was_gone != gone_;
+}
+
+// Hedging takes requests away before they are overdue: together they are what one of them would have been.
+void Suspicion::note_superseded(const SuspicionInput& input, TimePoint now) {
+  if (input.superseded == 0) return;
+  last_tried_ = now;
+  if (superseded_ == 0) superseded_from_ = now - input.superseded_wait;
+  superseded_ += input.superseded;
+  superseded_to_ = now;
+}
+
+Duration Suspicion::silence(const SuspicionInput& input, TimePoint now) const {
+  const bool others = superseded_ >= several;
+  const TimePoint from = others ? superseded_from_ : now;
+  if (input.pending > 0 && input.oldest_pending) return now - std::min(from, *input.oldest_pending);
+  return others ? superseded_to_ - from : Duration::zero();  // nobody waits: no longer than they did
 }
 
 // Unanswered longer than this endpoint normally needs, and nothing came meanwhile.
 bool Suspicion::overdue(const SuspicionInput& input, TimePoint now) {
-  if (!input.overdue_after || !input.oldest_pending || input.pending == 0) return false;
-  const Duration limit = input.pending >= several ? *input.overdue_after : patience * *input.overdue_after;
-  const Duration age = now - *input.oldest_pending;
+  if (!input.overdue_after) return false;
+  const std::uint64_t unanswered = input.pending + superseded_;
+  const Duration limit = unanswered >= several ? *input.overdue_after : patience * *input.overdue_after;
+  const Duration age = silence(input, now);
   const bool silent = !last_answer_ || now - *last_answer_ >= std::min<Duration>(limit, age);
   return age >= limit && silent;
 }
@@ -97,7 +118,7 @@ bool Suspicion::far_slower(const SuspicionInput& input) {
 }
 
 void Suspicion::on_trials(const SuspicionInput& input, TimePoint now) {
-  const std::uint64_t poor = input.bad + (why_ == Why::erroring ? 0 : input.slow);
+  const std::uint64_t poor = input.bad + (why_ == Why::erroring ? 0 : input.slow + input.superseded);
   const std::uint64_t fine = input.good + (why_ == Why::erroring ? input.slow : 0);
   if (poor > 0 && poor * 5 > poor + fine) {
     good_trials_ = 0;
@@ -135,12 +156,15 @@ void Suspicion::clear(TimePoint now) {
 void Suspicion::forgive(TimePoint now) {
   clear(now);
   cleared_at_.reset();
-  last_answer_ = now;
+  last_answer_ = last_tried_ = now;
+  superseded_ = 0;
 }
 
 void Suspicion::skip(Duration starved) {
   since_ += starved;
   if (last_answer_) *last_answer_ += starved;
+  if (last_tried_) *last_tried_ += starved;
+  superseded_ = 0;
 }
 
 }  // namespace understudy::health

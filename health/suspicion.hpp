@@ -21,10 +21,12 @@ namespace understudy::health {
 
 // What a sample means to the doubt. Limits come from the endpoint's baseline (signals.hpp) or from its peers.
 struct SuspicionInput {
-  std::uint64_t good = 0;       // answers that were neither failures nor slow
-  std::uint64_t bad = 0;        // upstream-side failures
-  std::uint64_t slow = 0;       // successes slower than normal
-  std::uint64_t much_slow = 0;  // of them those at least five times as slow as is normal
+  std::uint64_t good = 0;        // answers that were neither failures nor slow
+  std::uint64_t bad = 0;         // upstream-side failures
+  std::uint64_t slow = 0;        // successes slower than normal
+  std::uint64_t much_slow = 0;   // of them those at least five times as slow as is normal
+  std::uint64_t superseded = 0;  // unanswered when another endpoint answered for it (hedging)
+  Duration superseded_wait{};    // the longest of them
   std::uint32_t pending = 0;
   std::optional<TimePoint> oldest_pending;
   std::optional<Duration> overdue_after;  // nothing: no baseline yet
@@ -59,12 +61,15 @@ public:
   Duration trial_pause() const { return pause_; }
   std::uint32_t good_trials() const { return good_trials_; }
   std::uint32_t needed_trials() const;
-  // The newest outcome of any kind; a suspect that nobody tries stays one for ever.
-  std::optional<TimePoint> last_answer() const { return last_answer_; }
+  // When it was last asked and something came of it; a suspect that nobody tries stays one for ever.
+  std::optional<TimePoint> last_tried() const { return last_tried_; }
 
 private:
   std::uint32_t base_trials() const;
   bool overdue(const SuspicionInput& input, TimePoint now);
+  void note_superseded(const SuspicionInput& input, TimePoint now);
+  // How long it has left requests unanswered, by those that wait and those that others had to answer.
+  Duration silence(const SuspicionInput& input, TimePoint now) const;
   bool erroring(const SuspicionInput& input);
   bool far_slower(const SuspicionInput& input);
   void on_trials(const SuspicionInput& input, TimePoint now);
@@ -72,6 +77,9 @@ private:
   Why why_ = Why::none;
   TimePoint since_{};
   std::optional<TimePoint> last_answer_;  // any answer, good or bad
+  std::optional<TimePoint> last_tried_;   // that, or what others had to answer
+  std::uint64_t superseded_ = 0;          // since the last answer
+  TimePoint superseded_from_{}, superseded_to_{};
   bool gone_ = false;
   Cause cause_ = Cause::none;
   double error_score_ = 0;  // log-likelihood of "too many failures" against "as tolerated", never below zero

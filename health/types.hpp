@@ -102,6 +102,7 @@ struct TrafficSample {
   std::uint32_t pending = 0;                                                     // sent, no first byte yet, now
   std::optional<TimePoint> oldest_pending;
   LatencyCounts first_byte;      // request sent to first byte of the answer; failures are not in it
+  LatencyCounts superseded;      // sent to the answer that another endpoint gave (hedging): it takes at least that long
   LatencyCounts connect;         // dial to connected (TLS: to the end of the handshake)
   LatencyCounts websocket_open;  // request begun to 101
   bool urgent = false;

@@ -104,6 +104,7 @@ Rehearsal rehearse(const config::Config& config, const config::Scenario& scenari
   result.failed = totals.failed;
   result.slow = totals.slow;
   result.bad = totals.bad;
+  result.hedged = totals.hedged;
   result.retried = totals.retried;
   result.moves = totals.moves;
   for (const RehearsalWorld::Told& told : world.events()) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "health/choice.hpp"
 #include "health/rehearsal/world.hpp"
 
 namespace understudy::health {
@@ -10,6 +11,10 @@ namespace {
 constexpr Duration urgent_time = std::chrono::milliseconds(5);
 constexpr Duration patience = std::chrono::seconds(1);  // how long a request waits for a tier that can take it
 constexpr Duration ask_time = std::chrono::milliseconds(50);
+constexpr Duration dialling_time =
+    std::chrono::milliseconds(100);  // that a connect may take longer before it is hedged
+constexpr double most_hedges = 50;   // laid aside, as the workers do
+constexpr Duration hedge_again = std::chrono::milliseconds(20);
 constexpr Duration connect_time = std::chrono::microseconds(200);
 
 bool is_urgent(Cause cause) {
@@ -24,8 +29,7 @@ bool is_urgent(Cause cause) {
 
 }  // namespace
 
-void RehearsalWorld::arrive() {
-  push(now_ + Duration(static_cast<Duration::rep>(1e9 / scenario_.load.rate)), Kind::request);
+std::uint64_t RehearsalWorld::new_request() {
   std::uint64_t id = 0;
   if (free_.empty()) {
     id = requests_.size();
@@ -34,12 +38,23 @@ void RehearsalWorld::arrive() {
     id = free_.back();
     free_.pop_back();
   }
+  const std::uint32_t attempt = requests_[id].attempt + 1;  // what is still queued for its predecessor is stale
+  requests_[id] = {};
+  requests_[id].attempt = attempt;
+  requests_[id].open = true;
+  return id;
+}
+
+void RehearsalWorld::arrive() {
+  push(now_ + Duration(static_cast<Duration::rep>(1e9 / scenario_.load.rate)), Kind::request);
+  const config::RetryConfig& retry = config_.pools.front().retry;
+  hedge_share_ = std::min(most_hedges, hedge_share_ + retry.hedge_share);
+  // As in the data plane: a part of each request and so many a second, ten seconds' worth at most. Here hedges alone pay.
+  const double rate = scenario_.load.rate, earned = retry.budget + retry.budget_floor / rate;
+  retry_budget_ = std::min(retry_budget_ + earned, std::max(1.0, 10 * rate * earned));
+  const std::uint64_t id = new_request();
   Request& request = requests_[id];
-  const std::uint32_t attempt = request.attempt + 1;  // what is still queued for its predecessor is stale
-  request = {};
-  request.attempt = attempt;
   request.came = now_;
-  request.open = true;
   post_debt_ += scenario_.load.post;
   request.safe = post_debt_ < 1;
   if (!request.safe) post_debt_ -= 1;
@@ -47,60 +62,50 @@ void RehearsalWorld::arrive() {
   pick(id);
 }
 
-// As Worker::pick() does it.
-const EndpointView* RehearsalWorld::choose(Request& request) {
+const EndpointView* RehearsalWorld::choose_endpoint(Request& request, bool hedge) {
   const PoolView& pool = view_->pools.front();
-  const bool shared = config_.pools.front().tiers_mode == config::TiersMode::shared;
-  const bool others = request.safe || shared;
-  const bool first = request.tried.empty();
   request.trial = false;
   if (pool.maintenance) return nullptr;
-  const bool aside = pool.side && (request.safe || (shared && !pool.side->safe_only));
-  if (first && aside && random_.fraction() < pool.side->share) {
-    if (const EndpointView* found = choose_in(pool.tiers[pool.side->tier], request)) return found;
+  Asking asking;
+  asking.safe = request.safe;
+  asking.shared = config_.pools.front().tiers_mode == config::TiersMode::shared;
+  asking.first = request.tried.empty();
+  asking.hedge = hedge;
+  const Choice choice = choose(
+      pool, asking, [&](std::uint32_t tier) { return choose_in(pool.tiers[tier], request); },
+      [&](std::uint32_t tier) { return choose_trial(pool.tiers[tier]); },
+      [this](double share) { return random_.fraction() < share; });
+  if (!choice.endpoint) return nullptr;
+  request.trial = choice.trial;
+  return &pool.tiers[choice.tier].endpoints[*choice.endpoint];
+}
+
+// One at a time, after the pause that the core prescribes.
+std::optional<std::uint32_t> RehearsalWorld::choose_trial(const TierView& tier) {
+  for (const std::uint32_t i : tier.trials) {
+    const EndpointView& endpoint = tier.endpoints[i];
+    Target& target = targets_.at(endpoint.id);
+    if (!target.pending.empty() || now_ < target.next_trial) continue;
+    target.next_trial = now_ + endpoint.trial_pause;
+    return i;
   }
-  const TierView& active = pool.tiers[pool.active];
-  const bool spill = first && shared && active.doubtful;
-  if (first && request.safe && (spill || !active.doubtful)) {
-    for (const std::uint32_t i : active.trials) {
-      const EndpointView& endpoint = active.endpoints[i];
-      Target& target = targets_.at(endpoint.id);
-      if (!target.pending.empty() || now_ < target.next_trial) continue;
-      target.next_trial = now_ + endpoint.trial_pause;
-      request.trial = true;
-      return &endpoint;
-    }
-  }
-  if (spill) {
-    for (std::size_t t = 0; t < pool.tiers.size(); ++t) {
-      if (t == pool.active || !pool.tiers[t].serviceable || pool.tiers[t].doubtful) continue;
-      if (const EndpointView* found = choose_in(pool.tiers[t], request)) return found;
-    }
-  }
-  if (const EndpointView* found = choose_in(active, request)) return found;
-  if (!others) return nullptr;
-  for (std::size_t t = 0; t < pool.tiers.size(); ++t) {
-    if (t == pool.active || !pool.tiers[t].serviceable) continue;
-    if (const EndpointView* found = choose_in(pool.tiers[t], request)) return found;
-  }
-  return nullptr;
+  return std::nullopt;
 }
 
 // By weight, among those that were not tried.
-const EndpointView* RehearsalWorld::choose_in(const TierView& tier, const Request& request) {
+std::optional<std::uint32_t> RehearsalWorld::choose_in(const TierView& tier, const Request& request) {
   double total = 0;
   const auto tried = [&](const EndpointView& endpoint) {
     return std::find(request.tried.begin(), request.tried.end(), endpoint.id) != request.tried.end();
   };
   for (const std::uint32_t i : tier.usable) total += tried(tier.endpoints[i]) ? 0 : tier.endpoints[i].weight;
-  if (total <= 0) return nullptr;
+  if (total <= 0) return std::nullopt;
   double at = random_.fraction() * total;
-  const EndpointView* last = nullptr;
+  std::optional<std::uint32_t> last;
   for (const std::uint32_t i : tier.usable) {
-    const EndpointView& endpoint = tier.endpoints[i];
-    if (tried(endpoint)) continue;
-    last = &endpoint;
-    at -= endpoint.weight;
+    if (tried(tier.endpoints[i])) continue;
+    last = i;
+    at -= tier.endpoints[i].weight;
     if (at < 0) break;
   }
   return last;
@@ -108,10 +113,10 @@ const EndpointView* RehearsalWorld::choose_in(const TierView& tier, const Reques
 
 void RehearsalWorld::pick(std::uint64_t id) {
   Request& request = requests_[id];
-  const EndpointView* endpoint = choose(request);
+  const EndpointView* endpoint = choose_endpoint(request);
   if (endpoint == nullptr && !request.tried.empty()) {
     request.tried.clear();
-    endpoint = choose(request);
+    endpoint = choose_endpoint(request);
   }
   if (endpoint != nullptr) {
     request.waits_since.reset();
@@ -131,7 +136,7 @@ void RehearsalWorld::start(std::uint64_t id, const EndpointView& endpoint) {
   const config::PoolConfig& pool = config_.pools.front();
   ++request.attempt;
   ++request.attempts;
-  if (request.attempts > 1) ++totals_.retried;
+  if (request.attempts > 1 && !request.twin) ++totals_.retried;
   request.endpoint = endpoint.id;
   request.tried.push_back(endpoint.id);
   request.sent = now_;
@@ -141,13 +146,17 @@ void RehearsalWorld::start(std::uint64_t id, const EndpointView& endpoint) {
     request.coming = Cause::tcp_refused;
     return push(now_ + connect_time, Kind::answer, id, request.attempt);
   }
+  const bool hedged = request.safe && !request.hedged && pool.retry.hedge && endpoint.hedge_after;
   if (is.connect == Behaviour::Connect::silent) {
+    if (hedged) push(now_ + dialling_time + *endpoint.hedge_after, Kind::hedge, id, request.attempt);
     request.coming = Cause::tcp_timeout;
     return push(now_ + pool.connect_timeout, Kind::answer, id, request.attempt);
   }
   target.pending.emplace(now_, id);
   target.touched = true;
   request.coming = is.error_share > 0 && random_.fraction() < is.error_share ? Cause::http_status : Cause::none;
+  if (hedged && (!is.latency || *is.latency > *endpoint.hedge_after))
+    push(now_ + *endpoint.hedge_after, Kind::hedge, id, request.attempt);
   Duration limit = pool.response_timeout;
   if (request.safe && pool.try_timeout) limit = std::min<Duration>(limit, *pool.try_timeout);
   if (request.trial && endpoint.overdue_after) limit = std::min(limit, *endpoint.overdue_after);
@@ -163,18 +172,74 @@ void RehearsalWorld::end_attempt(std::uint64_t id, Cause cause, bool told) {
   Target& target = targets_.at(request.endpoint);
   target.touched = true;  // also where nothing is reported: fewer wait now
   const bool was_sent = cause != Cause::tcp_refused && cause != Cause::tcp_timeout;
-  const auto [from, to] = target.pending.equal_range(request.sent);
-  for (auto it = from; it != to; ++it) {
-    if (it->second != id) continue;
-    target.pending.erase(it);
-    break;
-  }
+  forget_pending(id);
   const bool answered = cause == Cause::none || cause == Cause::http_status;
   if (told) report(request.endpoint, cause, answered ? std::optional<Duration>(now_ - request.sent) : std::nullopt);
+  if (const auto twin = std::exchange(request.twin, std::nullopt)) {
+    requests_[*twin].twin.reset();
+    if (cause != Cause::none) return close(id);  // a failure leaves the field to the other
+    supersede(*twin);
+  }
   if (answered) return done(id, cause == Cause::none);
   const config::PoolConfig& pool = config_.pools.front();
   if ((!request.safe && was_sent) || request.attempts > pool.retry.max) return done(id, false);
   pick(id);
+}
+
+// ---- a second attempt beside one that is slow
+
+void RehearsalWorld::hedge(std::uint64_t id) {
+  if (requests_[id].attempts > config_.pools.front().retry.max) return;
+  const bool granted = retry_budget_ >= 1 && (hedge_share_ >= 1 || doubted(requests_[id].endpoint));
+  Request second = requests_[id];
+  const EndpointView* const endpoint = granted ? choose_endpoint(second, true) : nullptr;
+  if (endpoint == nullptr) {
+    const Duration waited = now_ - requests_[id].sent;
+    return push(now_ + std::max(waited, hedge_again), Kind::hedge, id, requests_[id].attempt);
+  }
+  ++totals_.hedged;
+  hedge_share_ = std::max(0.0, hedge_share_ - 1);
+  retry_budget_ -= 1;
+  const std::uint64_t twin = new_request();
+  second.attempt = requests_[twin].attempt;
+  second.hedged = requests_[id].hedged = true;
+  second.trial = false;
+  second.twin = id;
+  requests_[twin] = std::move(second);
+  requests_[id].twin = twin;
+  start(twin, *endpoint);
+}
+
+bool RehearsalWorld::doubted(EndpointId id) const {
+  for (const TierView& tier : view_->pools.front().tiers)
+    for (const EndpointView& endpoint : tier.endpoints)
+      if (endpoint.id == id) return endpoint.suspect || endpoint.unhealthy;
+  return false;
+}
+
+// Neither a success nor a failure of its endpoint, which takes at least that long.
+void RehearsalWorld::supersede(std::uint64_t id) {
+  Target& target = targets_.at(requests_[id].endpoint);
+  target.touched = true;
+  target.sample.superseded.record(now_ - requests_[id].sent);
+  forget_pending(id);
+  close(id);
+}
+
+void RehearsalWorld::forget_pending(std::uint64_t id) {
+  Target& target = targets_.at(requests_[id].endpoint);
+  const auto [from, to] = target.pending.equal_range(requests_[id].sent);
+  for (auto it = from; it != to; ++it) {
+    if (it->second != id) continue;
+    target.pending.erase(it);
+    return;
+  }
+}
+
+void RehearsalWorld::close(std::uint64_t id) {
+  requests_[id].open = false;
+  requests_[id].twin.reset();
+  free_.push_back(id);
 }
 
 void RehearsalWorld::done(std::uint64_t id, bool ok) {
@@ -183,8 +248,8 @@ void RehearsalWorld::done(std::uint64_t id, bool ok) {
   totals_.failed += ok ? 0 : 1;
   totals_.slow += slow ? 1 : 0;
   totals_.bad += !ok || slow ? 1 : 0;
-  request.open = false;
-  free_.push_back(id);
+  if (request.twin) close(*request.twin);
+  close(id);
 }
 
 void RehearsalWorld::report(EndpointId endpoint, Cause cause, std::optional<Duration> first_byte) {

@@ -73,6 +73,9 @@ void RehearsalWorld::handle(const Item& item) {
       if (!request.open || request.attempt != item.attempt) return;
       return end_attempt(item.id, item.kind == Kind::deadline ? Cause::http_timeout : request.coming, true);
     }
+    case Kind::hedge:
+      if (requests_[item.id].open && requests_[item.id].attempt == item.attempt) hedge(item.id);
+      return;
     case Kind::ask:
       if (requests_[item.id].open && requests_[item.id].waits_since && requests_[item.id].attempt == item.attempt)
         pick(item.id);

@@ -1,8 +1,8 @@
 // A pool, its endpoints and its clients in virtual time. Requests come open loop and live as in the data plane: picked from
 // the newest view, repeated where law 2 allows, given up at their deadlines; what they meet is sampled as the workers do.
 //
-// Events of the queue: request (the next one comes), answer (an attempt ends), deadline (an attempt is late), ask (a request
-// that waits for a tier asks again), probe (a result), sample (every 100 ms, urgent ones after 5 ms), gate, fault (starve),
+// Events of the queue: request (the next one comes), answer (an attempt ends), deadline (an attempt is late), hedge (an attempt
+// is worth a second one), ask (a request that waits for a tier asks again), probe (a result), sample (every 100 ms, urgent ones after 5 ms), gate, fault (starve),
 // act (of the operator).
 #pragma once
 
@@ -30,7 +30,7 @@ public:
 
   // ---- what came of it
   struct Totals {
-    std::uint64_t requests = 0, failed = 0, slow = 0, bad = 0, retried = 0, moves = 0;
+    std::uint64_t requests = 0, failed = 0, slow = 0, bad = 0, hedged = 0, retried = 0, moves = 0;
   };
   const Totals& totals() const { return totals_; }
   struct Told {
@@ -44,7 +44,7 @@ public:
   std::string serving_at(TimePoint at) const;
 
 private:
-  enum class Kind : std::uint8_t { request, answer, deadline, ask, probe, sample, urgent, gate, starve, act };
+  enum class Kind : std::uint8_t { request, answer, deadline, hedge, ask, probe, sample, urgent, gate, starve, act };
   struct Item {
     TimePoint at;
     std::uint64_t order;
@@ -61,6 +61,8 @@ private:
     std::vector<EndpointId> tried;
     std::optional<TimePoint> waits_since;
     Cause coming = Cause::none;  // what the attempt will end with
+    bool hedged = false;
+    std::optional<std::uint64_t> twin;  // the other attempt of the same client's request
   };
   struct ProbeRun {
     EndpointId endpoint;
@@ -84,11 +86,18 @@ private:
   void refresh_view();
 
   void arrive();
+  std::uint64_t new_request();
   void pick(std::uint64_t id);
-  const EndpointView* choose(Request& request);
-  const EndpointView* choose_in(const TierView& tier, const Request& request);
+  const EndpointView* choose_endpoint(Request& request, bool hedge = false);
+  std::optional<std::uint32_t> choose_in(const TierView& tier, const Request& request);
+  std::optional<std::uint32_t> choose_trial(const TierView& tier);
   void start(std::uint64_t id, const EndpointView& endpoint);
   void end_attempt(std::uint64_t id, Cause cause, bool report);
+  void hedge(std::uint64_t id);
+  void supersede(std::uint64_t id);
+  void forget_pending(std::uint64_t id);
+  void close(std::uint64_t id);
+  bool doubted(EndpointId endpoint) const;
   void done(std::uint64_t id, bool ok);
   void report(EndpointId endpoint, Cause cause, std::optional<Duration> first_byte);
   void lost(EndpointId endpoint);
@@ -113,7 +122,7 @@ private:
   std::map<std::uint64_t, ProbeRun> probes_;
   std::map<std::uint64_t, RunGate> gates_;
   std::uint64_t last_probe_ = 0, last_gate_ = 0;
-  double post_debt_ = 0;
+  double post_debt_ = 0, hedge_share_ = 0, retry_budget_ = 0;
   bool urgent_planned_ = false;
   Totals totals_;
   std::vector<Told> events_;

@@ -8,6 +8,12 @@ namespace understudy::exchange {
 namespace {
 // A request that waits for a tier to take over asks again this often; moves also wake it at once.
 constexpr Duration kAskAgain{50};
+// A new connection may take this much longer than an answer before a second attempt is worth it.
+constexpr Duration kDialling{100};
+// What a second attempt was refused for may be over after as long again as was waited, and at least that long.
+constexpr Duration kHedgeAgain{20};
+
+bool is_failure(std::uint16_t status) { return status >= 500; }
 }  // namespace
 
 std::uint16_t status_of(End end) {
@@ -61,39 +67,61 @@ End end_of(Cause cause) {
 State::State(const Policy& policy, TimePoint now) : policy_(policy), started_(now) {}
 
 std::optional<Duration> State::connect_time() const {
-  if (!connected_) return std::nullopt;
-  return std::chrono::duration_cast<Duration>(*connected_ - attempt_began_);
+  if (!current_.connected) return std::nullopt;
+  return std::chrono::duration_cast<Duration>(*current_.connected - current_.began);
 }
 
 std::optional<std::chrono::nanoseconds> State::first_byte_time() const {
-  if (!first_byte_) return std::nullopt;
-  return *first_byte_ - attempt_began_;
+  if (!current_.first_byte) return std::nullopt;
+  return *current_.first_byte - current_.began;
 }
 
 bool State::may_repeat() const {
   if (started_downstream_ || phase_ >= Phase::streaming) return false;
   if (!replayable_) return false;
-  return idempotent_ || !byte_sent_;
+  return idempotent_ || !current_.byte_sent;
 }
 
 void State::begin_attempt(TimePoint now) {
   ++attempts_;
-  byte_sent_ = false;
-  reused_ = false;
-  attempt_began_ = now;
-  limit_ = std::exchange(next_limit_, std::nullopt);
-  connected_.reset();
-  sent_.reset();
-  first_byte_.reset();
-  blocked_since_.reset();
+  current_ = Attempt{};
+  current_.began = now;
+  current_.limit = std::exchange(next_limit_, std::nullopt);
+  current_.hedge_after = std::exchange(next_hedge_, std::nullopt);
+  if (current_.hedge_after) current_.hedge_at = now + kDialling + *current_.hedge_after;
   waiting_since_.reset();
   waited_ += std::exchange(waiting_, {});
   asked_ = 0;
 }
 
+// ---- two attempts
+
+void State::park() {
+  other_ = std::exchange(current_, Attempt{});
+  other_->phase = phase_;
+}
+
+void State::resume() {
+  current_ = *other_;
+  phase_ = current_.phase;
+  current_.held = false;
+  other_.reset();
+}
+
+void State::exchange_roles() {
+  current_.phase = phase_;
+  std::swap(current_, *other_);
+  phase_ = current_.phase;
+}
+
+bool State::may_hedge() const {
+  return !hedged_ && !other_ && idempotent_ && may_repeat() && attempts_ <= policy_.max_retries;
+}
+
 Actions State::give_up(End end) {
   Actions actions;
   end_ = end;
+  other_.reset();  // the driver lets go of both
   phase_ = Phase::finished;
   if (started_downstream_ || end == End::client_gone) {
     actions.push({ActionKind::finish, Cause::none, end, false, false});
@@ -118,8 +146,41 @@ Actions State::on_attempt_end(Cause cause, bool report, TimePoint now) {
   Actions actions;
   if (report) actions.push({ActionKind::report, cause, End::none, false, false});
   actions.push({ActionKind::drop, cause, End::none, false, false});
+  if (other_) {
+    // A failure does not win over an attempt that may still succeed, nor over an answer that is there.
+    last_failure_ = end_of(cause);
+    resume();
+    actions.push({ActionKind::resume, Cause::none, End::none, false, false});
+    return actions;
+  }
   // A refused connect, and any end with proof that no byte was sent, costs nothing: no endpoint did work for it.
-  for (const Action& next : retry_or(cause, !byte_sent_, now)) actions.push(next);
+  for (const Action& next : retry_or(cause, !current_.byte_sent, now)) actions.push(next);
+  return actions;
+}
+
+// The final head of the current attempt.
+Actions State::on_head(std::uint16_t status, TimePoint now) {
+  Actions actions;
+  if (!current_.first_byte) current_.first_byte = now;
+  progress_ = now;
+  if (other_ && is_failure(status) && !other_->held) {
+    current_.held = true;
+    exchange_roles();
+    actions.push({ActionKind::hold, Cause::none, End::none, false, false});
+    return actions;
+  }
+  if (other_) {
+    const bool held = other_->held;
+    other_.reset();
+    actions.push({held ? ActionKind::drop_other : ActionKind::supersede, held ? Cause::http_status : Cause::none,
+                  End::none, false, false});
+  }
+  if (policy_.retry_on_5xx && status >= 502 && status <= 504 && may_repeat() && attempts_ <= policy_.max_retries) {
+    for (const Action& next : on_attempt_end(Cause::http_status, true, now)) actions.push(next);
+    return actions;
+  }
+  phase_ = Phase::streaming;
+  actions.push({ActionKind::forward, Cause::none, End::none, false, false});
   return actions;
 }
 
@@ -149,37 +210,29 @@ Actions State::on(const Event& event, TimePoint now) {
       return actions;
     case EventKind::connected:
       if (phase_ != Phase::dialing) begin_attempt(now);
-      reused_ = event.flag;
-      connected_ = now;
+      current_.reused = event.flag;
+      current_.connected = now;
       progress_ = now;
       phase_ = Phase::uploading;
       return actions;
     case EventKind::dial_failed: return on_attempt_end(event.cause, true, now);
     case EventKind::first_byte_sent:
-      byte_sent_ = true;
-      if (blocked_since_) blocked_since_ = now;
+      current_.byte_sent = true;
+      if (current_.blocked_since) current_.blocked_since = now;
       return actions;
     case EventKind::upload_waits:
       if (!event.flag) {
-        blocked_since_.reset();
-      } else if (!blocked_since_) {
-        blocked_since_ = now;
+        current_.blocked_since.reset();
+      } else if (!current_.blocked_since) {
+        current_.blocked_since = now;
       }
       return actions;
     case EventKind::sent:
-      sent_ = now;
+      current_.sent = now;
+      if (current_.hedge_at) current_.hedge_at = now + *current_.hedge_after;
       if (phase_ == Phase::uploading) phase_ = Phase::awaiting;
       return actions;
-    case EventKind::response_head:
-      first_byte_ = now;
-      progress_ = now;
-      if (policy_.retry_on_5xx && event.status >= 502 && event.status <= 504 && may_repeat() &&
-          attempts_ <= policy_.max_retries) {
-        return on_attempt_end(Cause::http_status, true, now);
-      }
-      phase_ = Phase::streaming;
-      actions.push({ActionKind::forward, Cause::none, End::none, false, false});
-      return actions;
+    case EventKind::response_head: return on_head(event.status, now);
     case EventKind::response_progress: progress_ = now; return actions;
     case EventKind::response_end:
       actions.push({ActionKind::report, event.cause, End::none, false, false});
@@ -189,15 +242,28 @@ Actions State::on(const Event& event, TimePoint now) {
       return actions;
     case EventKind::attempt_failed:
       // A reused connection that dies before an answer byte is the keep-alive race, not evidence against the endpoint.
-      return on_attempt_end(event.cause, !(reused_ && event.cause == Cause::tcp_reset), now);
+      return on_attempt_end(event.cause, !(current_.reused && event.cause == Cause::tcp_reset), now);
     case EventKind::endpoint_lost:
-      if (phase_ >= Phase::streaming || phase_ < Phase::dialing || !may_repeat() || attempts_ > policy_.max_retries)
-        return actions;
+      if (phase_ >= Phase::streaming || phase_ < Phase::dialing || !may_repeat()) return actions;
+      if (!other_ && attempts_ > policy_.max_retries) return actions;
       return on_attempt_end(phase_ == Phase::dialing ? Cause::tcp_timeout : Cause::http_timeout, false, now);
     case EventKind::moved:
       if (phase_ != Phase::waiting) return actions;
       phase_ = Phase::picking;
       actions.push({ActionKind::pick, Cause::none, End::none, false, false});
+      return actions;
+    case EventKind::hedged:
+      hedged_ = true;
+      park();
+      phase_ = Phase::picking;
+      return actions;
+    case EventKind::hedge_refused:
+      current_.hedge_at = now + std::max<std::chrono::nanoseconds>(now - current_.began, kHedgeAgain);
+      return actions;
+    case EventKind::other_lost:
+      if (!other_ || other_->held) return actions;
+      other_.reset();
+      actions.push({ActionKind::drop_other, Cause::none, End::none, false, false});
       return actions;
     case EventKind::downstream_started: started_downstream_ = true; return actions;
     case EventKind::downstream_gone: return give_up(End::client_gone);
@@ -210,58 +276,77 @@ Actions State::on(const Event& event, TimePoint now) {
 
 Actions State::on_deadline(TimePoint now) {
   Actions actions;
+  const auto late = [now](std::optional<TimePoint> deadline) { return deadline && now >= *deadline; };
+  const auto cause_in = [](Phase phase) { return phase == Phase::dialing ? Cause::tcp_timeout : Cause::http_timeout; };
   if (policy_.request_timeout && now >= started_ + *policy_.request_timeout) {
     if (phase_ >= Phase::uploading && phase_ <= Phase::awaiting)
       actions.push({ActionKind::report, Cause::http_timeout, End::none, false, false});
+    if (other_ && other_->phase != Phase::dialing)
+      actions.push(
+          {ActionKind::drop_other, other_->held ? Cause::http_status : Cause::http_timeout, End::none, false, false});
     for (const Action& next : give_up(End::request_timeout)) actions.push(next);
     return actions;
   }
-  const auto deadline = next_deadline();
-  if (!deadline || now < *deadline) return actions;
-  switch (phase_) {
-    case Phase::waiting:
-      ++asked_;
-      phase_ = Phase::picking;
-      actions.push({ActionKind::pick, Cause::none, End::none, false, false});
-      return actions;
-    case Phase::dialing: return on_attempt_end(Cause::tcp_timeout, true, now);
-    case Phase::uploading:
-    case Phase::awaiting: return on_attempt_end(Cause::http_timeout, true, now);
-    case Phase::streaming:
-      actions.push({ActionKind::report, Cause::body_timeout, End::none, false, false});
-      for (const Action& next : give_up(End::upstream_body_timeout)) actions.push(next);
-      return actions;
-    case Phase::start:
-    case Phase::picking:
-    case Phase::finished: return actions;
+  if (other_ && late(deadline_of(*other_, other_->phase))) {
+    actions.push({ActionKind::drop_other, cause_in(other_->phase), End::none, false, false});
+    last_failure_ = end_of(cause_in(other_->phase));
+    other_.reset();
   }
+  if (phase_ == Phase::waiting && late(next_deadline())) {
+    ++asked_;
+    phase_ = Phase::picking;
+    actions.push({ActionKind::pick, Cause::none, End::none, false, false});
+    return actions;
+  }
+  if (!late(deadline_of(current_, phase_))) {
+    if (may_hedge() && phase_ >= Phase::dialing && late(current_.hedge_at))
+      actions.push({ActionKind::hedge, Cause::none, End::none, false, false});
+    return actions;
+  }
+  if (phase_ == Phase::streaming) {
+    actions.push({ActionKind::report, Cause::body_timeout, End::none, false, false});
+    for (const Action& next : give_up(End::upstream_body_timeout)) actions.push(next);
+    return actions;
+  }
+  for (const Action& next : on_attempt_end(cause_in(phase_), true, now)) actions.push(next);
   return actions;
 }
 
-std::optional<TimePoint> State::next_deadline() const {
+// When an attempt is given up.
+std::optional<TimePoint> State::deadline_of(const Attempt& attempt, Phase phase) const {
   std::optional<TimePoint> deadline;
   const auto earlier = [&deadline](TimePoint t) { deadline = deadline ? std::min(*deadline, t) : t; };
-  if (phase_ == Phase::finished) return deadline;
-  if (policy_.request_timeout) earlier(started_ + *policy_.request_timeout);
-  switch (phase_) {
-    case Phase::waiting: {
-      // Asks again soon, but the last time exactly at the end.
-      const TimePoint end = *waiting_since_ + policy_.wait_for_endpoint;
-      const auto step = kAskAgain * (1 + asked_);
-      earlier(std::min(end, *waiting_since_ + step));
-      break;
-    }
-    case Phase::dialing: earlier(attempt_began_ + policy_.connect_timeout); break;
-    case Phase::awaiting: earlier(*sent_ + policy_.response_timeout); [[fallthrough]];
+  if (attempt.held) return deadline;
+  switch (phase) {
+    case Phase::dialing: earlier(attempt.began + policy_.connect_timeout); break;
+    case Phase::awaiting: earlier(*attempt.sent + policy_.response_timeout); [[fallthrough]];
     case Phase::uploading:
-      if (phase_ == Phase::uploading && blocked_since_) earlier(*blocked_since_ + policy_.response_timeout);
-      if (policy_.try_timeout && may_repeat()) earlier(attempt_began_ + *policy_.try_timeout);
-      if (limit_ && may_repeat()) earlier(attempt_began_ + *limit_);
+      if (phase == Phase::uploading && attempt.blocked_since)
+        earlier(*attempt.blocked_since + policy_.response_timeout);
+      if (policy_.try_timeout && may_repeat()) earlier(attempt.began + *policy_.try_timeout);
+      if (attempt.limit && may_repeat()) earlier(attempt.began + *attempt.limit);
       break;
     case Phase::streaming: earlier(progress_ + policy_.idle_body_timeout); break;
     case Phase::start:
     case Phase::picking:
+    case Phase::waiting:
     case Phase::finished: break;
+  }
+  return deadline;
+}
+
+std::optional<TimePoint> State::next_deadline() const {
+  if (phase_ == Phase::finished) return std::nullopt;
+  std::optional<TimePoint> deadline = deadline_of(current_, phase_);
+  const auto earlier = [&deadline](std::optional<TimePoint> t) {
+    if (t) deadline = deadline ? std::min(*deadline, *t) : *t;
+  };
+  if (policy_.request_timeout) earlier(started_ + *policy_.request_timeout);
+  if (other_) earlier(deadline_of(*other_, other_->phase));
+  if (current_.hedge_at && phase_ >= Phase::dialing && may_hedge()) earlier(current_.hedge_at);
+  if (phase_ == Phase::waiting) {
+    // Asks again soon, but the last time exactly at the end.
+    earlier(std::min(*waiting_since_ + policy_.wait_for_endpoint, *waiting_since_ + kAskAgain * (1 + asked_)));
   }
   return deadline;
 }

@@ -7,9 +7,17 @@
 //                      │  └► waiting (a decision may come) ──► answer 503   │                            └► finish(close)
 //                      └───────────── retry, if law 2 and the budget allow ◄┘
 //
+// Hedging: an attempt without a head for as long as its endpoint hardly ever needs may get company, once per request. Then two
+// attempts are under way: the current one, which events speak of, and the other; exchange_roles() swaps them. They are equals:
+//
+//   current: head, no failure ─► the other is superseded, forward        other: late, or its endpoint lost ─► it is dropped
+//            head, of failure  ─► it is kept, the other becomes current   (when the current fails too, the kept head is the answer)
+//            failed, late      ─► dropped, the other becomes current
+//
 // Law 2 in one place: `may_repeat()`.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -61,23 +69,26 @@ struct Policy {
 };
 
 enum class EventKind : std::uint8_t {
-  head,                // request head understood; `flag`: idempotent (or allowed by key)
-  not_replayable,      // body outgrew what is kept for replay
-  no_endpoint,         // picking found none; `flag`: waiting may help (a move of tiers is possible)
-  maintenance,         // the pool is in maintenance
-  budget_empty,        // a retry was refused by the budget
-  dialing,             // an attempt began on a new connection
-  connected,           // or borrowed from the pool; `flag`: reused
-  dial_failed,         // cause; no byte was sent
-  first_byte_sent,     // the socket took a byte of the request
-  sent,                // request complete upstream
-  upload_waits,        // `flag`: the endpoint does not take what is to be sent (true), or does again (false)
-  response_head,       // final head, status
-  response_progress,   // body bytes came
-  response_end,        // body complete
-  attempt_failed,      // cause, after connecting
-  endpoint_lost,       // the endpoint of an attempt without a head was marked unhealthy
-  moved,               // a new snapshot came: a waiting request asks again at once
+  head,               // request head understood; `flag`: idempotent (or allowed by key)
+  not_replayable,     // body outgrew what is kept for replay
+  no_endpoint,        // picking found none; `flag`: waiting may help (a move of tiers is possible)
+  maintenance,        // the pool is in maintenance
+  budget_empty,       // a retry was refused by the budget
+  dialing,            // an attempt began on a new connection
+  connected,          // or borrowed from the pool; `flag`: reused
+  dial_failed,        // cause; no byte was sent
+  first_byte_sent,    // the socket took a byte of the request
+  sent,               // request complete upstream
+  upload_waits,       // `flag`: the endpoint does not take what is to be sent (true), or does again (false)
+  response_head,      // final head, status
+  response_progress,  // body bytes came
+  response_end,       // body complete
+  attempt_failed,     // cause, after connecting
+  endpoint_lost,      // the endpoint of an attempt without a head was marked unhealthy
+  moved,              // a new snapshot came: a waiting request asks again at once
+  hedged,         // there is place and budget for a second attempt: it begins next, the current one becomes the other
+  hedge_refused,  // there is not; it may be asked for again later
+  other_lost,     // the endpoint of the other attempt was marked unhealthy
   downstream_started,  // a byte of the final answer went to the client
   downstream_gone,     // client left
   downstream_late,     // client's body or reading stalled
@@ -93,12 +104,17 @@ struct Event {
 };
 
 enum class ActionKind : std::uint8_t {
-  pick,     // choose an endpoint not tried yet and start an attempt; `token`: only if the retry budget grants one
-  drop,     // give up the current attempt: close its connection
-  report,   // tell the endpoint's counters how the current attempt ended (cause; none: success)
-  forward,  // pass the answer on
-  answer,   // our own answer with status_of(end)
-  finish    // over: `recycle` tells whether the client's connection may live on
+  pick,        // choose an endpoint not tried yet and start an attempt; `token`: only if the retry budget grants one
+  hedge,       // look for place and budget for a second attempt elsewhere; say hedged or hedge_refused
+  drop,        // give up the current attempt: close its connection
+  resume,      // the current attempt was dropped: the other takes its place
+  hold,        // keep the current attempt's head unread and exchange the two
+  supersede,   // close the other attempt: no failure and no success, but its endpoint needs at least that long
+  drop_other,  // close the other attempt, and report its cause unless that is none
+  report,      // tell the endpoint's counters how the current attempt ended (cause; none: success)
+  forward,     // pass the answer on
+  answer,      // our own answer with status_of(end)
+  finish       // over: `recycle` tells whether the client's connection may live on
 };
 struct Action {
   ActionKind kind{};
@@ -114,6 +130,9 @@ public:
   const Action* begin() const { return list_.data(); }
   const Action* end() const { return list_.data() + size_; }
   bool empty() const { return size_ == 0; }
+  bool has(ActionKind kind) const {
+    return std::any_of(begin(), end(), [kind](const Action& action) { return action.kind == kind; });
+  }
   void push(Action action) { list_[size_++] = action; }
 
 private:
@@ -140,24 +159,51 @@ public:
   }
   // The next attempt is given up after that long if it may be repeated: a trial of a suspect endpoint.
   void limit_next_attempt(std::optional<std::chrono::nanoseconds> limit) { next_limit_ = limit; }
+  // The next attempt is worth a second one elsewhere after so long without a head. For safe requests without a body only.
+  void hedge_next_attempt(std::optional<std::chrono::nanoseconds> after) { next_hedge_ = after; }
+  // Two attempts are under way.
+  bool two() const { return other_.has_value(); }
+  // The other attempt has answered already, but with a failure: nothing is expected of it.
+  bool other_held() const { return other_ && other_->held; }
+  // The current attempt becomes the other, and the other the current.
+  void exchange_roles();
+  // When the current attempt is given up, whatever may come of it.
+  std::optional<TimePoint> attempt_deadline() const { return deadline_of(current_, phase_); }
   // Times of the last attempt, for the log and for latency samples.
   std::optional<Duration> connect_time() const;
   std::optional<std::chrono::nanoseconds> first_byte_time() const;
-  std::optional<TimePoint> sent_at() const { return sent_; }
+  std::optional<TimePoint> sent_at() const { return current_.sent; }
   // How long it waited for a tier that can take it, before all attempts together.
   std::chrono::nanoseconds waited() const { return waited_ + waiting_; }
-  bool byte_sent() const { return byte_sent_; }
+  bool byte_sent() const { return current_.byte_sent; }
   // True while a body must be kept for another attempt.
   bool wants_replay() const { return replayable_ && phase_ < Phase::streaming; }
   // Law 2: may this request, as it stands, be sent again?
   bool may_repeat() const;
 
 private:
+  struct Attempt {
+    TimePoint began{};
+    std::optional<TimePoint> connected, sent, first_byte;
+    std::optional<TimePoint> blocked_since;  // the last byte that the endpoint took, while it takes no more
+    std::optional<std::chrono::nanoseconds> limit, hedge_after;
+    std::optional<TimePoint> hedge_at;
+    bool byte_sent = false;
+    bool reused = false;
+    bool held = false;             // has answered, with a failure
+    Phase phase = Phase::picking;  // while it is the other
+  };
+
   Actions retry_or(Cause cause, bool free_of_charge, TimePoint now);
   Actions give_up(End end);
+  Actions on_head(std::uint16_t status, TimePoint now);
   Actions on_deadline(TimePoint now);
   Actions on_attempt_end(Cause cause, bool report, TimePoint now);
   void begin_attempt(TimePoint now);
+  void park();
+  void resume();
+  bool may_hedge() const;
+  std::optional<TimePoint> deadline_of(const Attempt& attempt, Phase phase) const;
 
   Policy policy_;
   TimePoint started_;
@@ -167,16 +213,14 @@ private:
   std::uint32_t attempts_ = 0;
   bool idempotent_ = false;
   bool replayable_ = true;
-  bool byte_sent_ = false;  // in the current attempt
   bool started_downstream_ = false;
-  bool reused_ = false;
+  bool hedged_ = false;  // this request has had its second attempt
   std::optional<TimePoint> waiting_since_;
   std::uint32_t asked_ = 0;                        // times it asked again while waiting
   std::chrono::nanoseconds waited_{}, waiting_{};  // before earlier attempts; before the next one, so far
-  TimePoint attempt_began_{};
-  std::optional<TimePoint> connected_, sent_, first_byte_;
-  std::optional<TimePoint> blocked_since_;  // the last byte that the endpoint took, while it takes no more
-  std::optional<std::chrono::nanoseconds> next_limit_, limit_;
+  Attempt current_;
+  std::optional<Attempt> other_;
+  std::optional<std::chrono::nanoseconds> next_limit_, next_hedge_;
   TimePoint progress_{};
 };
 

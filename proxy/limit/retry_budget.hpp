@@ -2,6 +2,7 @@
 // with a floor per second, of which at most 10 s are kept too; a retry costs 1.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -37,6 +38,21 @@ private:
   std::int64_t slice_ = 0;  // number of the current one
   bool started_ = false;
   TimePoint last_{};
+};
+
+// At most a share of all requests: each lays aside that much of a token, up to `most` of them. No time is involved, so that
+// a site with few requests has its share too.
+class RequestShare {
+public:
+  explicit RequestShare(double share, double most = 50) : share_(share), most_(most) {}
+  void deposit(std::uint64_t requests) { tokens_ = std::min(most_, tokens_ + share_ * static_cast<double>(requests)); }
+  bool has_one() const { return tokens_ + kRounding >= 1; }
+  void take_one() { tokens_ = std::max(0.0, tokens_ - 1); }  // or what is left
+
+private:
+  static constexpr double kRounding = 1e-9;
+  double share_, most_;
+  double tokens_ = 0;
 };
 
 // Plain token bucket whose only clock is an argument (rates of log lines, auth attempts, accepts).

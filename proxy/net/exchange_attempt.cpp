@@ -1,5 +1,6 @@
 // Attempts: picking an endpoint, borrowing or dialling, and what follows when one ends.
 #include <algorithm>
+#include <utility>
 
 #include "proxy/net/exchange_driver.hpp"
 #include "proxy/net/exchange_words.hpp"
@@ -34,11 +35,16 @@ void Exchange::perform(const exchange::Actions& actions, TimePoint now) {
   for (const Action& action : actions) {
     switch (action.kind) {
       case ActionKind::pick: pick(action.token, now); break;
+      case ActionKind::hedge: hedge(now); break;
       case ActionKind::drop: drop_attempt(); break;
+      case ActionKind::resume: resume_other(); break;
+      case ActionKind::hold: hold_head(); break;
+      case ActionKind::supersede: supersede_other(now); break;
+      case ActionKind::drop_other: drop_other(action.cause); break;
       case ActionKind::report: report(action.cause); break;
       case ActionKind::forward: break;  // the caller holds the head and goes on
       case ActionKind::answer:
-        drop_attempt();
+        drop_attempts();
         answer_end(action.end);
         break;
       case ActionKind::finish: end_exchange(action.end, action.recycle, now); break;
@@ -46,12 +52,7 @@ void Exchange::perform(const exchange::Actions& actions, TimePoint now) {
   }
 }
 
-void Exchange::pick(bool needs_token, TimePoint now) {
-  if (needs_token && !worker_.take_retry_token(plan_->plan(), pool_index_)) {
-    plan_->counters().pools[pool_index_]->retries_refused.add();
-    perform(state_.on({EventKind::budget_empty, Cause::none, 0, false, End::none}, now), now);
-    return;
-  }
+PickRequest Exchange::pick_request() const {
   PickRequest request;
   request.pool = pool_index_;
   request.plan = &plan_->plan();
@@ -59,6 +60,17 @@ void Exchange::pick(bool needs_token, TimePoint now) {
   request.hash = hash_;
   request.sticky = sticky_;
   request.excluded = {tried_.data(), tried_count_};
+  return request;
+}
+
+void Exchange::pick(bool needs_token, TimePoint now) {
+  end_hedge(observe::HedgeResult::failed);  // where there was one: neither attempt is left
+  if (needs_token && !worker_.take_retry_token(plan_->plan(), pool_index_)) {
+    plan_->counters().pools[pool_index_]->retries_refused.add();
+    perform(state_.on({EventKind::budget_empty, Cause::none, 0, false, End::none}, now), now);
+    return;
+  }
+  PickRequest request = pick_request();
   Picked picked = worker_.pick(request);
   if (picked.endpoint == nullptr && !picked.maintenance && tried_count_ > 0) {
     // Distinct endpoints first; when all were tried, any available one again.
@@ -94,7 +106,7 @@ void Exchange::pick(bool needs_token, TimePoint now) {
 void Exchange::stop_waiting() {
   if (!waiting_) return;
   waiting_ = false;
-  AwaitHook::unlink();
+  WaitHook::unlink();
   worker_.stopped_waiting();
 }
 
@@ -104,11 +116,11 @@ void Exchange::start_attempt(Picked picked, TimePoint now) {
   attempt_.endpoint = picked.endpoint;
   attempt_.slot = picked.endpoint->id.slot;
   attempt_.tier = picked.tier;
+  attempt_.epoch = picked.epoch;
+  attempt_.began = now;
   if (picked.trial) state_.limit_next_attempt(picked.endpoint->overdue_after);
-  last_snapshot_ = attempt_.snapshot;
-  last_endpoint_ = attempt_.endpoint;
-  last_tier_ = picked.tier;
-  last_epoch_ = picked.epoch;
+  if (hedgeable_ && !other_) state_.hedge_next_attempt(picked.endpoint->hedge_after);
+  note_endpoint();
   if (tried_count_ < tried_.size()) tried_[tried_count_++] = picked.endpoint->id;
   attempt_.endpoint->load->in_flight.fetch_add(1, std::memory_order_relaxed);
   worker_.endpoint(attempt_.slot).requests.add();
@@ -156,13 +168,15 @@ void Exchange::attempt_connected(bool reused, TimePoint now) {
   upload(now);
 }
 
+void Exchange::no_longer_awaits() {
+  if (attempt_.awaiting == nullptr) return;
+  worker_.attempt_answered(*std::exchange(attempt_.awaiting, nullptr), attempt_.slot);
+}
+
 // Ends the attempt without a word to the endpoint's counters.
 void Exchange::drop_attempt() {
   stop_waiting();
-  if (attempt_.awaiting) {
-    attempt_.awaiting = false;
-    worker_.attempt_answered(*this, attempt_.slot);
-  }
+  no_longer_awaits();
   if (attempt_.endpoint) attempt_.endpoint->load->in_flight.fetch_sub(1, std::memory_order_relaxed);
   attempt_.endpoint = nullptr;
   if (attempt_.connection) {
@@ -171,6 +185,15 @@ void Exchange::drop_attempt() {
   }
   attempt_.head.clear();
   attempt_.snapshot.reset();
+}
+
+void Exchange::drop_attempts() {
+  drop_attempt();
+  end_hedge(observe::HedgeResult::failed);
+  if (!other_) return;
+  attempt_ = std::move(*other_);
+  other_.reset();
+  drop_attempt();
 }
 
 void Exchange::report(Cause cause) {
@@ -184,8 +207,12 @@ void Exchange::end_exchange(End end, bool recycle, TimePoint now) {
   if (end == End::client_gone && worker_.finishing()) term_ = observe::Term::shutdown;  // it is us who leave
   if (!recycle) {
     // Cut: the client must see that the answer is not whole.
-    if (attempt_.endpoint && end == End::client_gone) worker_.endpoint(attempt_.slot).abandoned.add();
-    drop_attempt();
+    if (end == End::client_gone) {
+      end_hedge(observe::HedgeResult::abandoned);
+      if (attempt_.endpoint) worker_.endpoint(attempt_.slot).abandoned.add();
+      if (other_ && other_->endpoint) worker_.endpoint(other_->slot).abandoned.add();
+    }
+    drop_attempts();
     keep_alive_ = false;
     cut_ = true;
     response_done_ = true;
@@ -208,8 +235,11 @@ void Exchange::on_snapshot(TimePoint now) {
   requester_.wake();
 }
 
-void Exchange::on_endpoint_lost(TimePoint now) {
-  perform(state_.on({EventKind::endpoint_lost, Cause::none, 0, false, End::none}, now), now);
+void Exchange::on_endpoint_lost(std::uint32_t slot, TimePoint now) {
+  const bool other = other_ && other_->awaiting != nullptr && other_->slot == slot;
+  if (!other && (attempt_.awaiting == nullptr || attempt_.slot != slot)) return;  // it does not wait there any more
+  perform(state_.on({other ? EventKind::other_lost : EventKind::endpoint_lost, Cause::none, 0, false, End::none}, now),
+          now);
   requester_.wake();
 }
 
@@ -299,7 +329,7 @@ void Exchange::on_deadline(TimePoint now) {
     }
   }
   // TCP answered in time, the handshake did not.
-  const auto due = state_.next_deadline();
+  const auto due = state_.attempt_deadline();
   if (state_.phase() == exchange::Phase::dialing && attempt_.connection && due && now >= *due &&
       attempt_.connection->state() == UpstreamConnection::State::handshaking &&
       now < state_.request_deadline().value_or(TimePoint::max())) {

@@ -77,7 +77,7 @@ Exchange::Exchange(Worker& worker, Requester& requester, std::string_view bytes,
 }
 
 Exchange::~Exchange() {
-  drop_attempt();
+  drop_attempts();
   up_.clear();
   down_.clear();
   worker_.publish_blocks();
@@ -149,6 +149,9 @@ void Exchange::begin(TimePoint now) {
   // A WebSocket's opening handshake is a GET like any other until it is answered.
   const bool repeatable = http::is_idempotent(method_) ||
                           (route_->retry_with_idempotency_key && head().fields.find(http::Known::idempotency_key));
+  // Nor is a client sent away from the endpoint that its cookie names.
+  hedgeable_ =
+      pool_->retry.hedge && http::is_safe(method_) && !websocket_ && request.framing == http::Framing::none && !sticky_;
   worker_.note_first_attempt(plan_->plan(), pool_index_);
   perform(state_.on({exchange::EventKind::head, health::Cause::none, 0, repeatable, exchange::End::none}, now), now);
 }

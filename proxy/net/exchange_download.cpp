@@ -48,7 +48,8 @@ bool Exchange::read_response_head(TimePoint now) {
           upstream_failed(Cause::http_malformed, now);
           return true;
         }
-        if (response.status != 100 && minor_ >= 1 && informational_ < kMaxInformational)
+        // Of two attempts nobody knows yet whose answer it will be.
+        if (response.status != 100 && minor_ >= 1 && informational_ < kMaxInformational && !other_)
           forward_informational(response);
         if (finished_) return true;  // the client was gone, and with it the connection
         inbox.consume(response.head_bytes);
@@ -96,23 +97,19 @@ bool Exchange::on_final_head(TimePoint now) {
   http::ResponseHead& response = worker_.scratch().response;
   UpstreamConnection& connection = *attempt_.connection;
   now = worker_.reactor().fresh();
-  if (attempt_.awaiting) {
-    attempt_.awaiting = false;
-    worker_.attempt_answered(*this, attempt_.slot);
-  }
+  no_longer_awaits();
   if (response.status == 101) {
     if (upgrade(response, now)) return true;
     upstream_failed(Cause::ws_malformed, now);
     return true;
   }
   const auto actions = state_.on({EventKind::response_head, Cause::none, response.status, false, End::none}, now);
-  const bool forward = !actions.empty() && actions.begin()->kind == exchange::ActionKind::forward;
-  if (!forward) {
-    perform(actions, now);
-    return true;
-  }
+  if (attempt_.answered_at == TimePoint{}) attempt_.answered_at = now;
+  perform(actions, now);
+  if (!actions.has(exchange::ActionKind::forward)) return true;
+  end_hedge(second_is_current_ ? observe::HedgeResult::won : observe::HedgeResult::lost);
   if (attempt_.sent) {
-    const auto waited = now - attempt_.sent_at;
+    const auto waited = attempt_.answered_at - attempt_.sent_at;
     plan_->counters().pools[pool_index_]->first_byte.record(waited);
     worker_.endpoint(attempt_.slot).first_byte.record(waited);
     worker_.latency_sample(*attempt_.endpoint, waited);

@@ -1,5 +1,8 @@
-// Drives one exchange: owns its pipes, head copy and attempt, and does what exchange::State says. It keeps no phase of its
+// Drives one exchange: owns its pipes, head copy and attempts, and does what exchange::State says. It keeps no phase of its
 // own. Lives inside its requester, which calls step() once per turn; it never calls up but by wake().
+//
+// Of two attempts (hedging) each is stepped in its turn by exchanging the two: everything but the exchange itself knows only
+// the current one.
 #pragma once
 
 #include <array>
@@ -15,7 +18,7 @@
 
 namespace understudy::net {
 
-class Exchange final : public UpstreamUser, public AwaitHook {
+class Exchange final : public UpstreamUser, public WaitHook {
 public:
   // `head` stands in worker.scratch().request; `bytes` are the head's bytes, copied here.
   Exchange(Worker& worker, Requester& requester, std::string_view bytes, const SnapshotRef& snapshot);
@@ -46,9 +49,8 @@ public:
 
   // Called by the worker when a new snapshot came.
   void on_snapshot(TimePoint now);
-  void on_endpoint_lost(TimePoint now);
-  std::uint32_t awaiting_slot() const { return attempt_.slot; }
-  TimePoint awaiting_since() const { return attempt_.sent_at; }
+  // What waits for the first byte of this endpoint may go elsewhere.
+  void on_endpoint_lost(std::uint32_t slot, TimePoint now);
   const config::Limits& limits() const { return *limits_; }
 
 private:
@@ -58,13 +60,15 @@ private:
     const health::EndpointView* endpoint = nullptr;
     std::uint32_t slot = 0;
     std::uint32_t tier = 0;
+    std::uint64_t epoch = 0;
     HeadOut head;
     bool head_written = false;
     bool upload_broken = false;
     bool sent = false;
-    bool blocked = false;  // the endpoint does not take what is to be sent
-    bool awaiting = false;
-    TimePoint sent_at{};
+    bool blocked = false;           // the endpoint does not take what is to be sent
+    AwaitHook* awaiting = nullptr;  // one of hooks_, while it waits for its first byte
+    TimePoint began{}, sent_at{};
+    TimePoint answered_at{};  // its final head; a kept one is passed on later
     http::BodyDecoder body;
     bool body_done = false;
     bool keep_alive = false;
@@ -90,9 +94,25 @@ private:
   void start_attempt(Picked picked, TimePoint now);
   void attempt_connected(bool reused, TimePoint now);
   void drop_attempt();
+  void drop_attempts();
+  void no_longer_awaits();
   void stop_waiting();
   void report(health::Cause cause);
   void end_exchange(exchange::End end, bool recycle, TimePoint now);
+  PickRequest pick_request() const;
+
+  // exchange_hedge.cpp: two attempts
+  void hedge(TimePoint now);
+  void refuse_hedge(std::optional<observe::HedgeRefusal> why, TimePoint now);
+  void exchange_attempts();
+  void resume_other();
+  void hold_head();
+  void supersede_other(TimePoint now);
+  void drop_other(health::Cause cause);
+  void close_other(health::Cause cause);
+  bool step_attempt(TimePoint now);
+  void note_endpoint();
+  void end_hedge(observe::HedgeResult result);
 
   // exchange_upload.cpp / exchange_download.cpp
   bool upload(TimePoint now);
@@ -129,6 +149,13 @@ private:
   std::uint32_t pool_index_ = 0;
   exchange::State state_;
   Attempt attempt_;
+  std::optional<Attempt> other_;  // of two
+  std::array<AwaitHook, 2> hooks_;
+  observe::HedgeResult hedge_ = observe::HedgeResult::count;  // none, or not known yet
+  bool hedgeable_ = false;
+  bool hedging_ = false;        // its result is open
+  bool hedge_refused_ = false;  // counted
+  bool second_is_current_ = false;
   Pipe up_, down_;
   HeadOut down_head_;
   std::array<char, 1024> small_head_;  // copy of the request head's bytes: no block is held while waiting

@@ -42,6 +42,7 @@ void Exchange::fill_record(observe::AccessRecord& record, observe::Term term) {
   record.status = status_;
   record.minor = minor_;
   record.attempts = static_cast<std::uint8_t>(state_.attempts());
+  record.hedge = hedge_;
   record.term = term;
   record.tls = facts.tls;
   record.websocket = websocket_;

@@ -13,8 +13,21 @@ constexpr std::size_t kReplayBytes = 64 * 1024;  // bodies up to this are kept f
 }
 
 bool Exchange::step(TimePoint now) {
-  bool progress = false;
   if (finished_) return false;
+  bool progress = false;
+  if (other_ && !state_.other_held()) {
+    exchange_attempts();
+    progress |= step_attempt(now);
+    if (other_ && !finished_ && !state_.other_held()) exchange_attempts();
+  }
+  if (!finished_) progress |= step_attempt(now);
+  progress |= flush_down(now);
+  return progress && !finished_;
+}
+
+// The current attempt.
+bool Exchange::step_attempt(TimePoint now) {
+  bool progress = false;
   if (attempt_.connection && state_.phase() == Phase::dialing) {
     Cause cause = Cause::none;
     std::string why;
@@ -31,8 +44,7 @@ bool Exchange::step(TimePoint now) {
   }
   progress |= upload(now);
   progress |= download(now);
-  progress |= flush_down(now);
-  return progress && !finished_;
+  return progress;
 }
 
 bool Exchange::write_request_head() {
@@ -150,8 +162,10 @@ bool Exchange::send_upstream(TimePoint now) {
     attempt_.sent_at = worker_.reactor().now();
     state_.on({EventKind::sent, Cause::none, 0, false, End::none}, attempt_.sent_at);
     if (state_.phase() == Phase::awaiting) {
-      attempt_.awaiting = true;
-      worker_.attempt_sent(*this, attempt_.slot);
+      attempt_.awaiting = hooks_[0].linked() ? &hooks_[1] : &hooks_[0];
+      attempt_.awaiting->exchange = this;
+      attempt_.awaiting->since = attempt_.sent_at;
+      worker_.attempt_sent(*attempt_.awaiting, attempt_.slot);
     }
     progress = true;
   }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,28 +23,44 @@
 
 namespace understudy::net {
 
-// A pool's retry budget, shared by the workers under one lock. Leases of tokens to workers (design §3) would save a lock that is
-// not worth saving: a first attempt only counts in its worker, which hands its deposits in 64 at a time, so one request in 64
-// locks for some 20 ns; and a retry, which locks once, has just paid for a failed attempt and is about to pay for another, a
-// thousand times that. In return the budget is exact over all workers at every moment, and nothing is lent that another worker
-// lacks. What a worker has not handed in yet goes in with its next retry.
+// A pool's retry budget and its share of hedges, shared by the workers under one lock. Leases of tokens to workers (design §3)
+// would save a lock that is not worth saving: a first attempt only counts in its worker, which hands its deposits in 64 at a time,
+// so one request in 64 locks for some 20 ns; and a retry, which locks once, has just paid for a failed attempt and is about to pay
+// for another, a thousand times that. In return the budget is exact over all workers at every moment, and nothing is lent that
+// another worker lacks. What a worker has not handed in yet goes in with its next retry.
 class SharedBudget {
 public:
-  SharedBudget(double ratio, double floor) : budget_(ratio, floor) {}
+  SharedBudget(double ratio, double floor, double hedge_share = 0.05) : budget_(ratio, floor), hedges_(hedge_share) {}
   // Deposits `first_attempts`, then takes one token if there is one.
   bool take(std::uint64_t first_attempts, limit::TimePoint now) {
     const std::lock_guard lock(mutex_);
-    budget_.deposit(first_attempts, now);
+    put(first_attempts, now);
     return budget_.take(now);
+  }
+  // A hedge costs a token of the budget and one of the share. Beyond the share it takes what is there of that.
+  std::optional<observe::HedgeRefusal> take_hedge(std::uint64_t first_attempts, bool beyond_share,
+                                                  limit::TimePoint now) {
+    const std::lock_guard lock(mutex_);
+    put(first_attempts, now);
+    if (!beyond_share && !hedges_.has_one()) return observe::HedgeRefusal::share;
+    if (!budget_.take(now)) return observe::HedgeRefusal::budget;
+    hedges_.take_one();
+    return {};
   }
   void deposit(std::uint64_t first_attempts, limit::TimePoint now) {
     const std::lock_guard lock(mutex_);
-    budget_.deposit(first_attempts, now);
+    put(first_attempts, now);
   }
 
 private:
+  void put(std::uint64_t first_attempts, limit::TimePoint now) {
+    budget_.deposit(first_attempts, now);
+    hedges_.deposit(first_attempts);
+  }
+
   std::mutex mutex_;
   limit::RetryBudget budget_;
+  limit::RequestShare hedges_;
 };
 
 struct ListenerPlan {

@@ -97,8 +97,8 @@ void Worker::rename_listeners() {
 // Endpoints that came, went or fell ill since the last view.
 void Worker::apply_view_changes(const health::View& view) {
   std::vector<bool> present(slots_.size(), false);
-  std::vector<health::EndpointId> cut, gone;  // whose tunnels end now, or later
-  std::vector<Exchange*> lost;
+  std::vector<health::EndpointId> cut, gone;              // whose tunnels end now, or later
+  std::vector<std::pair<Exchange*, std::uint32_t>> lost;  // and the slot of the endpoint they wait for
   for (const health::PoolView& pool : view.pools) {
     for (const health::TierView& tier : pool.tiers) {
       for (const health::EndpointView& endpoint : tier.endpoints) {
@@ -113,14 +113,14 @@ void Worker::apply_view_changes(const health::View& view) {
           // What waits for a first byte may be sent elsewhere, again when another tier takes over; pooled connections to
           // it are worth nothing.
           s.pool.close_all();
-          s.awaiting.for_each([&lost](Exchange& exchange) { lost.push_back(&exchange); });
+          s.awaiting.for_each([&](AwaitHook& attempt) { lost.emplace_back(attempt.exchange, endpoint.id.slot); });
         }
         if (endpoint.disabled || endpoint.dead) cut.push_back(endpoint.id);
       }
     }
   }
   // Only now that every endpoint they may be sent to has its place.
-  for (Exchange* exchange : lost) exchange->on_endpoint_lost(reactor_.now());
+  for (const auto& [exchange, slot_index] : lost) exchange->on_endpoint_lost(slot_index, reactor_.now());
   for (std::size_t i = 0; i < present.size(); ++i) {
     if (present[i] || !slots_[i]) continue;
     slots_[i]->pool.close_all();

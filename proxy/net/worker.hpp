@@ -68,12 +68,19 @@ struct PickRequest {
   std::uint32_t pool = 0;  // index in the exchange's own plan
   const Plan* plan = nullptr;
   bool safe = false;
+  bool hedge = false;  // a second attempt beside one that waits: only where nobody is in trouble
   std::uint64_t hash = 0;
   std::optional<std::uint64_t> sticky;
   std::span<const health::EndpointId> excluded;
 };
 
-struct AwaitHook : ListHook {};
+// An exchange that waits for an endpoint to be available.
+struct WaitHook : ListHook {};
+// An attempt that waits for its first byte, in the list of its endpoint. An exchange may have two.
+struct AwaitHook : ListHook {
+  Exchange* exchange = nullptr;
+  TimePoint since{};
+};
 
 class Worker final : public balance::LoadSource {
 public:
@@ -154,14 +161,20 @@ public:
   // Budget of a pool, by its index in `plan`.
   bool take_retry_token(const Plan& plan, std::uint32_t pool);
   void note_first_attempt(const Plan& plan, std::uint32_t pool);
+  // The same for a second attempt beside the first: within the share of hedges too, but for `beyond_share`. Nothing if granted.
+  std::optional<observe::HedgeRefusal> take_hedge_token(const Plan& plan, std::uint32_t pool, bool beyond_share);
+  // In the newest view: is this endpoint of the request's pool suspect or unhealthy?
+  bool doubted(const PickRequest& request, health::EndpointId endpoint) const;
 
   // Bookkeeping of attempts (urgent evidence, passive signals, latency).
-  void attempt_sent(Exchange& exchange, std::uint32_t slot);      // begins to wait for its first byte
-  void attempt_answered(Exchange& exchange, std::uint32_t slot);  // or is over: waits no more
+  void attempt_sent(AwaitHook& attempt, std::uint32_t slot);      // begins to wait for its first byte
+  void attempt_answered(AwaitHook& attempt, std::uint32_t slot);  // or is over: waits no more
   void outcome(const health::EndpointView& endpoint, health::Cause cause);
   // Says why in the event log, once in ten seconds per endpoint and twice a second at most, each worker.
   void tls_failed(const health::EndpointView& endpoint, const std::string& pool, const std::string& why);
   void latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value);
+  // An attempt that another one outran: its endpoint needs at least that long.
+  void superseded(const health::EndpointView& endpoint, std::chrono::nanoseconds waited);
 
   // Connections.
   void adopt(int fd, const config::SocketAddress& peer, const std::string& listener);
@@ -184,9 +197,11 @@ private:
   double latency(const health::EndpointView& endpoint) const override;
 
   Slot& slot(health::EndpointId id);
+  const health::PoolView* pool_view(const PickRequest& request) const;
   std::optional<std::uint32_t> pick_in_tier(const health::PoolView& pool, std::uint32_t pool_index, std::uint32_t tier,
                                             const PickRequest& request, std::uint32_t max_in_flight);
   bool chance(double share);
+  std::uint32_t take_deposits(const Plan& plan, std::uint32_t pool);
   std::optional<std::uint32_t> pick_trial(const health::TierView& tier);
   void touch(std::uint32_t slot_index);
   void publish_pending(std::uint32_t slot_index, Slot& s);
@@ -221,7 +236,7 @@ private:
   std::vector<Ref<Acceptor>> acceptors_;
   struct ConnectionList;
   std::unique_ptr<ConnectionList> lists_;
-  List<Exchange, AwaitHook> waiting_;  // for an endpoint
+  List<Exchange, WaitHook> waiting_;  // for an endpoint
   std::uint32_t waiting_count_ = 0;
   bool draining_ = false, finishing_ = false;
   std::atomic<bool> drained_{false};

@@ -1,6 +1,8 @@
 // Where a request goes, and the books that are kept about it.
 #include <algorithm>
+#include <utility>
 
+#include "health/choice.hpp"
 #include "proxy/net/exchange_driver.hpp"
 #include "proxy/net/worker.hpp"
 #include "proxy/net/worker_slot.hpp"
@@ -56,20 +58,31 @@ double Worker::latency(const health::EndpointView& endpoint) const {
   return slots_[slot_index]->ewma.seconds(reactor_.now());
 }
 
+// The exchange's own plan may be older: then the pool is found by its name.
+const health::PoolView* Worker::pool_view(const PickRequest& request) const {
+  const std::vector<health::PoolView>& pools = snapshot_->view().pools;
+  if (request.plan->generation == snapshot_->plan().generation) return &pools[request.pool];
+  const std::string& name = request.plan->pools[request.pool].config->name;
+  const auto found = std::find_if(pools.begin(), pools.end(), [&](const auto& p) { return p.name == name; });
+  return found != pools.end() ? &*found : nullptr;
+}
+
+bool Worker::doubted(const PickRequest& request, health::EndpointId id) const {
+  const health::PoolView* const pool = pool_view(request);
+  if (pool == nullptr) return false;
+  for (const health::TierView& tier : pool->tiers)
+    for (const health::EndpointView& endpoint : tier.endpoints)
+      if (endpoint.id == id) return endpoint.suspect || endpoint.unhealthy;
+  return false;
+}
+
 Picked Worker::pick(const PickRequest& request) {
   Picked out;
   const Plan& plan = snapshot_->plan();
-  const health::View& view = snapshot_->view();
-  // The exchange's own plan may be older: then the pool is found by its name.
-  std::uint32_t index = request.pool;
-  if (request.plan->generation != plan.generation) {
-    const std::string& name = request.plan->pools[request.pool].config->name;
-    const auto found =
-        std::find_if(view.pools.begin(), view.pools.end(), [&](const auto& p) { return p.name == name; });
-    if (found == view.pools.end()) return out;
-    index = static_cast<std::uint32_t>(found - view.pools.begin());
-  }
-  const health::PoolView& pool = view.pools[index];
+  const health::PoolView* const found = pool_view(request);
+  if (found == nullptr) return out;
+  const health::PoolView& pool = *found;
+  const auto index = static_cast<std::uint32_t>(found - snapshot_->view().pools.data());
   if (pool.maintenance) {
     out.maintenance = true;
     out.retry_after =
@@ -77,59 +90,24 @@ Picked Worker::pick(const PickRequest& request) {
     return out;
   }
   const config::PoolConfig& config = *plan.pools[index].config;
-  const auto take = [&](std::uint32_t tier, std::uint32_t endpoint) {
-    out.endpoint = &pool.tiers[tier].endpoints[endpoint];
+  health::Asking asking;
+  asking.safe = request.safe;
+  asking.shared = config.tiers_mode == config::TiersMode::shared;
+  asking.first = request.excluded.empty();
+  asking.hedge = request.hedge;
+  const health::Choice choice = health::choose(
+      pool, asking, [&](std::uint32_t tier) { return pick_in_tier(pool, index, tier, request, config.max_in_flight); },
+      [&](std::uint32_t tier) { return pick_trial(pool.tiers[tier]); }, [this](double share) { return chance(share); });
+  if (choice.endpoint) {
+    out.endpoint = &pool.tiers[choice.tier].endpoints[*choice.endpoint];
     out.snapshot = snapshot_;
-    out.tier = tier;
+    out.tier = choice.tier;
     out.epoch = pool.epoch;
-    out.fallthrough = tier != pool.active;
-  };
-  // Law 11: other tiers only for safe methods, unless shared.
-  const bool shared = config.tiers_mode == config::TiersMode::shared;
-  const bool others = request.safe || shared;
-  const bool first = request.excluded.empty() && pool.active < pool.tiers.size();
-  const bool aside = pool.side && (request.safe || (shared && !pool.side->safe_only));
-  if (first && aside && pool.side->tier < pool.tiers.size() && chance(pool.side->share)) {
-    if (const auto e = pick_in_tier(pool, index, pool.side->tier, request, config.max_in_flight)) {
-      take(pool.side->tier, *e);
-      return out;
-    }
+    out.fallthrough = choice.tier != pool.active;
+    out.trial = choice.trial;
+    return out;
   }
-  const bool spill = first && shared && pool.tiers[pool.active].doubtful;
-  if (first && request.safe && (spill || !pool.tiers[pool.active].doubtful)) {
-    if (const auto e = pick_trial(pool.tiers[pool.active])) {
-      take(pool.active, *e);
-      out.trial = true;
-      return out;
-    }
-  }
-  if (spill) {  // nobody in the serving tier is trusted: those who are do the work meanwhile
-    for (std::uint32_t t = 0; t < pool.tiers.size(); ++t) {
-      if (t == pool.active || !pool.tiers[t].serviceable || pool.tiers[t].doubtful) continue;
-      if (const auto e = pick_in_tier(pool, index, t, request, config.max_in_flight)) {
-        take(t, *e);
-        return out;
-      }
-    }
-  }
-  if (pool.active < pool.tiers.size()) {
-    if (const auto e = pick_in_tier(pool, index, pool.active, request, config.max_in_flight)) {
-      take(pool.active, *e);
-      return out;
-    }
-  }
-  // Law 9: everything in the serving tier refused this request.
-  bool elsewhere = false;
-  for (std::uint32_t t = 0; t < pool.tiers.size(); ++t) {
-    if (t == pool.active || !pool.tiers[t].serviceable || pool.tiers[t].usable.empty()) continue;
-    elsewhere = true;
-    if (!others) continue;
-    if (const auto e = pick_in_tier(pool, index, t, request, config.max_in_flight)) {
-      take(t, *e);
-      return out;
-    }
-  }
-  out.may_wait = (elsewhere || pool.settling) && request.excluded.empty() && waiting_count_ < kMaxWaiting;
+  out.may_wait = (choice.elsewhere || pool.settling) && asking.first && waiting_count_ < kMaxWaiting;
   return out;
 }
 
@@ -200,11 +178,17 @@ void Worker::note_first_attempt(const Plan& plan, std::uint32_t pool) {
   first_attempts_[pool] = 0;
 }
 
+std::uint32_t Worker::take_deposits(const Plan& plan, std::uint32_t pool) {
+  const bool newest = plan.generation == balancer_generation_ && pool < first_attempts_.size();
+  return newest ? std::exchange(first_attempts_[pool], 0) : 0;
+}
+
 bool Worker::take_retry_token(const Plan& plan, std::uint32_t pool) {
-  std::uint32_t deposits = 0;
-  if (plan.generation == balancer_generation_ && pool < first_attempts_.size())
-    std::swap(deposits, first_attempts_[pool]);
-  return plan.pools[pool].budget->take(deposits, reactor_.now());
+  return plan.pools[pool].budget->take(take_deposits(plan, pool), reactor_.now());
+}
+
+std::optional<observe::HedgeRefusal> Worker::take_hedge_token(const Plan& plan, std::uint32_t pool, bool beyond_share) {
+  return plan.pools[pool].budget->take_hedge(take_deposits(plan, pool), beyond_share, reactor_.now());
 }
 
 // ---- evidence ------------------------------------------------------------------------------------------------------
@@ -218,9 +202,8 @@ void Worker::touch(std::uint32_t slot_index) {
 void Worker::publish_pending(std::uint32_t slot_index, Slot& s) {
   PendingCell& cell = pending_[slot_index];
   cell.count.store(s.awaiting_count, std::memory_order_relaxed);
-  const Exchange* oldest = s.awaiting.front();
-  cell.oldest.store(oldest != nullptr ? oldest->awaiting_since().time_since_epoch().count() : 0,
-                    std::memory_order_relaxed);
+  const AwaitHook* oldest = s.awaiting.front();
+  cell.oldest.store(oldest != nullptr ? oldest->since.time_since_epoch().count() : 0, std::memory_order_relaxed);
 }
 
 Worker::Pending Worker::pending(std::uint32_t slot_index) const {
@@ -232,18 +215,18 @@ Worker::Pending Worker::pending(std::uint32_t slot_index) const {
   return out;
 }
 
-void Worker::attempt_sent(Exchange& exchange, std::uint32_t slot_index) {
+void Worker::attempt_sent(AwaitHook& attempt, std::uint32_t slot_index) {
   Slot& s = *slots_[slot_index];
-  s.awaiting.push_back(exchange);
+  s.awaiting.push_back(attempt);
   ++s.awaiting_count;
   touch(slot_index);
   publish_pending(slot_index, s);
 }
 
-void Worker::attempt_answered(Exchange& exchange, std::uint32_t slot_index) {
+void Worker::attempt_answered(AwaitHook& attempt, std::uint32_t slot_index) {
   Slot& s = *slots_[slot_index];
-  if (!exchange.AwaitHook::linked()) return;
-  exchange.AwaitHook::unlink();
+  if (!attempt.linked()) return;
+  attempt.unlink();
   --s.awaiting_count;
   publish_pending(slot_index, s);
 }
@@ -286,6 +269,17 @@ void Worker::tls_failed(const health::EndpointView& endpoint, const std::string&
 void Worker::latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value) {
   Slot& s = slot(endpoint.id);
   if (s.owner == endpoint.id) s.ewma.add(value, reactor_.now());
+}
+
+void Worker::superseded(const health::EndpointView& endpoint, std::chrono::nanoseconds waited) {
+  Slot& s = slot(endpoint.id);
+  if (s.owner != endpoint.id || reactor_.starved()) return;
+  observe::EndpointCounters& counters = endpoints_.at(endpoint.id.slot);
+  counters.superseded.record(waited);
+  counters.abandoned.add();
+  touch(endpoint.id.slot);
+  const double seconds = std::chrono::duration<double>(waited).count();
+  if (seconds > s.ewma.seconds(reactor_.now())) s.ewma.add(waited, reactor_.now());  // "at least" makes nobody faster
 }
 
 void Worker::wait_for_endpoint(Exchange& exchange) {

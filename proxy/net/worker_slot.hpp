@@ -12,7 +12,7 @@ struct Worker::Slot {
   health::EndpointId owner{};
   UpstreamPool pool;
   balance::PeakEwma ewma;
-  List<Exchange, AwaitHook> awaiting;  // sent, no first byte yet; oldest first
+  List<AwaitHook, AwaitHook> awaiting;  // sent, no first byte yet; oldest first
   std::uint32_t awaiting_count = 0;
   TimePoint last_urgent{};
   std::optional<TimePoint> tls_told;  // when a failed handshake was last written about

@@ -131,6 +131,7 @@ void format_json(const AccessRecord& record, std::string& out) {
   line.text("endpoint", record.endpoint);
   line.number("epoch", record.epoch);
   line.number("attempts", record.attempts);
+  line.word("hedge", name_of(record.hedge));
   line.text("request_id", record.request_id);
   line.text("trace_id", record.trace_id);
   line.word("term", name_of(record.term));

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "proxy/observe/counters.hpp"
+
 namespace understudy::observe {
 
 // A cut-off copy of text; `cut` marks that something is missing.
@@ -63,6 +65,7 @@ struct AccessRecord {
   std::uint8_t minor = 1;
   std::uint8_t attempts = 0;
   Term term = Term::ok;
+  HedgeResult hedge = HedgeResult::count;  // of the second attempt beside a slow one; `count`: there was none
   bool tls = false;
   bool websocket = false;
   std::uint32_t route = 0;  // names are looked up by the file thread in the generation's name table

@@ -81,6 +81,16 @@ std::string_view name_of(AcceptError value) {
   return pick(names, value);
 }
 
+std::string_view name_of(HedgeResult value) {
+  static constexpr std::array<std::string_view, 4> names{"won", "lost", "failed", "abandoned"};
+  return value == HedgeResult::count ? std::string_view{} : pick(names, value);
+}
+
+std::string_view name_of(HedgeRefusal value) {
+  static constexpr std::array<std::string_view, 3> names{"share", "budget", "no_endpoint"};
+  return pick(names, value);
+}
+
 void EndpointCounters::reset() {
   requests.reset();
   outcomes.reset();
@@ -88,6 +98,7 @@ void EndpointCounters::reset() {
   bytes_in.reset();
   bytes_out.reset();
   first_byte.reset();
+  superseded.reset();
   connect.reset();
   websocket_open.reset();
 }

@@ -118,6 +118,11 @@ enum class TunnelEnd : std::uint8_t {
   own_error,
   count
 };
+// What became of a second attempt beside one that was slow. `won`: its answer went to the client; `lost`: that of the first
+// did; `failed`: it failed, or both did; `abandoned`: the client left.
+enum class HedgeResult : std::uint8_t { won, lost, failed, abandoned, count };
+// Why there was none, though one was wanted.
+enum class HedgeRefusal : std::uint8_t { share, budget, no_endpoint, count };
 enum class AcceptError : std::uint8_t { descriptors, memory, aborted, other, count };
 
 std::string_view name_of(Rejection value);
@@ -127,6 +132,8 @@ std::string_view name_of(TlsVersion value);  // "TLSv1.2"
 std::string_view name_of(TlsResult value);
 std::string_view name_of(TunnelEnd value);
 std::string_view name_of(AcceptError value);
+std::string_view name_of(HedgeResult value);  // `count`: ""
+std::string_view name_of(HedgeRefusal value);
 
 constexpr CodeClass code_class_of(unsigned status) {
   return status >= 100 && status < 600 ? static_cast<CodeClass>(status / 100 - 1) : CodeClass::other;
@@ -161,9 +168,10 @@ struct alignas(64) PoolCounters {
   Counter connections_reused;  // attempts that rode on an idle one
   Counter retries;             // attempts after the first
   Counter retries_refused;     // wanted, but the budget was empty
-  Counter hedges;
-  Counter fallthrough;  // attempts on another tier than the designated one
-  Counter unavailable;  // requests answered 503 because no endpoint was available
+  Counters<HedgeResult> hedges;
+  Counters<HedgeRefusal> hedges_refused;  // requests, once each
+  Counter fallthrough;                    // attempts on another tier than the designated one
+  Counter unavailable;                    // requests answered 503 because no endpoint was available
   Counter tunnels_opened;
   Counters<TunnelEnd> tunnels_closed;
   std::uint64_t tunnels_active() const {
@@ -175,11 +183,12 @@ struct alignas(64) PoolCounters {
 struct EndpointCounters {
   Counter requests;                  // attempts begun
   Counters<health::Cause> outcomes;  // attempts ended; Cause::none is success
-  Counter abandoned;                 // ended without evidence: the client left, superseded by a hedge
+  Counter abandoned;                 // ended without success or failure: the client left, superseded by a hedge
   Counter bytes_in, bytes_out;       // from and to the endpoint
   Histogram first_byte;              // request sent to first byte of the answer
-  Histogram connect;                 // dial to connected (TLS: to the end of the handshake)
-  Histogram websocket_open;          // request begun to 101
+  Histogram superseded;      // request sent to the answer that another endpoint gave: it takes at least that long
+  Histogram connect;         // dial to connected (TLS: to the end of the handshake)
+  Histogram websocket_open;  // request begun to 101
   void reset();
 };
 

@@ -38,9 +38,10 @@ std::shared_ptr<net::SharedBudget> budget_of(const config::PoolConfig& pool, con
   if (previous != nullptr)
     for (const net::PoolPlan& known : previous->pools)
       if (known.config->name == pool.name && known.config->retry.budget == pool.retry.budget &&
-          known.config->retry.budget_floor == pool.retry.budget_floor)
+          known.config->retry.budget_floor == pool.retry.budget_floor &&
+          known.config->retry.hedge_share == pool.retry.hedge_share)
         return known.budget;
-  auto fresh = std::make_shared<net::SharedBudget>(pool.retry.budget, pool.retry.budget_floor);
+  auto fresh = std::make_shared<net::SharedBudget>(pool.retry.budget, pool.retry.budget_floor, pool.retry.hedge_share);
   fresh->deposit(0, std::chrono::steady_clock::now());  // its floor counts from now, not from the first retry
   return fresh;
 }

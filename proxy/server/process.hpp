@@ -167,7 +167,7 @@ private:
     bool known = false;
     std::array<std::uint64_t, static_cast<std::size_t>(health::Cause::count)> outcomes{};
     using Buckets = std::array<std::uint64_t, health::latency_buckets>;
-    Buckets first_byte{}, connect{}, websocket_open{};
+    Buckets first_byte{}, superseded{}, connect{}, websocket_open{};
     std::shared_ptr<health::SharedLoad> load;
   };
   std::vector<Totals> totals_;

@@ -167,11 +167,12 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   out.endpoint = totals.id;
   out.urgent = urgent;
   std::array<std::uint64_t, static_cast<std::size_t>(Cause::count)> sums{};
-  std::vector<const observe::Histogram*> first_byte, connect, websocket_open;
+  std::vector<const observe::Histogram*> first_byte, superseded, connect, websocket_open;
   for (const auto& worker : workers_) {
     if (const auto* counters = worker->endpoint_counters().get(totals.id)) {
       for (std::size_t c = 0; c < sums.size(); ++c) sums[c] += counters->outcomes.get(static_cast<Cause>(c));
       first_byte.push_back(&counters->first_byte);
+      superseded.push_back(&counters->superseded);
       connect.push_back(&counters->connect);
       websocket_open.push_back(&counters->websocket_open);
     }
@@ -190,6 +191,7 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   }
   totals.outcomes = sums;
   take_latency(first_byte, totals.first_byte, out.first_byte);
+  take_latency(superseded, totals.superseded, out.superseded);
   take_latency(connect, totals.connect, out.connect);
   take_latency(websocket_open, totals.websocket_open, out.websocket_open);
   out.consecutive_failures = totals.load ? totals.load->consecutive_failures.load(std::memory_order_relaxed) : 0;

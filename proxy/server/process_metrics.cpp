@@ -208,6 +208,20 @@ struct Process::Metrics {
     counter("retries_total", "Attempts after the first.", [](const auto& c) { return c.retries.get(); });
     counter("retries_refused_total", "Retries that the budget did not allow.",
             [](const auto& c) { return c.retries_refused.get(); });
+    const auto by_word = [&]<typename Enum>(std::string_view family, std::string_view help, std::string_view label,
+                                            observe::Counters<Enum> observe::PoolCounters::*member) {
+      out.family(family, Type::counter, help);
+      for (std::size_t i = 0; i < names.size(); ++i)
+        for (std::size_t e = 0; e < size_of<Enum>(); ++e) {
+          const auto which = static_cast<Enum>(e);
+          out.sample({{"pool", names[i].name}, {label, observe::name_of(which)}},
+                     sum([&](std::size_t w) { return ((*p.counters_[w]->pools[i]).*member).get(which); }));
+        }
+    };
+    by_word("hedges_total", "Second attempts beside a slow one, by what became of them.", "result",
+            &observe::PoolCounters::hedges);
+    by_word("hedges_refused_total", "Requests that were to have a second attempt and had none at once, by reason.",
+            "reason", &observe::PoolCounters::hedges_refused);
     counter("fallthrough_total", "Attempts on another tier than the designated one.",
             [](const auto& c) { return c.fallthrough.get(); });
     counter("unavailable_total", "Requests for which no endpoint was available.",
@@ -221,13 +235,8 @@ struct Process::Metrics {
     for (std::size_t i = 0; i < names.size(); ++i)
       out.sample({{"pool", names[i].name}},
                  sum([&](std::size_t w) { return p.counters_[w]->pools[i]->tunnels_active(); }));
-    out.family("websocket_sessions_closed_total", Type::counter, "Tunnels ended, by reason.");
-    for (std::size_t i = 0; i < names.size(); ++i)
-      for (std::size_t e = 0; e < size_of<observe::TunnelEnd>(); ++e) {
-        const auto which = static_cast<observe::TunnelEnd>(e);
-        out.sample({{"pool", names[i].name}, {"reason", observe::name_of(which)}},
-                   sum([&](std::size_t w) { return p.counters_[w]->pools[i]->tunnels_closed.get(which); }));
-      }
+    by_word("websocket_sessions_closed_total", "Tunnels ended, by reason.", "reason",
+            &observe::PoolCounters::tunnels_closed);
     const auto histogram = [&](std::string_view family, std::string_view help, auto member) {
       out.family(family, Type::histogram, help);
       for (std::size_t i = 0; i < names.size(); ++i) {

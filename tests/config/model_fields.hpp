@@ -168,11 +168,13 @@ void each_field(const UpstreamTls& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const RetryConfig& object, const Visit& visit) {
-  const auto& [max, budget, budget_floor, on_5xx] = object;
+  const auto& [max, budget, budget_floor, on_5xx, hedge, hedge_share] = object;
   visit("max", max);
   visit("budget", budget);
   visit("budget_floor", budget_floor);
   visit("on_5xx", on_5xx);
+  visit("hedge", hedge);
+  visit("hedge_share", hedge_share);
 }
 
 template <class Visit>

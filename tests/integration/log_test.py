@@ -39,7 +39,7 @@ class LogTest(Story):
         self.assertEqual(len(lines), len(agents))
         for line in lines:
             self.assertLessEqual({"ts", "client_ip", "method", "host", "path", "proto", "status", "bytes_in", "bytes_out", "duration_ms",
-                                  "ttfb_ms", "connect_ms", "queue_ms", "tls", "listener", "route", "pool", "tier", "endpoint", "epoch", "attempts",
+                                  "ttfb_ms", "connect_ms", "queue_ms", "tls", "listener", "route", "pool", "tier", "endpoint", "epoch", "attempts", "hedge",
                                   "request_id", "trace_id", "term", "websocket", "user_agent", "referer"}, set(line))
             self.assertRegex(line["ts"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
             self.assertEqual((line["client_ip"], line["host"], line["status"], line["attempts"], line["term"]),

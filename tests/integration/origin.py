@@ -20,7 +20,8 @@ Behaviour by path (query string gives numbers):
     /fragile              answers; the next request on this connection ends it without an answer
     /sink                 reads the body away, answers with its length
     /raw?NAME             bytes from RAW below, as they stand
-    /mood?...             from now on, for all but /healthz: delay=MS (ramp=MS: grows to it), errors=PERCENT, hang=1; none: well again
+    /mood?...             from now on, for all but /healthz: delay=MS (ramp=MS: grows to it), errors=PERCENT, hang=1
+                          (records "hang", and "gone" when the client goes); none: well again
     /post                 records "post ID" (header X-Id) with --record, answers 200
     upgrade on any path   WebSocket echo
 """
@@ -168,7 +169,9 @@ async def one(reader, writer):
         await asyncio.sleep(mood_delay())
         if MOOD.get("hang"):
             await read_body(reader, head)
+            record("hang")
             await reader.read(1)
+            record("gone")
             return False
         if random.random() * 100 < MOOD.get("errors", 0):
             await read_body(reader, head)

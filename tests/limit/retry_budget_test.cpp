@@ -74,5 +74,30 @@ TEST(RetryBudget, TimeThatRunsBackGivesNothing) {
   EXPECT_NEAR(budget.balance(kStart), 12, 1e-9);
 }
 
+TEST(RequestShare, GivesNoMoreThanItsShareOfAllRequestsHoweverFewTheyAre) {
+  RequestShare share(0.05);
+  unsigned taken = 0;
+  for (int request = 1; request <= 1000; ++request) {
+    share.deposit(1);
+    while (share.has_one()) {
+      share.take_one();
+      ++taken;
+    }
+    ASSERT_LE(taken * 20, static_cast<unsigned>(request));
+  }
+  EXPECT_EQ(taken, 50U);
+}
+
+TEST(RequestShare, KeepsAFewForABadMomentButNotAllOfThem) {
+  RequestShare share(0.05, 10);
+  share.deposit(1'000'000);
+  unsigned taken = 0;
+  for (; share.has_one(); share.take_one()) ++taken;
+  EXPECT_EQ(taken, 10U);
+  share.take_one();  // beyond the share: nothing is owed afterwards
+  share.deposit(20);
+  EXPECT_TRUE(share.has_one());
+}
+
 }  // namespace
 }  // namespace understudy::limit

@@ -11,6 +11,7 @@ namespace understudy::net {
 namespace {
 
 using namespace std::chrono_literals;
+using observe::HedgeRefusal;
 
 constexpr limit::TimePoint kStart{1h};
 
@@ -47,6 +48,25 @@ TEST_P(SharedBudgetOf, WhatOneWorkerDepositsAnotherMaySpend) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Workers, SharedBudgetOf, ::testing::Values(1, 4));
+
+TEST(HedgeBudget, IsBoundedByTheShareAndByTheBudget) {
+  const limit::TimePoint now = kStart;
+  SharedBudget budget(0.2, 0, 0.05);
+  EXPECT_EQ(budget.take_hedge(19, false, now), HedgeRefusal::share);
+  EXPECT_FALSE(budget.take_hedge(1, false, now));
+  EXPECT_EQ(budget.take_hedge(0, false, now), HedgeRefusal::share);
+  // A suspect's requests go beyond it, as far as the budget goes: three of the four that twenty requests laid aside are left.
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(budget.take_hedge(0, true, now));
+  EXPECT_EQ(budget.take_hedge(0, true, now), HedgeRefusal::budget);
+  EXPECT_FALSE(budget.take(0, now));
+}
+
+TEST(HedgeBudget, ARetryCostsNothingOfTheShare) {
+  const limit::TimePoint now = kStart;
+  SharedBudget budget(1, 0, 0.05);
+  EXPECT_TRUE(budget.take(20, now));
+  EXPECT_FALSE(budget.take_hedge(0, false, now));
+}
 
 }  // namespace
 }  // namespace understudy::net

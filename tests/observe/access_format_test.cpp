@@ -89,7 +89,8 @@ TEST(JsonFormat, WritesEveryFieldInOneLine) {
       "\"path\":\"/a?b=c\",\"proto\":\"HTTP/1.1\",\"status\":200,\"bytes_in\":512,\"bytes_out\":2326,"
       "\"duration_ms\":12.345,\"ttfb_ms\":11,\"connect_ms\":0.070,\"queue_ms\":30,\"tls\":true,\"listener\":\"web\","
       "\"route\":\"route-1\",\"pool\":\"app\",\"tier\":1,\"endpoint\":\"10.0.1.11:3000\",\"epoch\":1007,"
-      "\"attempts\":1,\"request_id\":\"018f-7\",\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"term\":"
+      "\"attempts\":1,\"hedge\":\"\",\"request_id\":\"018f-7\",\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\","
+      "\"term\":"
       "\"ok\","
       "\"websocket\":false,\"user_agent\":\"curl/7.88.1\",\"referer\":\"https://example.org/\"}\n");
 }

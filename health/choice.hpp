@@ -1,0 +1,72 @@
+// Where a request goes: which tiers are asked for an endpoint, in which order. The workers and the rehearsal decide by this very
+// function; how an endpoint is found within a tier is theirs to say.
+//
+//   first attempt   the side tier by its share ─► a suspect whose trial is due ─► (nobody trusted, `shared`) a trusted lower tier
+//   any attempt     ─► the designated tier ─► the other serviceable tiers in order (laws 9 and 11)
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "health/types.hpp"
+
+namespace understudy::health {
+
+struct Asking {
+  bool safe = false;    // GET, HEAD, OPTIONS: may reach any tier (law 11)
+  bool shared = false;  // so may every other request of the pool
+  bool first = false;   // nothing was tried yet
+  bool hedge = false;   // a second attempt beside one that waits: only where nobody is in trouble
+};
+
+struct Choice {
+  std::optional<std::uint32_t> endpoint;  // in the tier
+  std::uint32_t tier = 0;
+  bool trial = false;
+  bool elsewhere = false;  // nothing, but another tier could serve
+};
+
+// `in_tier(t)` and `trial(t)` answer the index of an endpoint or nothing, `chance(share)` draws. A pool in maintenance is not
+// asked.
+template <typename InTier, typename Trial, typename Chance>
+Choice choose(const PoolView& pool, const Asking& asking, InTier in_tier, Trial trial, Chance chance) {
+  Choice out;
+  const auto count = static_cast<std::uint32_t>(pool.tiers.size());
+  const auto take = [&](std::uint32_t tier) {
+    out.tier = tier;
+    out.endpoint = in_tier(tier);
+    return out.endpoint.has_value();
+  };
+  // Twice the work is no help to servers that are in trouble already.
+  const auto troubled = [&](std::uint32_t tier) {
+    return asking.hedge && (pool.tiers[tier].doubtful || pool.tiers[tier].panic);
+  };
+  if (asking.first && pool.active < count) {
+    const bool doubtful = pool.tiers[pool.active].doubtful;
+    const bool aside = pool.side && (asking.safe || (asking.shared && !pool.side->safe_only));
+    if (aside && pool.side->tier < count && chance(pool.side->share) && take(pool.side->tier)) return out;
+    if (asking.safe && (asking.shared || !doubtful)) {
+      out.tier = pool.active;
+      out.endpoint = trial(pool.active);
+      out.trial = out.endpoint.has_value();
+      if (out.trial) return out;
+    }
+    if (asking.shared && doubtful) {  // nobody in the serving tier is trusted: those who are do the work meanwhile
+      for (std::uint32_t t = 0; t < count; ++t) {
+        if (t == pool.active || !pool.tiers[t].serviceable || pool.tiers[t].doubtful) continue;
+        if (take(t)) return out;
+      }
+    }
+  }
+  if (pool.active < count && !troubled(pool.active) && take(pool.active)) return out;
+  // Law 9: everything in the serving tier refused this request.
+  for (std::uint32_t t = 0; t < count; ++t) {
+    if (t == pool.active || !pool.tiers[t].serviceable || pool.tiers[t].usable.empty()) continue;
+    out.elsewhere = true;
+    if ((asking.safe || asking.shared) && !troubled(t) && take(t)) return out;
+  }
+  out.endpoint.reset();
+  return out;
+}
+
+}  // namespace understudy::health

@@ -1,0 +1,109 @@
+// Which tiers a request is offered to, in which order, and which never.
+#include "health/choice.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace understudy::health {
+namespace {
+
+class Choosing : public ::testing::Test {
+protected:
+  Choosing() {
+    for (int t = 0; t < 3; ++t) {
+      TierView tier;
+      tier.usable = {0};
+      tier.serviceable = true;
+      tier.endpoints.resize(1);
+      pool.tiers.push_back(tier);
+    }
+  }
+  // What is asked, in order, when nobody gives: tiers as digits, "t" before a trial, "?" a draw.
+  std::string asked(Asking asking) {
+    std::string text;
+    last = choose(
+        pool, asking,
+        [&](std::uint32_t t) {
+          text += std::to_string(t);
+          return std::find(giving.begin(), giving.end(), t) != giving.end() ? std::optional<std::uint32_t>(0)
+                                                                            : std::nullopt;
+        },
+        [&](std::uint32_t t) {
+          text += "t" + std::to_string(t);
+          return trial ? std::optional<std::uint32_t>(0) : std::nullopt;
+        },
+        [&](double) {
+          text += '?';
+          return true;
+        });
+    return text;
+  }
+
+  PoolView pool;
+  std::vector<std::uint32_t> giving;
+  bool trial = false;
+  Choice last;
+  const Asking get{.safe = true, .first = true}, post{.first = true};
+};
+
+TEST_F(Choosing, ASafeRequestFallsThroughAndAnotherDoesNot) {
+  EXPECT_EQ(asked(get), "t0012");
+  EXPECT_TRUE(last.elsewhere);
+  EXPECT_EQ(asked(post), "0");  // law 11
+  EXPECT_TRUE(last.elsewhere);
+  EXPECT_EQ(asked({.shared = true, .first = true}), "012");
+  pool.tiers[1].serviceable = false;
+  pool.tiers[2].usable.clear();
+  EXPECT_EQ(asked(get), "t00");
+  EXPECT_FALSE(last.elsewhere);
+}
+
+TEST_F(Choosing, TheDesignatedTierComesFirstAndTheFirstThatGivesServes) {
+  pool.active = 1;
+  giving = {0, 2};
+  EXPECT_EQ(asked(get), "t110");
+  EXPECT_EQ(last.tier, 0U);
+  EXPECT_TRUE(last.endpoint);
+}
+
+TEST_F(Choosing, ATrialIsForTheFirstAttemptOfASafeRequest) {
+  trial = true;
+  EXPECT_EQ(asked(get), "t0");
+  EXPECT_TRUE(last.trial);
+  EXPECT_EQ(asked({.safe = true}), "012");
+  EXPECT_EQ(asked(post), "0");
+  pool.tiers[0].doubtful = true;  // nobody is trusted there: everything is a trial
+  EXPECT_EQ(asked(get), "012");
+}
+
+TEST_F(Choosing, TheSideTierGetsItsShareOfWhatMayGoThere) {
+  pool.side = SideTraffic{2, 0.1, true};
+  giving = {2};
+  EXPECT_EQ(asked(get), "?2");
+  EXPECT_EQ(asked(post), "0");
+  EXPECT_EQ(asked({.shared = true, .first = true}), "012");
+  pool.side->safe_only = false;
+  EXPECT_EQ(asked({.shared = true, .first = true}), "?2");
+  EXPECT_EQ(asked({.safe = true}), "012");  // not the second attempt
+}
+
+TEST_F(Choosing, WhereNobodyIsTrustedASharedPoolUsesThoseWhoAre) {
+  pool.tiers[0].doubtful = pool.tiers[1].doubtful = true;
+  giving = {2};
+  EXPECT_EQ(asked({.shared = true, .first = true}), "2");
+  EXPECT_EQ(asked(post), "0");
+}
+
+TEST_F(Choosing, AHedgeGoesWhereNobodyIsInTrouble) {
+  const Asking hedge{.safe = true, .hedge = true};
+  EXPECT_EQ(asked(hedge), "012");
+  pool.tiers[0].doubtful = true;
+  pool.tiers[1].panic = true;
+  EXPECT_EQ(asked(hedge), "2");
+}
+
+}  // namespace
+}  // namespace understudy::health
