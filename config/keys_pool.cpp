@@ -243,9 +243,9 @@ const Section& retry_section() {
                     {.help = "Repeat idempotent requests that were answered 502, 503 or 504.", .example = "true"});
     declare.boolean(
         "hedge", &RetryConfig::hedge,
-        {.help = "Whether a GET, HEAD or OPTIONS that waits for longer than its endpoint hardly ever needs (p99, 3 "
-                 "times the median, 10 ms) is sent to a second endpoint too; the first good answer wins. Costs one "
-                 "of the budget.",
+        {.help = "Whether a GET, HEAD or OPTIONS without a body is sent to a second endpoint too, once, when the first "
+                 "has not answered for the longest of its usual p99, 3 times its median and 10 ms. The first good "
+                 "answer wins. Counts as a retry. Requests whose cookie names their endpoint stay with it.",
          .example = "false"});
     declare.quantity("hedge_share", Type::share, &RetryConfig::hedge_share,
                      {.help = "Such second attempts as a share of requests, unless the slow endpoint is suspect.",

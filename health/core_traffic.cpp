@@ -273,6 +273,13 @@ void Core::State::compare_with_peers(Pool& pool, Tier& tier, TimePoint now) {
     medians.emplace_back(window->first_byte.quantile(0.5), endpoint);
   }
   if (medians.size() < 2) return;
+  // Where all are suspects there is no yardstick: what others had to answer for them says "at least", to each as it happened.
+  const bool doubted = std::all_of(medians.begin(), medians.end(),
+                                   [](const auto& median) { return median.second->suspicion.suspect(); });
+  if (doubted) {
+    for (const auto& [own, endpoint] : medians) endpoint->outlier.reset();
+    return;
+  }
   std::sort(medians.begin(), medians.end());
   for (const auto& [own, endpoint] : medians) {
     // The lower median of the others: one slow peer of two does not excuse the other.
