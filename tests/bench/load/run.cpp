@@ -21,11 +21,13 @@ struct Mark {
   Mark(const Job& job, const Tally& tally)
       : requests(tally.requests),
         bytes(tally.bytes),
+        handshakes(tally.handshakes),
+        resumed(tally.resumed),
         cpu(cpu_ns(job.watch)),
         load(cpu_ns({::getpid()})),
         machine(machine_busy_ns()),
         at(now_ns()) {}
-  std::uint64_t requests, bytes, cpu, load, machine;
+  std::uint64_t requests, bytes, handshakes, resumed, cpu, load, machine;
   std::int64_t at;
 
   void measure(const Job& job, Result& result) const {
@@ -33,6 +35,8 @@ struct Mark {
     result.requests = static_cast<double>(end.requests - requests);
     if (job.expect >= kLarge)
       result.requests = static_cast<double>(end.bytes - bytes) / static_cast<double>(job.expect);
+    result.handshakes = end.handshakes - handshakes;
+    result.resumed = end.resumed - resumed;
     result.seconds = static_cast<double>(end.at - at) / 1e9;
     result.cpu_ns = end.cpu - cpu;
     result.load_ns = end.load - load;
@@ -209,8 +213,8 @@ std::string Result::json() const {
   put("machine_ns", std::to_string(machine_ns));
   put("errors", std::to_string(tally.errors));
   put("first_error", quoted(tally.first_error));
-  put("handshakes", std::to_string(tally.handshakes));
-  put("resumed", std::to_string(tally.resumed));
+  put("handshakes", std::to_string(handshakes));
+  put("resumed", std::to_string(resumed));
   put("lost", std::to_string(lost));
   std::vector<std::uint32_t> sorted = tally.latencies_ns;
   std::sort(sorted.begin(), sorted.end());

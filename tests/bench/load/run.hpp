@@ -15,6 +15,8 @@ struct Result {
   Tally tally;
   double requests = 0;  // in the window; large bodies count by their bytes
   double seconds = 0;
+  std::uint64_t handshakes = 0;  // in the window, and how many of them were resumed: each connection's first cannot be
+  std::uint64_t resumed = 0;
   std::uint64_t cpu_ns = 0;      // of the watched processes
   std::uint64_t load_ns = 0;     // of this process
   std::uint64_t machine_ns = 0;  // of everything
