@@ -53,7 +53,7 @@ const EndpointView* RehearsalWorld::choose(Request& request) {
   const bool shared = config_.pools.front().tiers_mode == config::TiersMode::shared;
   const bool others = request.safe || shared;
   const bool first = request.tried.empty();
-  request.trial = false;
+  request.trial = request.shed = false;
   if (pool.maintenance) return nullptr;
   const bool aside = pool.side && (request.safe || (shared && !pool.side->safe_only));
   if (first && aside && random_.fraction() < pool.side->share) {
@@ -77,6 +77,24 @@ const EndpointView* RehearsalWorld::choose(Request& request) {
       if (const EndpointView* found = choose_in(pool.tiers[t], request)) return found;
     }
   }
+  if (first && shared && !pool.spill.empty()) {
+    double at = random_.fraction();
+    for (const SpillShare& part : pool.spill) {
+      if (at < part.share) {
+        if (const EndpointView* found = choose_in(pool.tiers[part.tier], request)) return found;
+        break;
+      }
+      at -= part.share;
+    }
+  }
+  if (first && request.attempts == 0 && is_full(active)) {
+    for (std::size_t t = pool.active + 1; shared && t < pool.tiers.size(); ++t) {
+      if (!pool.tiers[t].serviceable || pool.tiers[t].doubtful || is_full(pool.tiers[t])) continue;
+      if (const EndpointView* found = choose_in(pool.tiers[t], request)) return found;
+    }
+    request.shed = true;
+    return nullptr;
+  }
   if (const EndpointView* found = choose_in(active, request)) return found;
   if (!others) return nullptr;
   for (std::size_t t = 0; t < pool.tiers.size(); ++t) {
@@ -84,6 +102,13 @@ const EndpointView* RehearsalWorld::choose(Request& request) {
     if (const EndpointView* found = choose_in(pool.tiers[t], request)) return found;
   }
   return nullptr;
+}
+
+bool RehearsalWorld::is_full(const TierView& tier) const {
+  if (!tier.max_unanswered) return false;
+  std::uint64_t waiting = 0;
+  for (const EndpointView& endpoint : tier.endpoints) waiting += endpoint.load->unanswered;
+  return waiting >= *tier.max_unanswered;
 }
 
 // By weight, among those that were not tried.
@@ -109,6 +134,10 @@ const EndpointView* RehearsalWorld::choose_in(const TierView& tier, const Reques
 void RehearsalWorld::pick(std::uint64_t id) {
   Request& request = requests_[id];
   const EndpointView* endpoint = choose(request);
+  if (request.shed) {
+    ++totals_.shed;
+    return done(id, false);
+  }
   if (endpoint == nullptr && !request.tried.empty()) {
     request.tried.clear();
     endpoint = choose(request);
@@ -136,6 +165,7 @@ void RehearsalWorld::start(std::uint64_t id, const EndpointView& endpoint) {
   request.tried.push_back(endpoint.id);
   request.sent = now_;
   Target& target = targets_.at(endpoint.id);
+  if (watch_.sent) watch_.sent(*view_, target.tier, request.safe, now_);
   const Behaviour is = script_.at(target.tier, target.label, now_);
   if (is.connect == Behaviour::Connect::refuses) {
     request.coming = Cause::tcp_refused;
@@ -146,6 +176,7 @@ void RehearsalWorld::start(std::uint64_t id, const EndpointView& endpoint) {
     return push(now_ + pool.connect_timeout, Kind::answer, id, request.attempt);
   }
   target.pending.emplace(now_, id);
+  ++target.load->unanswered;
   target.touched = true;
   request.coming = is.error_share > 0 && random_.fraction() < is.error_share ? Cause::http_status : Cause::none;
   Duration limit = pool.response_timeout;
@@ -167,6 +198,7 @@ void RehearsalWorld::end_attempt(std::uint64_t id, Cause cause, bool told) {
   for (auto it = from; it != to; ++it) {
     if (it->second != id) continue;
     target.pending.erase(it);
+    --target.load->unanswered;
     break;
   }
   const bool answered = cause == Cause::none || cause == Cause::http_status;
