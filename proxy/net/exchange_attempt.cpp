@@ -1,5 +1,6 @@
 // Attempts: picking an endpoint, borrowing or dialling, and what follows when one ends.
 #include <algorithm>
+#include <utility>
 
 #include "proxy/net/exchange_driver.hpp"
 #include "proxy/net/exchange_words.hpp"
@@ -58,9 +59,10 @@ void Exchange::pick(bool needs_token, TimePoint now) {
   request.safe = http::is_safe(method_) && !websocket_;
   request.hash = hash_;
   request.sticky = sticky_;
+  request.again = tried_count_ > 0;
   request.excluded = {tried_.data(), tried_count_};
   Picked picked = worker_.pick(request);
-  if (picked.endpoint == nullptr && !picked.maintenance && tried_count_ > 0) {
+  if (picked.endpoint == nullptr && !picked.maintenance && !picked.shed && tried_count_ > 0) {
     // Distinct endpoints first; when all were tried, any available one again.
     request.excluded = {};
     picked = worker_.pick(request);
@@ -69,6 +71,12 @@ void Exchange::pick(bool needs_token, TimePoint now) {
   if (picked.maintenance) {
     retry_after_ = picked.retry_after;
     perform(state_.on({EventKind::maintenance, Cause::none, 0, false, End::none}, now), now);
+    return;
+  }
+  if (picked.shed) {
+    stop_waiting();
+    counters.shed.add();
+    perform(state_.on({EventKind::shed, Cause::none, 0, false, End::none}, now), now);
     return;
   }
   if (picked.endpoint == nullptr) {
@@ -111,6 +119,8 @@ void Exchange::start_attempt(Picked picked, TimePoint now) {
   last_epoch_ = picked.epoch;
   if (tried_count_ < tried_.size()) tried_[tried_count_++] = picked.endpoint->id;
   attempt_.endpoint->load->in_flight.fetch_add(1, std::memory_order_relaxed);
+  attempt_.endpoint->load->unanswered.fetch_add(1, std::memory_order_relaxed);
+  attempt_.unanswered = true;
   worker_.endpoint(attempt_.slot).requests.add();
   up_.rewind();
 
@@ -163,6 +173,7 @@ void Exchange::drop_attempt() {
     attempt_.awaiting = false;
     worker_.attempt_answered(*this, attempt_.slot);
   }
+  count_answered();
   if (attempt_.endpoint) attempt_.endpoint->load->in_flight.fetch_sub(1, std::memory_order_relaxed);
   attempt_.endpoint = nullptr;
   if (attempt_.connection) {
@@ -174,7 +185,16 @@ void Exchange::drop_attempt() {
 }
 
 void Exchange::report(Cause cause) {
-  if (attempt_.endpoint) worker_.outcome(*attempt_.endpoint, cause);
+  if (attempt_.endpoint) worker_.outcome(*attempt_.endpoint, cause, client_key());
+}
+
+void Exchange::count_answered() {
+  if (!std::exchange(attempt_.unanswered, false) || !attempt_.endpoint) return;
+  attempt_.endpoint->load->unanswered.fetch_sub(1, std::memory_order_relaxed);
+}
+
+std::uint64_t Exchange::client_key() const {
+  return balance::hash_key(requester_.facts().client_ip, plan_->plan().hash_seed);
 }
 
 // State says it is over. What is still in down_ goes out first.

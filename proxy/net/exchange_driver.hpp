@@ -64,6 +64,7 @@ private:
     bool sent = false;
     bool blocked = false;  // the endpoint does not take what is to be sent
     bool awaiting = false;
+    bool unanswered = false;  // counted so in the endpoint's load
     TimePoint sent_at{};
     http::BodyDecoder body;
     bool body_done = false;
@@ -92,6 +93,8 @@ private:
   void drop_attempt();
   void stop_waiting();
   void report(health::Cause cause);
+  void count_answered();
+  std::uint64_t client_key() const;
   void end_exchange(exchange::End end, bool recycle, TimePoint now);
 
   // exchange_upload.cpp / exchange_download.cpp

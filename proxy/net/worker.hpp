@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,6 +22,7 @@
 #include "proxy/http/h1_parser.hpp"
 #include "proxy/limit/address_counter.hpp"
 #include "proxy/limit/retry_budget.hpp"
+#include "proxy/limit/busiest.hpp"
 #include "proxy/net/buffer.hpp"
 #include "proxy/net/random.hpp"
 #include "proxy/net/reactor.hpp"
@@ -38,6 +40,12 @@ class Exchange;
 
 inline constexpr std::size_t kMaxSlots = observe::EndpointTable::kPageSlots * observe::EndpointTable::kPages;
 
+// What was asked of one pool since it was last told, and by whom.
+struct Arrivals {
+  std::uint64_t requests = 0;
+  limit::Busiest clients;
+};
+
 // What all workers share: limits that must be exact, and the way to tell the control thread something urgent.
 struct WorkerShared {
   std::atomic<std::uint64_t> connections{0};
@@ -48,6 +56,13 @@ struct WorkerShared {
   std::function<void(health::EndpointId)> urgent;  // any thread; must not block
   std::function<void(std::string)> warn;           // a line for the event log; any thread; must not block
   std::atomic<bool> draining{false};               // answers say Connection: close
+  // What workers were asked to hand in: by generation of the plan and index of the pool. Locked once a second.
+  struct HandedIn {
+    std::uint64_t generation;
+    std::vector<Arrivals> pools;
+  };
+  std::mutex arrivals_mutex;
+  std::vector<HandedIn> arrivals;
 
   explicit WorkerShared(std::uint64_t hash_seed);
 };
@@ -61,6 +76,7 @@ struct Picked {
   bool fallthrough = false;
   bool trial = false;  // a suspect is being tried: give it up when the answer is overdue
   bool maintenance = false;
+  bool shed = false;              // the serving tier has as many requests as it can answer
   bool may_wait = false;          // none now, but a move of tiers is possible
   std::uint32_t retry_after = 0;  // maintenance: seconds left
 };
@@ -68,6 +84,7 @@ struct PickRequest {
   std::uint32_t pool = 0;  // index in the exchange's own plan
   const Plan* plan = nullptr;
   bool safe = false;
+  bool again = false;  // not the first attempt: what was let in is not shed
   std::uint64_t hash = 0;
   std::optional<std::uint64_t> sticky;
   std::span<const health::EndpointId> excluded;
@@ -153,15 +170,17 @@ public:
   void forget_idle(UpstreamConnection& connection);
   // Budget of a pool, by its index in `plan`.
   bool take_retry_token(const Plan& plan, std::uint32_t pool);
-  void note_first_attempt(const Plan& plan, std::uint32_t pool);
+  void note_first_attempt(const Plan& plan, std::uint32_t pool, std::uint64_t client, std::string_view client_ip);
+  void hand_in_arrivals();
 
   // Bookkeeping of attempts (urgent evidence, passive signals, latency).
   void attempt_sent(Exchange& exchange, std::uint32_t slot);      // begins to wait for its first byte
   void attempt_answered(Exchange& exchange, std::uint32_t slot);  // or is over: waits no more
-  void outcome(const health::EndpointView& endpoint, health::Cause cause);
   // Says why in the event log, once in ten seconds per endpoint and twice a second at most, each worker.
   void tls_failed(const health::EndpointView& endpoint, const std::string& pool, const std::string& why);
-  void latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value);
+  // `client`: stands for the client's address.
+  void outcome(const health::EndpointView& endpoint, health::Cause cause, std::uint64_t client);
+  void latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value, std::uint64_t client);
 
   // Connections.
   void adopt(int fd, const config::SocketAddress& peer, const std::string& listener);
@@ -187,6 +206,8 @@ private:
   std::optional<std::uint32_t> pick_in_tier(const health::PoolView& pool, std::uint32_t pool_index, std::uint32_t tier,
                                             const PickRequest& request, std::uint32_t max_in_flight);
   bool chance(double share);
+  std::optional<std::uint32_t> spill_tier(const health::PoolView& pool, const config::PoolConfig& config,
+                                          const PickRequest& request);
   std::optional<std::uint32_t> pick_trial(const health::TierView& tier);
   void touch(std::uint32_t slot_index);
   void publish_pending(std::uint32_t slot_index, Slot& s);
@@ -218,6 +239,7 @@ private:
   std::vector<std::vector<std::unique_ptr<balance::Balancer>>> balancers_;  // [pool][tier] of the newest plan
   std::uint64_t balancer_generation_ = 0;
   std::vector<std::uint32_t> first_attempts_;  // by pool of the newest plan, not yet deposited
+  std::vector<Arrivals> arrivals_;             // likewise, not yet handed in
   std::vector<Ref<Acceptor>> acceptors_;
   struct ConnectionList;
   std::unique_ptr<ConnectionList> lists_;

@@ -1,6 +1,8 @@
 // What a worker keeps per endpoint slot.
 #pragma once
 
+#include <algorithm>
+
 #include "proxy/balance/peak_ewma.hpp"
 #include "proxy/net/exchange_driver.hpp"
 #include "proxy/net/upstream_connection.hpp"
@@ -20,6 +22,20 @@ struct Worker::Slot {
   bool gone = false;                  // not in the last view
   unsigned ill = 0;                   // as of the last view: 1 unhealthy, 2 dead or disabled
   std::uint64_t epoch = 0;            // of its pool, as of the last view
+  // The client that most of the failures and slow answers fall to, by majority vote: one for it, each other one against.
+  std::uint64_t client = 0;
+  std::uint32_t client_votes = 0;
+  void vote(std::uint64_t by) {
+    constexpr std::uint32_t most = 32;  // so that who was it long ago is soon forgotten
+    if (by == client) {
+      client_votes = std::min(client_votes + 1, most);
+    } else if (client_votes > 0) {
+      --client_votes;
+    } else {
+      client = by;
+      client_votes = 1;
+    }
+  }
 };
 
 }  // namespace understudy::net

@@ -164,6 +164,7 @@ struct alignas(64) PoolCounters {
   Counter hedges;
   Counter fallthrough;  // attempts on another tier than the designated one
   Counter unavailable;  // requests answered 503 because no endpoint was available
+  Counter shed;         // requests answered 503 because the serving tier has as many as it can answer
   Counter tunnels_opened;
   Counters<TunnelEnd> tunnels_closed;
   std::uint64_t tunnels_active() const {
@@ -180,6 +181,11 @@ struct EndpointCounters {
   Histogram first_byte;              // request sent to first byte of the answer
   Histogram connect;                 // dial to connected (TLS: to the end of the handshake)
   Histogram websocket_open;          // request begun to 101
+  // Of one client's attempts: the address behind most failures and slow answers of late, as far as a vote can tell. Told
+  // by its key; all three go on counting when another takes its place.
+  Gauge client;
+  Counter client_successes, client_failures;
+  Histogram client_first_byte;
   void reset();
 };
 
