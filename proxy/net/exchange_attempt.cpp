@@ -185,16 +185,12 @@ void Exchange::drop_attempt() {
 }
 
 void Exchange::report(Cause cause) {
-  if (attempt_.endpoint) worker_.outcome(*attempt_.endpoint, cause, client_key());
+  if (attempt_.endpoint) worker_.outcome(*attempt_.endpoint, cause, client_key_);
 }
 
 void Exchange::count_answered() {
   if (!std::exchange(attempt_.unanswered, false) || !attempt_.endpoint) return;
   attempt_.endpoint->load->unanswered.fetch_sub(1, std::memory_order_relaxed);
-}
-
-std::uint64_t Exchange::client_key() const {
-  return balance::hash_key(requester_.facts().client_ip, plan_->plan().hash_seed);
 }
 
 // State says it is over. What is still in down_ goes out first.

@@ -149,7 +149,9 @@ void Exchange::begin(TimePoint now) {
   // A WebSocket's opening handshake is a GET like any other until it is answered.
   const bool repeatable = http::is_idempotent(method_) ||
                           (route_->retry_with_idempotency_key && head().fields.find(http::Known::idempotency_key));
-  worker_.note_first_attempt(plan_->plan(), pool_index_, client_key(), requester_.facts().client_ip);
+  const std::string_view client_ip = requester_.facts().client_ip;
+  client_key_ = balance::hash_key(client_ip, plan_->plan().hash_seed);
+  worker_.note_first_attempt(plan_->plan(), pool_index_, client_key_, client_ip);
   perform(state_.on({exchange::EventKind::head, health::Cause::none, 0, repeatable, exchange::End::none}, now), now);
 }
 
