@@ -255,6 +255,8 @@ void Process::take_arrivals(TimePoint now) {
   std::vector<net::WorkerShared::HandedIn> handed_in;
   {
     const std::lock_guard lock(shared_->arrivals_mutex);
+    // A worker that does not come round is not asked again and again.
+    if (arrivals_asked_ != TimePoint{} && shared_->arrivals.size() < workers_.size()) return;
     handed_in.swap(shared_->arrivals);
   }
   const bool first = arrivals_asked_ == TimePoint{};
