@@ -84,6 +84,7 @@ void Core::State::shed(Pool& pool, std::uint32_t index, const TierSignals& signa
   ShedInput input;
   input.endpoints = 0;
   input.served = std::exchange(tier.served, 0);
+  input.failed = std::exchange(tier.unserved, 0);
   if (!pool.config.degraded.shed || index != pool.failover.active()) {
     const bool had_cap = tier.shedder.cap().has_value();
     tier.shedder.reset();

@@ -133,7 +133,7 @@ struct Tier {
   bool all_overdue = false;  // and none of them answers
   TierWatch watch;
   Shedder shedder;
-  double served = 0;  // good answers since the shedder was asked
+  double served = 0, unserved = 0;  // good answers, and requests that got none, since the shedder was asked
   std::optional<TimePoint> shedding_since;
   bool told_degraded = false;
   bool failed = false;  // its verdict was `failed`, and nothing newer speaks for it

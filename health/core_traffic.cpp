@@ -60,15 +60,16 @@ void Core::State::sampled(Endpoint& endpoint, const TrafficSample& seen, TimePoi
   const config::PassiveConfig& policy = pool.config.passive;
   endpoint.pending = seen.pending;
   endpoint.oldest_pending = seen.oldest_pending;
-  pool.tiers[endpoint.tier].served += static_cast<double>(seen.successes);
+  Tier& tier = pool.tiers[endpoint.tier];
+  tier.served += static_cast<double>(seen.successes);
+  for (std::size_t i = 1; i < seen.failures.size(); ++i) tier.unserved += static_cast<double>(seen.failures[i]);
   if (evidence_from && now <= *evidence_from) {
     endpoint.suspicion.forgive(now);
     return endpoint.ejector.disregard(seen);
   }
   const TrafficSample sample = endpoint.weighing.weigh(seen, endpoint.signals.normal_limit(), now);
   if (sample.successes > 0) endpoint.last_success = now;
-  const bool calm =
-      !endpoint.suspicion.suspect() && !endpoint.ejector.until() && !pool.tiers[endpoint.tier].watch.charging();
+  const bool calm = !endpoint.suspicion.suspect() && !endpoint.ejector.until() && !tier.watch.charging();
   endpoint.signals.observe(sample, calm, now);
   touch(pool);
   weigh_probe(endpoint, now);

@@ -8,11 +8,14 @@ namespace {
 
 constexpr double headroom = 2;
 constexpr double least_per_endpoint = 4;
-constexpr double much_slower = 3;  // times the usual: fewer at once
-constexpr double fast_enough = 2;  // times the usual: a few more
-constexpr double costly = 0.8;     // of the goodput before a cut
-constexpr double reached = 0.9;    // of the cap
-constexpr double idle = 0.7;       // of the cap
+constexpr double much_slower = 3;   // times the usual: fewer at once
+constexpr double fast_enough = 2;   // times the usual: a few more
+constexpr double costly = 0.8;      // of the goodput before a cut
+constexpr double reached = 0.9;     // of the cap
+constexpr double behind = 0.1;      // of what is answered, that was asked and is not
+constexpr double far_behind = 1.5;  // times as many under way as at first
+constexpr int settling_looks = 2;
+constexpr double idle = 0.7;  // of the cap
 constexpr double growth = 1.1;
 constexpr Duration longest_look = std::chrono::seconds(5);
 constexpr Duration best_half_life = std::chrono::minutes(1);
@@ -44,6 +47,7 @@ void Shedder::reset() {
   cut_.reset();
   window_.reset();
   quiet_since_.reset();
+  slow_looks_ = 0;
   futile_ = false;
   goodput_ = best_ = 0;
 }
@@ -54,9 +58,22 @@ void Shedder::skip(Duration starved) {
   }
 }
 
-void Shedder::begin_window(TimePoint at) {
+void Shedder::begin_window(TimePoint at, double under_way) {
   window_ = at;
-  served_ = peak_ = 0;
+  served_ = failed_ = peak_ = 0;
+  began_with_ = under_way;
+}
+
+// More is asked than is answered: it piles up, or ends without an answer. When a tier becomes slow more are under way for
+// that alone, so the first looks say nothing.
+bool Shedder::falls_behind(const ShedInput& input) {
+  if (slow_looks_ < settling_looks) {
+    ++slow_looks_;
+    first_ = input.under_way;
+    return false;
+  }
+  const double unanswered = input.under_way - began_with_ + failed_;
+  return unanswered >= behind * served_ || input.under_way >= far_behind * first_;
 }
 
 double Shedder::target(const ShedInput& input) const {
@@ -64,15 +81,16 @@ double Shedder::target(const ShedInput& input) const {
 }
 
 bool Shedder::observe(const ShedInput& input, TimePoint now) {
-  if (!window_) begin_window(now);
+  if (!window_) begin_window(now, input.under_way);
   if (now < *window_) return false;  // a cut takes as long to show as an answer takes
   served_ += input.served;
+  failed_ += input.failed;
   peak_ = std::max(peak_, input.under_way);
   look_ = std::clamp<Duration>(times(input.took, 1.5), least_look, longest_look);
   if (now - *window_ < look_) return false;
   measure(input, now);
   const bool changed = cap_ ? adjust(input, now) : consider(input, now);
-  if (*window_ <= now) begin_window(now);
+  if (*window_ <= now) begin_window(now, input.under_way);
   return changed;
 }
 
@@ -86,8 +104,10 @@ void Shedder::measure(const ShedInput& input, TimePoint now) {
 // Without a cap: is one due?
 bool Shedder::consider(const ShedInput& input, TimePoint now) {
   futile_ = false;
+  if (!input.overloaded) slow_looks_ = 0;
   if (!input.overloaded || input.usual <= Duration::zero()) return false;
   if (input.took < times(input.usual, fast_enough)) return false;
+  if (!falls_behind(input)) return false;
   if (retry_at_ && now < *retry_at_) return false;
   const double wanted = target(input);
   if (input.under_way <= wanted) return false;  // it is not their number that makes it slow
@@ -125,7 +145,7 @@ void Shedder::cut_to(double cap, double before, const ShedInput& input, TimePoin
   cap_ = cap;
   quiet_since_.reset();
   // What is under way is answered as slowly as before; only then the cut shows.
-  begin_window(now + std::clamp<Duration>(input.took, Duration::zero(), longest_look));
+  begin_window(now + std::clamp<Duration>(input.took, Duration::zero(), longest_look), input.under_way);
 }
 
 void Shedder::lift(bool futile, TimePoint now) {

@@ -1,15 +1,16 @@
 // When a tier is too slow and nothing better is to be had, fewer requests at once are answered sooner, and just as many of
 // them: what is beyond a cap is refused at once instead of waiting with everybody else.
 //
-//            overloaded, and more under way than the formula allows
+//            overloaded, more under way than the formula allows,
+//            and it falls behind what it is asked
 //   open ──────────────────────────────────────────────────────────► capped ◄─┐ slow still: cut, at most by half
 //     ▲                                                               │  │  └─┘ fast again: grow by a tenth
 //     ├── the cap was not reached for a while ────────────────────────┘  │
 //     └── a cut cost answers (they were slow for another reason): ◄──────┘
 //         everything is let in again, and the next try waits longer
 //
-// The last arrow is what keeps a slow database from being answered with refusals: where each request takes long whatever the
-// number, a cap only loses answers.
+// A slow database is not to be answered with refusals: where each request takes long whatever the number, a cap only loses
+// answers. Such a tier answers as many as it is asked, only later; and should that be misread, the last arrow takes it back.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +37,7 @@ struct ShedInput {
   bool overloaded = false;  // degraded, and no other tier measures better
   double under_way = 0;     // requests without an answer, now
   double served = 0;        // good answers since the last call
+  double failed = 0;        // requests that got none
   Duration took{};          // median of the newest answers
   Duration usual{};         // the same when all is well; zero: not known
   std::uint32_t endpoints = 1;
@@ -67,7 +69,8 @@ private:
   struct Cut {
     double cap = 0, goodput = 0;  // before it
   };
-  void begin_window(TimePoint at);
+  void begin_window(TimePoint at, double under_way);
+  bool falls_behind(const ShedInput& input);
   void measure(const ShedInput& input, TimePoint now);
   bool consider(const ShedInput& input, TimePoint now);
   bool adjust(const ShedInput& input, TimePoint now);
@@ -81,7 +84,9 @@ private:
   std::optional<TimePoint> window_, quiet_since_, retry_at_;
   Duration pause_ = least_pause;
   Duration look_ = least_look;
-  double served_ = 0, peak_ = 0;  // of the window
+  double served_ = 0, failed_ = 0, peak_ = 0, began_with_ = 0;  // of the window
+  double first_ = 0;                                            // under way when the tier had become slow
+  int slow_looks_ = 0;
   double goodput_ = 0, best_ = 0;
   bool futile_ = false;
 };
