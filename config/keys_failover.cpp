@@ -135,6 +135,12 @@ const Section& degraded_section() {
                      .min = 1,
                      .max = 100'000,
                      .example = "50"});
+    declare.boolean(
+        "shed", &DegradedConfig::shed,
+        {.help = "Whether a tier that is too slow, with nothing better to be had, works on a limited number "
+                 "of requests at once: as many as it answered best at its usual speed. What is beyond is "
+                 "answered 503 at once, with a spread Retry-After. Where that does not help it ends by itself.",
+         .example = "false"});
     return made;
   }();
   return section;
@@ -169,11 +175,26 @@ const Section& failover_section() {
                       .min = 100,
                       .max = hour,
                       .example = "\"1m\""});
-    declare.duration("ramp", &FailoverConfig::ramp,
-                     {.help = "Time over which traffic returns in steps; with `0s` it returns at once.",
-                      .max = hour,
-                      .example = "\"30s\""});
+    declare.duration(
+        "ramp", &FailoverConfig::ramp,
+        {.help = "Time over which traffic moves in steps, there and back; with `0s` at once. In `exclusive` "
+                 "pools unsafe methods move at once. Shorter where the tier that is left has fewer "
+                 "endpoints that are well, and at once where it has none.",
+         .max = hour,
+         .example = "\"30s\""});
+    declare.quantity("overprovisioning", Type::share, &FailoverConfig::overprovisioning,
+                     {.help = "How much of its share of the traffic an endpoint can carry. In pools with `tiers = "
+                              "\"shared\"` a tier that has lost endpoints keeps what the others can carry, and the "
+                              "next tiers take the rest.",
+                      .min = 1,
+                      .max = 100,
+                      .word = "none",
+                      .example = "\"200%\""});
     declare_gates(made);
+    declare.boolean("quarantine", &FailoverConfig::quarantine,
+                    {.help = "Whether an endpoint that its checks found down (refused, unreachable or not answering) "
+                             "stays out when it is back, until the gates have passed or the operator enables it.",
+                     .example = "true"});
     return made;
   }();
   return section;

@@ -154,7 +154,11 @@ const std::vector<std::string_view>& event_kinds() {
                                                    "nothing_better",
                                                    "verdict",
                                                    "gate",
-                                                   "probe_doubted"};
+                                                   "probe_doubted",
+                                                   "endpoint_quarantined",
+                                                   "spill",
+                                                   "shedding",
+                                                   "surge"};
   return kinds;
 }
 

@@ -178,6 +178,7 @@ struct DegradedConfig {
   std::optional<std::uint32_t> latency_factor = 5;  // times the tier's own baseline, and at least 100 ms more
   Duration dwell{10'000};                           // key `for`: how long, at the threshold; shorter when it is worse
   std::uint32_t min_requests = 20;                  // fewer outcomes say nothing
+  bool shed = true;                                 // refuse what is too much when nothing better is to be had
 };
 
 // A condition that must hold before traffic returns to a tier.
@@ -200,7 +201,10 @@ struct FailoverConfig {
   Duration failback_after{60'000};
   Duration max_hold{1'800'000};  // relapses double the time until failback up to this
   Duration verify{30'000};       // how long a move is judged after it happened
-  Duration ramp{10'000};         // traffic returns in steps over this time; 0: at once
+  Duration ramp{10'000};         // traffic moves in steps over this time; 0: at once
+  bool quarantine = false;       // who was down serves only once the gates passed
+  // How much more than its share of the traffic an endpoint can carry; nothing: `shared` pools do not spill.
+  std::optional<double> overprovisioning = 1.4;
   std::vector<GateConfig> gates;
 };
 

@@ -175,6 +175,17 @@ void validate_failover(const PoolConfig& pool, const std::string& path, Reader& 
                  "'max_hold' is below the " + format_duration(failover.failback_after) + " of 'failback'");
   }
   validate_gates(failover.gates, inner + ".gates", reader);
+  const Mark* quarantine = reader.mark(inner + ".quarantine");
+  if (failover.quarantine && failover.gates.empty() && quarantine != nullptr &&
+      reader.mark(inner + ".gates") == nullptr)
+    reader.error(quarantine->key, "'quarantine' needs a gate that ends it",
+                 "add gates = [{ approval = \"data compared\" }]");
+  // The default may be written out, as `config show` does.
+  const Mark* carries = reader.mark(inner + ".overprovisioning");
+  const bool own = failover.overprovisioning != FailoverConfig{}.overprovisioning;
+  if (carries != nullptr && own && pool.tiers_mode != TiersMode::shared)
+    reader.error(carries->key, "'overprovisioning' does nothing without tiers = \"shared\"",
+                 "leave it out, or add tiers_mode = \"shared\" to [" + path + "]");
 }
 
 void validate_degraded(const PoolConfig& pool, const std::string& path, Reader& reader) {

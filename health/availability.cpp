@@ -12,7 +12,7 @@ bool derive_available(const Axes& axes) {
     case OperatorState::held: return axes.held_available;
     case OperatorState::enabled: break;
   }
-  if (axes.passive == PassiveState::ejected || axes.active == ActiveState::unhealthy) return false;
+  if (axes.quarantined || axes.passive == PassiveState::ejected || axes.active == ActiveState::unhealthy) return false;
   if (axes.active == ActiveState::healthy || !axes.checked) return true;
   switch (axes.start) {
     case config::StartPolicy::wait: return axes.start_wait_over;
@@ -24,8 +24,8 @@ bool derive_available(const Axes& axes) {
 
 bool derive_undecided(const Axes& axes) {
   return axes.operator_state == OperatorState::enabled && axes.passive == PassiveState::in && axes.checked &&
-         axes.active == ActiveState::unknown && axes.start != config::StartPolicy::assume_healthy &&
-         !axes.start_wait_over;
+         !axes.quarantined && axes.active == ActiveState::unknown &&
+         axes.start != config::StartPolicy::assume_healthy && !axes.start_wait_over;
 }
 
 std::uint32_t needed_endpoints(const config::FailoverConfig& failover, std::size_t size) {

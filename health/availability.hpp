@@ -17,6 +17,7 @@ struct Axes {
   bool start_wait_over = false;  // start policy `wait` only
   config::StartPolicy start = config::StartPolicy::wait;
   bool held_available = false;  // as observed when the hold began
+  bool quarantined = false;     // it was down, and the gates have not passed since
 };
 
 // May new work go there?

@@ -2,6 +2,8 @@
 // function; how an endpoint is found within a tier is theirs to say.
 //
 //   first attempt   the side tier by its share ─► a suspect whose trial is due ─► (nobody trusted, `shared`) a trusted lower tier
+//                   ─► (`shared`, it cannot carry all) the tier that the spill names
+//                   ─► (it sheds and is full) a lower tier that is not, `shared`; else the request is shed
 //   any attempt     ─► the designated tier ─► the other serviceable tiers in order (laws 9 and 11)
 #pragma once
 
@@ -16,6 +18,7 @@ struct Asking {
   bool safe = false;    // GET, HEAD, OPTIONS: may reach any tier (law 11)
   bool shared = false;  // so may every other request of the pool
   bool first = false;   // nothing was tried yet
+  bool again = false;   // not the first attempt: what was let in is not shed
   bool hedge = false;   // a second attempt beside one that waits: only where nobody is in trouble
 };
 
@@ -24,12 +27,22 @@ struct Choice {
   std::uint32_t tier = 0;
   bool trial = false;
   bool elsewhere = false;  // nothing, but another tier could serve
+  bool shed = false;       // nothing, because the serving tier has as many requests as it can answer
 };
 
-// `in_tier(t)` and `trial(t)` answer the index of an endpoint or nothing, `chance(share)` draws. A pool in maintenance is not
-// asked.
-template <typename InTier, typename Trial, typename Chance>
-Choice choose(const PoolView& pool, const Asking& asking, InTier in_tier, Trial trial, Chance chance) {
+// Does it shed, and has it as many requests as it may have?
+inline bool is_full(const TierView& tier) {
+  if (!tier.max_unanswered) return false;
+  std::uint64_t waiting = 0;
+  for (const EndpointView& endpoint : tier.endpoints)
+    waiting += endpoint.load->unanswered.load(std::memory_order_relaxed);
+  return waiting >= *tier.max_unanswered;
+}
+
+// `in_tier(t)` and `trial(t)` answer the index of an endpoint or nothing, `spill()` the tier that takes this request from the
+// serving one or nothing, `chance(share)` draws. A pool in maintenance is not asked.
+template <typename InTier, typename Trial, typename Spill, typename Chance>
+Choice choose(const PoolView& pool, const Asking& asking, InTier in_tier, Trial trial, Spill spill, Chance chance) {
   Choice out;
   const auto count = static_cast<std::uint32_t>(pool.tiers.size());
   const auto take = [&](std::uint32_t tier) {
@@ -39,7 +52,7 @@ Choice choose(const PoolView& pool, const Asking& asking, InTier in_tier, Trial 
   };
   // Twice the work is no help to servers that are in trouble already.
   const auto troubled = [&](std::uint32_t tier) {
-    return asking.hedge && (pool.tiers[tier].doubtful || pool.tiers[tier].panic);
+    return asking.hedge && (pool.tiers[tier].doubtful || pool.tiers[tier].panic || is_full(pool.tiers[tier]));
   };
   if (asking.first && pool.active < count) {
     const bool doubtful = pool.tiers[pool.active].doubtful;
@@ -56,6 +69,20 @@ Choice choose(const PoolView& pool, const Asking& asking, InTier in_tier, Trial 
         if (t == pool.active || !pool.tiers[t].serviceable || pool.tiers[t].doubtful) continue;
         if (take(t)) return out;
       }
+    }
+    if (asking.shared && !pool.spill.empty()) {
+      const std::optional<std::uint32_t> tier = spill();
+      if (tier && take(*tier)) return out;
+    }
+    if (!asking.again && is_full(pool.tiers[pool.active])) {
+      // What is too much for the serving tier is for those below it, where they may take it, and else for nobody.
+      for (std::uint32_t t = pool.active + 1; asking.shared && t < count; ++t) {
+        if (!pool.tiers[t].serviceable || pool.tiers[t].doubtful || is_full(pool.tiers[t])) continue;
+        if (take(t)) return out;
+      }
+      out.endpoint.reset();
+      out.shed = true;
+      return out;
     }
   }
   if (pool.active < count && !troubled(pool.active) && take(pool.active)) return out;

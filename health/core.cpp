@@ -84,6 +84,14 @@ void Core::on_traffic(std::span<const TrafficSample> samples, TimePoint now) {
   state_->settle(now);
 }
 
+void Core::on_arrivals(std::span<const ArrivalSample> samples, TimePoint now) {
+  now = state_->advance(now);
+  for (const ArrivalSample& sample : samples) {
+    if (sample.pool < state_->pools.size()) state_->arrived(*state_->pools[sample.pool], sample, now);
+  }
+  state_->settle(now);
+}
+
 void Core::on_starved(TimePoint from, TimePoint to) {
   if (to <= from) return;
   State& state = *state_;
@@ -104,6 +112,7 @@ void Core::on_starved(TimePoint from, TimePoint to) {
     }
     for (Tier& tier : pool->tiers) {
       tier.watch.skip(to - from);
+      tier.shedder.skip(to - from);
       for (Source& source : tier.sources) {
         if (source.endpoints.empty()) source.added_at += to - from;
       }

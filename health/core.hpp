@@ -123,6 +123,7 @@ struct SavedEndpoint {
   std::optional<Duration> ejected_left;
   std::optional<Duration> normal_p50 = {}, normal_p95 = {};  // the baseline
   std::optional<Duration> operator_for = {};                 // how long the operator's state has lasted
+  bool quarantined = false;
 };
 struct SavedPool {
   std::string name;
@@ -156,6 +157,7 @@ struct EndpointStatus {
   std::uint32_t ejections = 0;
   double weight = 1;
   std::shared_ptr<SharedLoad> load;
+  bool quarantined = false;    // out until the gates have passed
   std::string_view suspicion;  // "" or why traffic doubts it: overdue, erroring, slow, returning
   CauseClass cause_class = CauseClass::none;
   Duration first_byte_p50{}, first_byte_p95{}, first_byte_p99{}, normal_p95{}, connect_p95{}, websocket_open_p95{};
@@ -166,6 +168,8 @@ struct TierStatus {
   bool serviceable = false, panic = false;
   bool degraded = false, failed = false;  // a threshold breached for long enough; its verdict was `failed`
   std::string degraded_reason, quality;
+  double share = 0;                             // of the traffic that is due to it now, by serving, ramp and spill
+  std::optional<std::uint32_t> max_unanswered;  // while it sheds
   std::vector<EndpointStatus> endpoints;
 };
 struct PoolStatus {
@@ -176,9 +180,10 @@ struct PoolStatus {
   std::string active_reason;
   bool held = false, maintenance = false;
   std::optional<TimePoint> held_until, maintenance_until, failback_at;
-  std::string_view phase;    // serving, deciding, shifting, verifying, return_hold, returning
-  std::string diagnosis;     // one sentence in plain words; "" when all is well
-  std::string last_verdict;  // "", succeeded, failed or undecided, and why
+  std::string failback_waits;  // what the return waits for when its time has come: "gate 'data compared'"; "" nothing
+  std::string_view phase;      // serving, deciding, shifting, verifying, return_hold, returning
+  std::string diagnosis;       // one sentence in plain words; "" when all is well
+  std::string last_verdict;    // "", succeeded, failed or undecided, and why
   std::uint32_t relapses = 0;
   struct Gate {
     std::string name;
@@ -190,6 +195,7 @@ struct PoolStatus {
     std::uint64_t succeeded = 0, failed = 0, undecided = 0;
   } verdicts;  // of moves, since the start
   std::vector<TierStatus> tiers;
+  bool surge = false;  // far more is asked than is usual
   std::uint64_t failovers = 0, failbacks = 0;
 };
 
@@ -211,6 +217,8 @@ public:
 
   void on_probe_result(EndpointId endpoint, const ProbeResult& result, TimePoint now);
   void on_traffic(std::span<const TrafficSample> samples, TimePoint now);
+  // Each second or so, of every pool.
+  void on_arrivals(std::span<const ArrivalSample> samples, TimePoint now);
   // This process was starved (stopped, loop lag above 100 ms) in [from, to]: no failure observed then is evidence,
   // probes under way are void and started again. Law 12.
   void on_starved(TimePoint from, TimePoint to);

@@ -116,7 +116,7 @@ CommandResult Core::State::execute(const SetEndpointState& command, TimePoint no
     const OperatorOrder order{command.state, command.expires, now};
     if (one.source != nullptr) one.source->order = order;
     const std::string why = "by the operator's order" + (command.reason.empty() ? "" : ": " + command.reason);
-    for (Endpoint* endpoint : one.endpoints) set_operator(*endpoint, order, why, now);
+    for (Endpoint* endpoint : one.endpoints) set_operator(*endpoint, order, why, true, now);
   }
   return result;
 }

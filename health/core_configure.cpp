@@ -127,6 +127,8 @@ void Core::State::rebuild(Pool& pool, const config::PoolConfig& written, bool is
   for (Tier& tier : pool.tiers) {
     for (Endpoint* endpoint : tier.endpoints) {
       if (!written.passive.enabled && endpoint->ejector.until()) endpoint->ejector.readmit(now);
+      if (endpoint->quarantined && !written.failover.quarantine)
+        release(*endpoint, "quarantine is no longer configured", now);
       if (!check_changed) continue;
       // The verdict stays; what is asked from now on is another question, so begin anew.
       endpoint->probes.stop();
@@ -158,6 +160,8 @@ void Core::State::rebuild_tiers(Pool& pool, const config::PoolConfig& written, R
       tier.failed = old->failed;
       tier.failed_at = old->failed_at;
       tier.doubtful = old->doubtful;
+      tier.shedder = old->shedder;
+      tier.shedding_since = old->shedding_since;
     }
     tier.sources.reserve(tier_written.endpoints.size());
     for (const config::EndpointConfig& endpoint_written : tier_written.endpoints) {
@@ -238,6 +242,7 @@ void Core::State::remap_failover(Pool& pool, const std::vector<std::string>& bef
       pool.ramp.reset();
   }
   pool.side.reset();
+  pool.spill.clear();
   if (!pool.verification && !pool.ramp) pool.failover.settled();
   if (pool.failover.remap(now_at, pool.tiers.size())) {
     if (pool.failover.active() != index_before) pool.hold_told.reset();

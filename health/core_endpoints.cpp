@@ -21,6 +21,7 @@ Axes axes_of(const Endpoint& endpoint, const Pool& pool, TimePoint now) {
   axes.start_wait_over = now >= endpoint.added_at + pool.config.check.start_wait;
   axes.start = pool.config.check.start;
   axes.held_available = endpoint.held_available;
+  axes.quarantined = endpoint.quarantined;
   return axes;
 }
 
@@ -34,16 +35,13 @@ TimePoint untried_until(const Endpoint& endpoint, const Pool& pool) {
          untried_time(endpoint, pool);
 }
 
-void take_earlier(std::optional<TimePoint>& earliest, std::optional<TimePoint> other) {
-  if (other && (!earliest || *other < *earliest)) earliest = other;
-}
-
 }  // namespace
 
 // ---- derived state
 
 void Core::State::refresh(Endpoint& endpoint, TimePoint now) {
   Pool& pool = *pools[endpoint.pool];
+  if (marked_dead(endpoint)) quarantine(endpoint, now);
   const Axes axes = axes_of(endpoint, pool, now);
   const bool available = derive_available(axes);
   endpoint.undecided = derive_undecided(axes);
@@ -145,15 +143,14 @@ void Core::State::verdict_changed(Endpoint& endpoint, const ProbeResult& result,
   const Tier& tier = pool.tiers[endpoint.tier];
   const std::string streak = std::to_string(endpoint.threshold.streak());
   if (endpoint.threshold.state() == ActiveState::unhealthy) {
-    std::string reason = endpoint.label + " (" + endpoint.address_text +
-                         ") is unhealthy: " + std::string(name_of(result.cause)) + ", " + streak +
-                         " failed probes in a row (fall " + std::to_string(pool.config.check.fall) + ") since " +
-                         describe(now - endpoint.streak_since);
+    std::string reason = name_and_address(endpoint) + " is unhealthy: " + std::string(name_of(result.cause)) + ", " +
+                         streak + " failed probes in a row (fall " + std::to_string(pool.config.check.fall) +
+                         ") since " + describe(now - endpoint.streak_since);
     if (!result.detail.empty()) reason += "; last: " + result.detail;
     return emit(Event::Kind::endpoint_unhealthy, pool, &tier, &endpoint, std::move(reason), result.cause,
                 endpoint.streak_since);
   }
-  std::string reason = endpoint.label + " (" + endpoint.address_text + ") is healthy: " + streak + " good " +
+  std::string reason = name_and_address(endpoint) + " is healthy: " + streak + " good " +
                        (endpoint.threshold.streak() == 1 ? "probe" : "probes in a row");
   if (endpoint.verdict_before == ActiveState::unhealthy) {
     reason +=
@@ -162,6 +159,7 @@ void Core::State::verdict_changed(Endpoint& endpoint, const ProbeResult& result,
     reason += ", the first verdict";
   }
   emit(Event::Kind::endpoint_healthy, pool, &tier, &endpoint, std::move(reason));
+  if (endpoint.quarantined) ask_again(*pools[endpoint.pool]);
   // It was down and came back since traffic complained: that is news which outweighs the complaint.
   if (endpoint.verdict_before == ActiveState::unhealthy) {
     endpoint.ejector.forgive();
@@ -178,7 +176,7 @@ void Core::State::verdict_changed(Endpoint& endpoint, const ProbeResult& result,
 void Core::State::endpoint_due(Endpoint& endpoint, TimePoint now) {
   const Pool& pool = *pools[endpoint.pool];
   if (endpoint.order.until && *endpoint.order.until <= now) {
-    set_operator(endpoint, {}, "the time that the operator gave is over", now);
+    set_operator(endpoint, {}, "the time that the operator gave is over", false, now);
   }
   if (const auto until = endpoint.ejector.until(); until && *until <= now) {
     readmit(endpoint, "the time is over", now);
@@ -207,7 +205,7 @@ void Core::State::endpoint_due(Endpoint& endpoint, TimePoint now) {
 void Core::State::forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint to) {
   const Pool& pool = *pools[endpoint.pool];
   const Tier& tier = pool.tiers[endpoint.tier];
-  const std::string who = endpoint.label + " (" + endpoint.address_text + ")";
+  const std::string who = name_and_address(endpoint);
   const std::string why = "what spoke against it was seen while this process was starved";
   endpoint.probes.void_current(to);
   const bool probed_then = endpoint.last_probe_at && *endpoint.last_probe_at >= from;
@@ -215,6 +213,7 @@ void Core::State::forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint 
     if (endpoint.threshold.state() == ActiveState::unhealthy && endpoint.verdict_since >= from) {
       endpoint.threshold.assume(endpoint.verdict_before);
       endpoint.verdict_since = to;
+      endpoint.quarantined = endpoint.quarantined && endpoint.quarantined_at < from;
       emit(Event::Kind::endpoint_healthy, pool, &tier, &endpoint,
            who + " is " + std::string(name_of(endpoint.verdict_before)) + " as before: " + why);
     } else {
@@ -239,7 +238,8 @@ void Core::State::forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint 
 
 // ---- operator
 
-void Core::State::set_operator(Endpoint& endpoint, OperatorOrder order, std::string reason, TimePoint now) {
+void Core::State::set_operator(Endpoint& endpoint, OperatorOrder order, std::string reason, bool by_operator,
+                               TimePoint now) {
   Pool& pool = *pools[endpoint.pool];
   const OperatorState before = endpoint.order.state;
   if (order.state == OperatorState::held && before != OperatorState::held) endpoint.held_available = endpoint.available;
@@ -252,7 +252,8 @@ void Core::State::set_operator(Endpoint& endpoint, OperatorOrder order, std::str
   }
   if ((before == OperatorState::disabled) != (order.state == OperatorState::disabled)) begin_probing(endpoint, now);
   if (order.state == OperatorState::enabled && endpoint.ejector.until()) endpoint.ejector.readmit(now);
-  std::string text = endpoint.label + " (" + endpoint.address_text + ") is " + std::string(name_of(order.state));
+  if (order.state == OperatorState::enabled && by_operator) endpoint.quarantined = false;
+  std::string text = name_and_address(endpoint) + " is " + std::string(name_of(order.state));
   if (before != order.state) text += ", was " + std::string(name_of(before));
   if (order.until) text += ", for " + describe(*order.until - now);
   emit(Event::Kind::endpoint_operator, pool, &pool.tiers[endpoint.tier], &endpoint, text + ": " + std::move(reason));

@@ -17,7 +17,6 @@ bool waits_for_address(const Source& source, const Pool& pool, TimePoint now) {
          now < source.added_at + pool.config.check.start_wait;
 }
 
-constexpr Duration proof_time = std::chrono::seconds(10);  // as in core_moves.cpp
 constexpr Duration watch_interval = std::chrono::milliseconds(50);
 constexpr Duration least_step = std::chrono::milliseconds(20);
 constexpr Duration gate_look = std::chrono::seconds(1);
@@ -25,13 +24,12 @@ constexpr Duration gate_look = std::chrono::seconds(1);
 std::optional<TimePoint> later_than(TimePoint now, TimePoint at) { return at > now ? std::optional(at) : std::nullopt; }
 
 bool waits_for_gate(const Pool& pool, TimePoint now) {
-  if (!pool.failover.hold(pool.config.failover, now)) return false;
+  const bool quarantine = std::any_of(pool.tiers.begin(), pool.tiers.end(), [](const Tier& tier) {
+    return std::any_of(tier.endpoints.begin(), tier.endpoints.end(), [](const Endpoint* e) { return e->quarantined; });
+  });
+  if (!quarantine && !pool.failover.hold(pool.config.failover, now)) return false;
   return std::any_of(pool.gates.begin(), pool.gates.end(),
                      [](const Gate& gate) { return !gate.passed && gate.config.kind != config::GateKind::approval; });
-}
-
-void take_earlier(std::optional<TimePoint>& earliest, std::optional<TimePoint> other) {
-  if (other && (!earliest || *other < *earliest)) earliest = other;
 }
 
 }  // namespace
@@ -69,7 +67,8 @@ void Core::State::judge(Pool& pool, TimePoint now) {
     fact.doubted = tier.all_doubted;
     fact.unproven = proof == Proof::failed;
     tier.unproven = fact.unproven;
-    fact.gated = gated(pool, i) || proof == Proof::missing;
+    fact.gated = gated(pool, i);
+    fact.proving = proof == Proof::missing;
     fact.against_serving = against_serving(pool, tier);
   }
   pool.failover.observe(facts, now);
@@ -116,7 +115,8 @@ void Core::State::recount(Pool& pool, Tier& tier, TimePoint now) {
   for (const Endpoint* endpoint : tier.endpoints) {
     ++count.size;
     const OperatorState state = endpoint->order.state;
-    count.enabled += state == OperatorState::enabled || state == OperatorState::held ? 1 : 0;
+    const bool may_be_used = state == OperatorState::enabled || state == OperatorState::held;
+    count.enabled += may_be_used && !endpoint->quarantined ? 1 : 0;
     count.available += endpoint->available ? 1 : 0;
     const bool suspect =
         state == OperatorState::enabled && (endpoint->ejector.suspected() || endpoint->suspicion.gone());
@@ -174,7 +174,9 @@ void Core::State::choose_usable(Pool& pool, std::uint32_t index, bool other_to_b
   key.reserve(tier.endpoints.size());
   for (std::uint32_t i = 0; i < tier.endpoints.size(); ++i) {
     const Endpoint& endpoint = *tier.endpoints[i];
-    const bool enabled = endpoint.order.state == OperatorState::enabled || endpoint.order.state == OperatorState::held;
+    const bool enabled =
+        (endpoint.order.state == OperatorState::enabled || endpoint.order.state == OperatorState::held) &&
+        !endpoint.quarantined;
     const bool untried = nobody_yet && endpoint.undecided;
     if (!endpoint.available && !untried && !(panic && enabled)) continue;
     if (endpoint.available && endpoint.suspicion.suspect() && (avoid || tier.doubtful)) tier.trials.push_back(i);
@@ -349,6 +351,9 @@ void Core::State::arm(Pool& pool, TimePoint now) {
     take_earlier(earliest, later_than(now, *hold->due - proof_time));
   }
   if (pool.ramp) take_earlier(earliest, now + std::max<Duration>(Duration(pool.config.failover.ramp) / 10, least_step));
+  for (const Tier& tier : pool.tiers) {
+    if (const auto look = tier.shedder.next_look()) take_earlier(earliest, std::max(*look, now + watch_interval));
+  }
   if (waits_for_gate(pool, now)) take_earlier(earliest, now + gate_look);
   if (pool.maintenance && pool.maintenance_until) {
     take_earlier(earliest, pool.maintenance_until);

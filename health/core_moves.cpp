@@ -14,12 +14,10 @@ constexpr Duration failed_memory = std::chrono::minutes(5);
 constexpr double audition_share = 0.1;
 // Before traffic returns, a little of it shows whether the tier is what it was.
 constexpr double proof_share = 0.05;
-constexpr Duration proof_time = std::chrono::seconds(10);
 // Without safe traffic to prove anything by, the hold is followed by this much more of it.
 constexpr Duration proof_patience = std::chrono::seconds(30);
 constexpr Duration proof_margin = std::chrono::milliseconds(50);
 constexpr int ramp_steps = 10;
-constexpr double tolerated_errors = 0.05;
 constexpr double verdict_factor = 3;  // times the baseline before the fault
 constexpr Duration verdict_margin = std::chrono::milliseconds(200);
 
@@ -44,21 +42,25 @@ void Core::State::watch_tiers(Pool& pool, TimePoint now) {
     Tier& tier = pool.tiers[i];
     compare_with_peers(pool, tier, now);
     TierSignals signals;
-    std::size_t silent = 0, counted = 0, suspects = 0;
+    std::size_t silent = 0, counted = 0, suspects = 0, overdue = 0;
     Duration longest{};
     for (const Endpoint* endpoint : tier.endpoints) {
       signals.merge(endpoint->signals, now);
       if (!endpoint->available) continue;
       ++counted;
       suspects += endpoint->suspicion.suspect() && endpoint->suspicion.why() != Suspicion::Why::returning ? 1 : 0;
-      if (endpoint->suspicion.why() != Suspicion::Why::overdue || !endpoint->oldest_pending) continue;
+      if (endpoint->suspicion.why() != Suspicion::Why::overdue) continue;
+      ++overdue;
+      if (!endpoint->oldest_pending) continue;
       ++silent;
       longest = std::max<Duration>(longest, now - *endpoint->oldest_pending);
     }
     if (counted > 0) signals.suspects = static_cast<double>(suspects) / static_cast<double>(counted);
     if (silent > 0 && silent * 2 >= counted) signals.waiting = longest;
     tier.watch.observe(pool.config.degraded, signals, i == pool.failover.active(), now);
+    shed(pool, i, signals, now);
     tier.all_doubted = counted > 0 && suspects == counted;
+    tier.all_overdue = counted > 0 && overdue == counted;
     tell_degraded(pool, i, now);
     if (tier.failed && i != pool.failover.active() && now - tier.failed_at >= failed_memory) tier.failed = false;
   }
@@ -84,25 +86,27 @@ void Core::State::tell_degraded(Pool& pool, std::uint32_t index, TimePoint now) 
 void Core::State::moved(Pool& pool, std::uint32_t from, bool by_operator, TimePoint now) {
   const std::uint32_t to = pool.failover.active();
   pool.nothing_better_told = false;
-  if (pool.verification) end_verification(pool, "undecided", "traffic moved on", now);
+  if (pool.verification) {
+    // A verdict that was given stands; there is nothing to judge any more.
+    if (pool.tiers[from].failed) {
+      pool.verification.reset();
+    } else {
+      end_verification(pool, pool.tiers[from], "undecided", "traffic moved on", now);
+    }
+  }
   pool.ramp.reset();
   const std::optional<TimePoint> returned = std::exchange(pool.returned_at, std::nullopt);
   if (to < from) {
-    pool.ramp = Ramp{from, now};
+    pool.ramp = Ramp{from, now, false};
     pool.returned_at = now;
     return;
   }
+  pool.ramp = Ramp{from, now, true};
   // What got its traffic back not long ago could not keep it.
   if (returned && now - *returned < relapse_window(pool.config.failover) && !by_operator) {
     pool.failover.note_relapse(pool.config.failover, now);
   }
-  for (Gate& gate : pool.gates) {
-    gate.passed = false;
-    gate.approved_by.clear();
-    gate.detail = "not asked since the last move";
-    gate.asked_at.reset();
-    gate.run = 0;
-  }
+  reset_gates(pool, "not asked since the last move");
   Verification verification;
   verification.from = from;
   verification.began = now;
@@ -119,7 +123,7 @@ void Core::State::verify(Pool& pool, TimePoint now) {
   Tier& tier = pool.active();
   const config::DegradedConfig& policy = pool.config.degraded;
   const std::optional<Measure> measured = tier.watch.quality().traffic;
-  const double allowed_errors = policy.error_rate.value_or(tolerated_errors);
+  const double allowed_errors = tolerated_errors(policy);
   Duration allowed =
       verification.before.p95 > Duration::zero()
           ? std::max<Duration>(Duration(static_cast<Duration::rep>(
@@ -151,13 +155,15 @@ void Core::State::verify(Pool& pool, TimePoint now) {
   }
   if (tier.failed || now < verification.began + pool.config.failover.verify) return;
   if (enough) {
-    end_verification(pool, "succeeded", describe(tier.watch.quality()) + " (" + limits + ")", now);
+    end_verification(pool, tier, "succeeded", describe(tier.watch.quality()) + " (" + limits + ")", now);
   } else {
-    end_verification(pool, "undecided", "too few requests to judge it", now);
+    end_verification(pool, tier, "undecided", "too few requests to judge it", now);
   }
+  if (!pool.ramp || pool.ramp->down) pool.failover.settled();
 }
 
-void Core::State::end_verification(Pool& pool, std::string_view verdict, const std::string& why, TimePoint now) {
+void Core::State::end_verification(Pool& pool, const Tier& judged, std::string_view verdict, const std::string& why,
+                                   TimePoint now) {
   const Verification verification = *std::exchange(pool.verification, std::nullopt);
   pool.last_verdict = std::string(verdict) + ": " + why;
   if (verdict == "succeeded") {
@@ -165,28 +171,15 @@ void Core::State::end_verification(Pool& pool, std::string_view verdict, const s
   } else if (!verification.bad.breached()) {  // else it was counted as failed
     ++pool.verdicts.undecided;
   }
-  emit(Event::Kind::verdict, pool, &pool.active(), nullptr,
+  emit(Event::Kind::verdict, pool, &judged, nullptr,
        "the move of pool " + quoted(pool.config.name) + " from " + quoted(pool.tiers[verification.from].name) + " " +
            describe(now - verification.began) + " ago: " + pool.last_verdict);
-  if (!pool.ramp) pool.failover.settled();
 }
 
 // ---- where the rest of the traffic goes
 
 void Core::State::steer(Pool& pool, TimePoint now) {
-  std::optional<SideTraffic> side;
-  if (pool.ramp) {
-    const Duration length = pool.config.failover.ramp;
-    const TimePoint end = pool.ramp->began + length;
-    const Tier& from = pool.tiers[pool.ramp->from];
-    if (now >= end || !from.count.serviceable() || pool.active().failed) {
-      pool.ramp.reset();
-      if (!pool.verification) pool.failover.settled();
-    } else {
-      const auto step = (now - pool.ramp->began) * ramp_steps / length;
-      side = SideTraffic{pool.ramp->from, 1.0 - static_cast<double>(step + 1) / (ramp_steps + 1), false};
-    }
-  }
+  std::optional<SideTraffic> side = ramp_step(pool, now);
   if (!side) {
     if (const auto audition = pool.failover.audition()) side = SideTraffic{*audition, audition_share, true};
   }
@@ -197,14 +190,80 @@ void Core::State::steer(Pool& pool, TimePoint now) {
   const auto same = [](const std::optional<SideTraffic>& a, const std::optional<SideTraffic>& b) {
     return a.has_value() == b.has_value() && (!a || (a->tier == b->tier && a->share == b->share));
   };
-  if (same(side, pool.side)) return;
-  pool.side = side;
+  if (!same(side, pool.side)) {
+    pool.side = side;
+    view_changed();
+  }
+  std::vector<SpillShare> spill = spill_of(pool);
+  if (spill == pool.spill) return;
+  std::swap(pool.spill, spill);
   view_changed();
+  tell_spill(pool, spill);
+}
+
+// What the tier that was left still gets. On the way down only as much of the time as there is of it that is well: nothing
+// good comes of sending anything to the rest.
+std::optional<SideTraffic> Core::State::ramp_step(Pool& pool, TimePoint now) {
+  if (!pool.ramp) return std::nullopt;
+  const Tier& from = pool.tiers[pool.ramp->from];
+  Duration length = pool.config.failover.ramp;
+  if (pool.ramp->down) {
+    const double well = from.watch.unbearable() ? 0 : trusted_part(from);
+    length = Duration(static_cast<Duration::rep>(static_cast<double>(length.count()) * well));
+  }
+  if (now >= pool.ramp->began + length || !from.count.serviceable() || (pool.active().failed && !pool.ramp->down)) {
+    pool.ramp.reset();
+    if (!pool.verification) pool.failover.settled();
+    return std::nullopt;
+  }
+  const auto step = (now - pool.ramp->began) * ramp_steps / length;
+  return SideTraffic{pool.ramp->from, 1.0 - static_cast<double>(step + 1) / (ramp_steps + 1), false};
+}
+
+// Downwards only: a tier above waits for its return, and is given nothing but what proves it.
+std::vector<SpillShare> Core::State::spill_of(const Pool& pool) const {
+  const std::optional<double> overprovisioning = pool.config.failover.overprovisioning;
+  if (pool.config.tiers_mode != config::TiersMode::shared || !overprovisioning || pool.held || pool.settling) return {};
+  const std::uint32_t active = pool.failover.active();
+  if (!pool.active().count.serviceable() || pool.active().doubtful) return {};
+  std::vector<std::uint32_t> tiers{active};
+  std::vector<double> trusted{trusted_part(pool.active())};
+  for (std::uint32_t i = active + 1; i < pool.tiers.size(); ++i) {
+    const Tier& tier = pool.tiers[i];
+    if (!tier.count.serviceable() || tier.watch.degraded() || tier.failed || tier.all_doubted) continue;
+    tiers.push_back(i);
+    trusted.push_back(trusted_part(tier));
+  }
+  const std::vector<double> shares = spread_load(trusted, *overprovisioning);
+  std::vector<SpillShare> spill;
+  for (std::size_t i = 1; i < shares.size(); ++i) {
+    if (shares[i] > 1e-6) spill.push_back({tiers[i], shares[i]});
+  }
+  return spill;
+}
+
+void Core::State::tell_spill(Pool& pool, const std::vector<SpillShare>& before) {
+  if (before.empty() == pool.spill.empty()) return;
+  if (pool.spill.empty()) {
+    return emit(Event::Kind::spill, pool, &pool.active(), nullptr,
+                "tier " + quoted(pool.active().name) + " carries all of the traffic again");
+  }
+  double kept = 1;
+  std::string others;
+  for (const SpillShare& part : pool.spill) {
+    kept -= part.share;
+    others +=
+        (others.empty() ? "" : ", ") + describe_share(part.share) + " goes to " + quoted(pool.tiers[part.tier].name);
+  }
+  emit(Event::Kind::spill, pool, &pool.active(), nullptr,
+       "tier " + quoted(pool.active().name) + " can carry " + describe_share(kept) + " of the traffic: " +
+           describe_share(trusted_part(pool.active())) + " of its endpoints are well (overprovisioning " +
+           describe_share(*pool.config.failover.overprovisioning) + "); " + others);
 }
 
 // As fast as in better days, or nearly, and no more failures than are tolerated.
 bool Core::State::measures_well(const Pool& pool, const Measure& measured, Duration usual) const {
-  if (measured.bad_share > pool.config.degraded.error_rate.value_or(tolerated_errors)) return false;
+  if (measured.bad_share > tolerated_errors(pool.config.degraded)) return false;
   return usual == Duration::zero() || measured.p95 <= std::max<Duration>(3 * usual, usual + proof_margin);
 }
 
@@ -225,6 +284,8 @@ Core::State::Proof Core::State::proof_of_return(const Pool& pool, std::uint32_t 
 
 Comparison Core::State::against_serving(const Pool& pool, const Tier& tier) const {
   const Tier& serving = pool.active();
+  // What does not answer is no better than what answers badly, whatever it was like before.
+  if (tier.all_overdue) return Comparison::same_or_worse;
   // Traffic doubts all of one tier, so that little of it is left to measure, and is content with the other.
   const std::optional<Measure> measured = tier.watch.quality().traffic;
   if (serving.all_doubted && !tier.all_doubted && measured &&
@@ -236,6 +297,16 @@ Comparison Core::State::against_serving(const Pool& pool, const Tier& tier) cons
 
 // ---- gates
 
+void Core::State::reset_gates(Pool& pool, std::string_view why) {
+  for (Gate& gate : pool.gates) {
+    gate.passed = false;
+    gate.approved_by.clear();
+    gate.detail = why;
+    gate.asked_at.reset();
+    gate.run = 0;
+  }
+}
+
 bool Core::State::gated(const Pool& pool, std::uint32_t tier) const {
   if (tier >= pool.failover.active()) return false;
   return std::any_of(pool.gates.begin(), pool.gates.end(), [](const Gate& gate) { return !gate.passed; });
@@ -243,8 +314,10 @@ bool Core::State::gated(const Pool& pool, std::uint32_t tier) const {
 
 // Asked while a tier above waits for its return, so that the answer is there when the hold is over.
 void Core::State::ask_gates(Pool& pool, TimePoint now) {
-  if (pool.gates.empty() || pool.failover.phase() == Failover::Phase::returning) return;
-  if (!pool.failover.hold(pool.config.failover, now)) return;
+  if (pool.gates.empty()) return;
+  release_quarantined(pool, now);
+  if (pool.failover.phase() == Failover::Phase::returning && !waits_in_quarantine(pool)) return;
+  if (!pool.failover.hold(pool.config.failover, now) && !waits_in_quarantine(pool)) return;
   for (Gate& gate : pool.gates) {
     if (gate.config.kind == config::GateKind::approval || gate.passed || gate.run != 0) continue;
     if (gate.asked_at && now < *gate.asked_at + gate_interval) continue;

@@ -44,6 +44,7 @@ SavedEndpoint saved_form(const Pool& pool, const Endpoint& endpoint, TimePoint n
   if (endpoint.order.state == OperatorState::held) {
     saved.active = endpoint.held_available ? ActiveState::healthy : ActiveState::unhealthy;
   }
+  saved.quarantined = endpoint.quarantined;
   saved.ejections = endpoint.ejector.ejections(pool.config.passive, now);
   if (endpoint.ejector.ejected()) saved.ejected_left = left(endpoint.ejector.until(), now);
   if (const LatencyMemory& normal = endpoint.signals.normal(); endpoint.signals.overdue_after()) {
@@ -179,6 +180,7 @@ void Core::State::apply(Endpoint& endpoint, const SavedEndpoint& saved, TimePoin
     endpoint.held_available = saved.active == ActiveState::healthy;
   }
   if (pool.checked()) endpoint.threshold.assume(saved.active);
+  endpoint.quarantined = saved.quarantined && pool.config.failover.quarantine;
   std::optional<Duration> ejected = saved.ejected_left;
   if (ejected) ejected = std::min<Duration>(*ejected, pool.config.passive.max_ejection);
   if (saved.normal_p50 && saved.normal_p95) endpoint.signals.restore_normal(*saved.normal_p50, *saved.normal_p95, now);

@@ -19,13 +19,17 @@
 #include "health/failover.hpp"
 #include "health/probe_schedule.hpp"
 #include "health/random.hpp"
+#include "health/shedder.hpp"
 #include "health/signals.hpp"
 #include "health/slots.hpp"
 #include "health/slow_start.hpp"
+#include "health/spill.hpp"
+#include "health/surge.hpp"
 #include "health/suspicion.hpp"
 #include "health/threshold.hpp"
 #include "health/tier_watch.hpp"
 #include "health/timer_index.hpp"
+#include "health/weighing.hpp"
 
 namespace understudy::health {
 
@@ -49,6 +53,8 @@ struct Endpoint {
 
   OperatorOrder order;
   bool held_available = false;
+  bool quarantined = false;  // was down, and the gates have not passed since it is back
+  TimePoint quarantined_at{};
   Threshold threshold;
   ProbeSchedule probes;
   Ejector ejector;
@@ -56,6 +62,7 @@ struct Endpoint {
   Signals signals;
   Suspicion suspicion;
   Dwell outlier;  // far slower than its peers
+  ClientWeighing weighing;
   std::uint32_t pending = 0;
   std::optional<TimePoint> oldest_pending;  // as of the last sample
   std::optional<TimePoint> last_success;
@@ -124,7 +131,11 @@ struct Tier {
   bool doubtful = false;     // `usable` holds suspects only
   bool unproven = false;     // the traffic given to it before its return is not well
   bool all_doubted = false;  // traffic doubts every available endpoint, not only for having been away
+  bool all_overdue = false;  // and none of them answers
   TierWatch watch;
+  Shedder shedder;
+  double served = 0, unserved = 0;  // good answers, and requests that got none, since the shedder was asked
+  std::optional<TimePoint> shedding_since;
   bool told_degraded = false;
   bool failed = false;  // its verdict was `failed`, and nothing newer speaks for it
   TimePoint failed_at{};
@@ -132,6 +143,14 @@ struct Tier {
   std::vector<std::tuple<std::uint32_t, EndpointId, double>> usable_key;
   std::uint64_t membership = 0;
 };
+
+// The part of a tier, by weight, that neither checks nor traffic speak against.
+double trusted_part(const Tier& tier);
+
+// For so long before its return a tier gets a little traffic.
+inline constexpr Duration proof_time = std::chrono::seconds(10);
+// Share of failures that is no reason for anything, where the operator names none.
+inline double tolerated_errors(const config::DegradedConfig& policy) { return policy.error_rate.value_or(0.05); }
 
 // A move that is being judged: what it was like before the fault, and when it began.
 struct Verification {
@@ -141,10 +160,11 @@ struct Verification {
   Quality fault;   // what that tier was like when it was left
   Dwell bad;
 };
-// Traffic that returns in steps.
+// Traffic that moves in steps, there or back.
 struct Ramp {
   std::uint32_t from = 0;
   TimePoint began{};
+  bool down = false;  // away from a higher tier: only what is well of that is worth it
 };
 struct Gate {
   config::GateConfig config;
@@ -171,6 +191,8 @@ struct Pool {
   std::optional<Ramp> ramp;
   std::optional<TimePoint> returned_at;  // traffic came back to the tier that serves
   std::optional<SideTraffic> side;       // as the view shows it
+  std::vector<SpillShare> spill;         // as the view shows it
+  SurgeWatch surge;
   std::vector<Gate> gates;
   std::string last_verdict;
   PoolStatus::Verdicts verdicts;
@@ -228,7 +250,7 @@ struct Core::State {
   void convict(Endpoint& endpoint, const Evidence& evidence, TimePoint now);
   void readmit(Endpoint& endpoint, std::string reason, TimePoint now);
   void endpoint_due(Endpoint& endpoint, TimePoint now);
-  void set_operator(Endpoint& endpoint, OperatorOrder order, std::string reason, TimePoint now);
+  void set_operator(Endpoint& endpoint, OperatorOrder order, std::string reason, bool by_operator, TimePoint now);
   void forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint to);
 
   // ---- what traffic says (core_traffic.cpp)
@@ -238,6 +260,7 @@ struct Core::State {
   void trust_again(Endpoint& endpoint, std::string reason, TimePoint now);
   bool traffic_is_well(const Endpoint& endpoint, TimePoint now) const;
   void weigh_probe(Endpoint& endpoint, TimePoint now);
+  void arrived(Pool& pool, const ArrivalSample& sample, TimePoint now);
   void compare_with_peers(Pool& pool, Tier& tier, TimePoint now);
   void eject_outlier(Pool& pool, Tier& tier, Endpoint& endpoint, Duration own, Duration peers, TimePoint now);
 
@@ -246,8 +269,22 @@ struct Core::State {
   void tell_degraded(Pool& pool, std::uint32_t tier, TimePoint now);
   void moved(Pool& pool, std::uint32_t from, bool by_operator, TimePoint now);
   void verify(Pool& pool, TimePoint now);
-  void end_verification(Pool& pool, std::string_view verdict, const std::string& why, TimePoint now);
+  void end_verification(Pool& pool, const Tier& judged, std::string_view verdict, const std::string& why,
+                        TimePoint now);
   void steer(Pool& pool, TimePoint now);
+  std::optional<SideTraffic> ramp_step(Pool& pool, TimePoint now);
+  std::vector<SpillShare> spill_of(const Pool& pool) const;
+  void tell_spill(Pool& pool, const std::vector<SpillShare>& before);
+  // ---- what is shut out (core_limits.cpp): quarantine, shedding
+  void quarantine(Endpoint& endpoint, TimePoint now);
+  void ask_again(Pool& pool);
+  void release(Endpoint& endpoint, const std::string& why, TimePoint now);
+  void release_quarantined(Pool& pool, TimePoint now);
+  bool waits_in_quarantine(const Pool& pool) const;
+  void shed(Pool& pool, std::uint32_t tier, const TierSignals& signals, TimePoint now);
+  void tell_shedding(Pool& pool, Tier& tier, TimePoint now);
+
+  void reset_gates(Pool& pool, std::string_view why);
   void ask_gates(Pool& pool, TimePoint now);
   bool gated(const Pool& pool, std::uint32_t tier) const;
   bool measures_well(const Pool& pool, const Measure& measured, Duration usual) const;
@@ -306,6 +343,9 @@ struct Core::State {
   std::shared_ptr<const View> build_view();
 };
 
+inline void take_earlier(std::optional<TimePoint>& earliest, std::optional<TimePoint> other) {
+  if (other && (!earliest || *other < *earliest)) earliest = other;
+}
 // now + left, far away instead of overflowing; negative counts as zero.
 TimePoint later(TimePoint now, Duration left);
 

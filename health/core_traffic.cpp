@@ -27,8 +27,6 @@ std::string in_a_row(const Evidence& evidence, const config::PassiveConfig& poli
          std::string(name_of(evidence.cause)) + ", limit " + std::to_string(policy.consecutive) + ")";
 }
 
-std::string name_and_address(const Endpoint& endpoint) { return endpoint.label + " (" + endpoint.address_text + ")"; }
-
 Cause most_frequent(const TrafficSample& sample) {
   Cause most = Cause::none;
   std::uint64_t highest = 0;
@@ -57,18 +55,21 @@ Neighbours count_neighbours(const Tier& tier, const Endpoint& except) {
 
 // ---- one sample
 
-void Core::State::sampled(Endpoint& endpoint, const TrafficSample& sample, TimePoint now) {
+void Core::State::sampled(Endpoint& endpoint, const TrafficSample& seen, TimePoint now) {
   Pool& pool = *pools[endpoint.pool];
   const config::PassiveConfig& policy = pool.config.passive;
-  endpoint.pending = sample.pending;
-  endpoint.oldest_pending = sample.oldest_pending;
+  endpoint.pending = seen.pending;
+  endpoint.oldest_pending = seen.oldest_pending;
+  Tier& tier = pool.tiers[endpoint.tier];
+  tier.served += static_cast<double>(seen.successes);
+  for (std::size_t i = 1; i < seen.failures.size(); ++i) tier.unserved += static_cast<double>(seen.failures[i]);
   if (evidence_from && now <= *evidence_from) {
     endpoint.suspicion.forgive(now);
-    return endpoint.ejector.disregard(sample);
+    return endpoint.ejector.disregard(seen);
   }
+  const TrafficSample sample = endpoint.weighing.weigh(seen, endpoint.signals.normal_limit(), now);
   if (sample.successes > 0) endpoint.last_success = now;
-  const bool calm =
-      !endpoint.suspicion.suspect() && !endpoint.ejector.until() && !pool.tiers[endpoint.tier].watch.charging();
+  const bool calm = !endpoint.suspicion.suspect() && !endpoint.ejector.until() && !tier.watch.charging();
   endpoint.signals.observe(sample, calm, now);
   publish_hedge(endpoint, pool);
   touch(pool);
@@ -151,7 +152,7 @@ SuspicionInput Core::State::suspicion_input(const Endpoint& endpoint, const Traf
   input.pending = sample.pending;
   input.oldest_pending = sample.oldest_pending;
   input.overdue_after = endpoint.signals.overdue_after();
-  input.bad_share = std::max(pool.config.degraded.error_rate.value_or(0.05), 0.01);
+  input.bad_share = std::max(tolerated_errors(pool.config.degraded), 0.01);
   input.cause = most_frequent(sample);
   for (std::size_t i = 1; i < sample.failures.size(); ++i) {
     if (static_cast<Cause>(i) != Cause::own_error) input.bad += sample.failures[i];
@@ -191,7 +192,7 @@ void Core::State::doubt(Endpoint& endpoint, bool was_suspect, bool was_gone, Tim
   } else if (suspicion.why() == Suspicion::Why::erroring) {
     why = describe_share(endpoint.signals.brief().outcomes.bad_share()) + " failures (" +
           std::string(name_of(suspicion.cause())) + ", tolerated " +
-          describe_share(std::max(pool.config.degraded.error_rate.value_or(0.05), 0.01)) + ")";
+          describe_share(std::max(tolerated_errors(pool.config.degraded), 0.01)) + ")";
   } else {
     why = "p95 " + describe(endpoint.signals.brief().first_byte.quantile(0.95)) + ", normally " + describe(usual.p95);
   }

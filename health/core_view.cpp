@@ -3,6 +3,7 @@
 
 #include "health/core_state.hpp"
 #include "health/diagnosis.hpp"
+#include "health/explain.hpp"
 
 namespace understudy::health {
 namespace {
@@ -41,11 +42,13 @@ PoolView view_of(const Pool& pool, TimePoint now) {
     out.doubtful = tier.doubtful;
     out.serviceable = tier.serviceable;
     out.panic = tier.panic;
+    out.max_unanswered = tier.shedder.cap();
     out.membership = tier.membership;
   }
   view.active = pool.failover.active();
   view.epoch = pool.failover.epoch();
   view.side = pool.side;
+  view.spill = pool.spill;
   view.settling = pool.settling;
   view.maintenance = pool.maintenance;
   if (pool.maintenance && pool.maintenance_until) {
@@ -74,6 +77,7 @@ EndpointStatus status_of(const Endpoint& endpoint, const Pool& pool, TimePoint n
   status.ejections = endpoint.ejector.ejections(pool.config.passive, now);
   status.weight = endpoint.weight;
   status.load = endpoint.load;
+  status.quarantined = endpoint.quarantined;
   if (endpoint.suspicion.suspect()) status.suspicion = name_of(endpoint.suspicion.why());
   status.cause_class = class_of(endpoint);
   const SignalWindow* window = endpoint.signals.window(1, now);
@@ -88,6 +92,29 @@ EndpointStatus status_of(const Endpoint& endpoint, const Pool& pool, TimePoint n
   status.connect_p95 = endpoint.signals.connect().quantile(0.95);
   status.websocket_open_p95 = endpoint.signals.recent().websocket_open.quantile(0.95);
   return status;
+}
+
+// The part of the traffic that is due to a tier.
+double share_of(const Pool& pool, std::uint32_t tier) {
+  const bool aside = pool.side && !pool.side->safe_only && pool.config.tiers_mode == config::TiersMode::shared;
+  const double side = aside ? pool.side->share : 0;
+  double spilt = 0, own = 0;
+  for (const SpillShare& part : pool.spill) {
+    spilt += part.share;
+    if (part.tier == tier) own = part.share;
+  }
+  if (tier == pool.failover.active()) own = 1 - spilt;
+  return own * (1 - side) + (aside && pool.side->tier == tier ? side : 0);
+}
+
+// Its time has come, and traffic has not returned.
+std::string what_blocks_return(const Pool& pool, std::uint32_t tier) {
+  std::string gates;
+  for (const Gate& gate : pool.gates) {
+    if (!gate.passed) gates += (gates.empty() ? "gate " : ", gate ") + quoted(gate.config.name);
+  }
+  if (!gates.empty()) return gates;
+  return "a little traffic to show that " + quoted(pool.tiers[tier].name) + " is well";
 }
 
 }  // namespace
@@ -142,13 +169,19 @@ std::vector<PoolStatus> Core::status() const {
     status.maintenance = pool.maintenance;
     status.held_until = pool.held_until;
     status.maintenance_until = pool.maintenance_until;
-    if (const auto hold = pool.failover.hold(pool.config.failover, state_->last_now); hold && !pool.held)
-      status.failback_at = hold->due;
+    if (const auto hold = pool.failover.hold(pool.config.failover, state_->last_now); hold && hold->due && !pool.held) {
+      if (*hold->due > state_->last_now) {
+        status.failback_at = hold->due;
+      } else {
+        status.failback_waits = what_blocks_return(pool, hold->tier);
+      }
+    }
     status.failovers = pool.failovers;
     status.failbacks = pool.failbacks;
     status.phase = name_of(pool.failover.phase());
     status.diagnosis = diagnose(pool, state_->starved_until, state_->last_now);
     status.last_verdict = pool.last_verdict;
+    status.surge = pool.surge.surging();
     status.verdicts = pool.verdicts;
     status.relapses = pool.failover.relapses(pool.config.failover, state_->last_now);
     for (const Gate& gate : pool.gates) {
@@ -160,6 +193,8 @@ std::vector<PoolStatus> Core::status() const {
       out.name = tier.name;
       out.serviceable = tier.serviceable;
       out.panic = tier.panic;
+      out.max_unanswered = tier.shedder.cap();
+      out.share = share_of(pool, static_cast<std::uint32_t>(&tier - pool.tiers.data()));
       out.failed = tier.failed;
       out.quality = describe(tier.watch.quality());
       if (const auto finding = tier.watch.degraded()) {

@@ -63,8 +63,13 @@ std::string diagnose(const Pool& pool, const std::optional<TimePoint>& starved_u
     return "this proxy did not run as it should until " + describe(now - *starved_until) +
            " ago: its own host is overloaded or was stopped";
   }
-  std::string text;
+  std::string text = pool.surge.text();
   for (const Tier& tier : pool.tiers) {
+    if (const auto cap = tier.shedder.cap()) {
+      text += (text.empty() ? "" : "; ") + std::string("tier ") + quoted(tier.name) +
+              " is asked for more than it can answer: at most " + std::to_string(*cap) +
+              " requests at once, the rest is refused";
+    }
     std::map<CauseClass, std::size_t> classes;
     std::map<std::string, std::size_t> cut;
     TimePoint first = now;

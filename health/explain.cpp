@@ -47,6 +47,8 @@ std::string quoted(const std::string& name) {
   return text;
 }
 
+std::string name_and_address(const Endpoint& endpoint) { return endpoint.label + " (" + endpoint.address_text + ")"; }
+
 std::string describe(const Endpoint& endpoint, const Pool& pool, TimePoint now) {
   std::string text = name_in_tier(endpoint) + ": ";
   switch (endpoint.order.state) {
@@ -65,6 +67,8 @@ std::string describe(const Endpoint& endpoint, const Pool& pool, TimePoint now) 
     return text + ", " + std::to_string(endpoint.threshold.streak()) + " failed probes in a row (fall " +
            std::to_string(pool.config.check.fall) + ")" + since(endpoint.streak_since, now);
   }
+  if (endpoint.quarantined)
+    return text + "in quarantine until the gates have passed" + since(endpoint.quarantined_at, now);
   if (endpoint.ejector.ejected() || endpoint.ejector.suspected()) {
     const Evidence grounds = endpoint.ejector.grounds();
     text += endpoint.ejector.ejected() ? "ejected" : "failing in real traffic";

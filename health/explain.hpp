@@ -15,6 +15,7 @@ std::string describe(const Endpoint& endpoint, const Pool& pool, TimePoint now);
 std::string describe(const Tier& tier, const Pool& pool, TimePoint now);
 // "'standby' has 1 of 1 available, needs 1": every tier but `except`.
 std::string describe_others(const Pool& pool, std::uint32_t except);
-std::string quoted(const std::string& name);  // "'primary'"
+std::string name_and_address(const Endpoint& endpoint);  // "p1 (10.0.0.11:3000)"
+std::string quoted(const std::string& name);             // "'primary'"
 
 }  // namespace understudy::health

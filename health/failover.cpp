@@ -145,6 +145,10 @@ void Failover::restore_relapses(std::uint32_t relapses, TimePoint now) {
 
 Failover::Phase Failover::phase() const {
   if (pending_) return Phase::shifting;
+  // What waits for a gate waits for people; the verdict comes by itself.
+  const auto waits = [](const TierFacts& facts) { return well(facts) && facts.gated; };
+  if (phase_ == Phase::verifying && std::any_of(facts_.begin(), facts_.begin() + active_, waits))
+    return Phase::return_hold;
   if (phase_ != Phase::serving) return phase_;
   if (audition_) return Phase::deciding;
   for (std::uint32_t tier = 0; tier < active_; ++tier) {
@@ -177,7 +181,7 @@ std::optional<TimePoint> Failover::return_due(const config::FailoverConfig& poli
 
 std::optional<std::uint32_t> Failover::return_target(const config::FailoverConfig& policy, TimePoint now) const {
   for (std::uint32_t tier = 0; tier < active_; ++tier) {
-    if (!well(facts_[tier]) || facts_[tier].gated) continue;
+    if (!well(facts_[tier]) || facts_[tier].gated || facts_[tier].proving) continue;
     const std::optional<TimePoint> due = return_due(policy, tier, now);
     if (due && *due <= now) return tier;
   }
@@ -278,7 +282,7 @@ std::optional<TimePoint> Failover::next_timeout(const config::FailoverConfig& po
   if (earliest && *earliest <= now) earliest.reset();
   if (moved_by_operator_ || facts_[active_].degraded || facts_[active_].failed) return earliest;
   for (std::uint32_t tier = 0; tier < active_; ++tier) {
-    if (!well(facts_[tier]) || facts_[tier].gated) continue;
+    if (!well(facts_[tier]) || facts_[tier].gated || facts_[tier].proving) continue;
     const std::optional<TimePoint> due = return_due(policy, tier, now);
     if (due && (!earliest || *due < *earliest)) earliest = due;
   }

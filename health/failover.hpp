@@ -53,6 +53,7 @@ struct TierFacts {
   bool unproven = false;  // the little traffic that it is given before its return is not well: the hold begins anew
   bool gated = false;     // a condition of the return to it has not passed
   Comparison against_serving = Comparison::unknown;
+  bool proving = false;  // the return to it waits for what a little traffic says
 };
 
 class Failover {

@@ -6,7 +6,6 @@
 namespace understudy::health {
 namespace {
 
-constexpr double thin_baseline = 50;    // outcomes below which nothing is called normal
 constexpr double learning_limit = 1.5;  // times the baseline's median: beyond it nothing is learned
 constexpr Duration least_overdue = std::chrono::milliseconds(100);
 constexpr Duration least_hedge = std::chrono::milliseconds(10);

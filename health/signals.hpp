@@ -49,6 +49,9 @@ inline constexpr Duration probe_half_life = std::chrono::seconds(20);
 // After that long without an outcome what was before is another story.
 inline constexpr Duration signal_silence = std::chrono::seconds(10);
 
+// Outcomes below which nothing is called normal.
+inline constexpr double thin_baseline = 50;
+
 class Signals {
 public:
   // Takes a sample in. `learn`: nothing speaks against the endpoint, so what it does is what is normal.

@@ -12,7 +12,6 @@ constexpr double comparable_samples = 5;
 constexpr double lower_p95 = 0.8;      // a fifth lower is better
 constexpr double error_margin = 0.02;  // error shares nearer than this are alike
 constexpr Duration relative_margin = std::chrono::milliseconds(100);
-constexpr double thin_baseline = 50;
 constexpr double hysteresis = 0.9;  // neither beyond the threshold nor well below it
 constexpr double most_suspects = 0.8;
 constexpr Duration fresh_time = std::chrono::seconds(1);
@@ -169,6 +168,12 @@ std::optional<TierWatch::Finding> TierWatch::degraded() const {
                     judged.dwell.since().value_or(TimePoint{})};
   }
   return worst;
+}
+
+bool TierWatch::unbearable() const {
+  return std::any_of(judged_.begin(), judged_.end(), [](const Judged& judged) {
+    return judged.dwell.breached() && judged.threshold > 0 && judged.value > 1.5 * judged.threshold;
+  });
 }
 
 bool TierWatch::charging() const {

@@ -59,6 +59,8 @@ public:
 
   // The worst signal that was beyond its threshold for long enough.
   std::optional<Finding> degraded() const;
+  // Beyond a threshold by half as much again: no time to leave in steps.
+  bool unbearable() const;
   // Some signal is beyond its threshold now: no time to learn what is normal.
   bool charging() const;
   const Quality& quality() const { return quality_; }

@@ -117,6 +117,10 @@ std::string_view name_of(Event::Kind kind) {
     case Event::Kind::verdict: return "verdict";
     case Event::Kind::gate: return "gate";
     case Event::Kind::probe_doubted: return "probe_doubted";
+    case Event::Kind::endpoint_quarantined: return "endpoint_quarantined";
+    case Event::Kind::spill: return "spill";
+    case Event::Kind::shedding: return "shedding";
+    case Event::Kind::surge: return "surge";
   }
   return "?";
 }

@@ -8,6 +8,7 @@
 //   enabled     | healthy              | ejected | no
 //   enabled     | unknown              | in      | by the start policy (wait D: no until D has passed, then yes)
 //   enabled     | unhealthy            | any     | no
+//   enabled     | quarantined          | any     | no, until the gates have passed (failover.quarantine)
 //   draining    | any                  | any     | no for new clients; sticky and existing work continues
 //   disabled    | any                  | any     | no; its tunnels and idle connections are closed
 //   held        | any                  | any     | as observed when the hold began (a held endpoint is not judged)
@@ -89,6 +90,7 @@ struct alignas(64) SharedLoad {
   std::atomic<std::uint32_t> in_flight{0};
   std::atomic<std::uint32_t> consecutive_failures{0};
   std::atomic<std::uint32_t> tunnels{0};
+  std::atomic<std::uint32_t> unanswered{0};   // of in_flight: without the head of an answer; carries max_unanswered
   std::atomic<TimePoint::rep> next_trial{0};  // when a suspect may be tried again
 };
 
@@ -106,6 +108,23 @@ struct TrafficSample {
   LatencyCounts connect;         // dial to connected (TLS: to the end of the handshake)
   LatencyCounts websocket_open;  // request begun to 101
   bool urgent = false;
+  // Part of the above that belongs to the client address behind most of the failures and slow answers.
+  struct Client {
+    std::uint64_t successes = 0, failures = 0;
+    LatencyCounts first_byte;
+  } client;
+};
+
+// How much was asked of a pool in a while, and who asked most.
+struct ArrivalSample {
+  std::uint32_t pool = 0;  // index into Config::pools
+  std::uint64_t requests = 0;
+  Duration over{};
+  struct Client {
+    std::string address;
+    std::uint64_t requests = 0;
+  };
+  std::vector<Client> most;  // a few, the busiest first; counts may be a little low, never high
 };
 
 // ---- what workers read -------------------------------------------------------------------------------------------
@@ -136,6 +155,13 @@ struct SideTraffic {
   bool safe_only = true;
 };
 
+// Part of a `shared` pool's traffic that another tier takes because the serving one cannot carry all of it.
+struct SpillShare {
+  std::uint32_t tier = 0;
+  double share = 0;  // of all first attempts, in (0, 1)
+  bool operator==(const SpillShare&) const = default;
+};
+
 struct TierView {
   std::string name;
   std::vector<EndpointView> endpoints;  // all, config order
@@ -144,7 +170,8 @@ struct TierView {
   bool doubtful = false;                // `usable` holds nothing but suspects: there was no choice in this tier
   bool serviceable = false;             // meets min_available
   bool panic = false;
-  std::uint64_t membership = 0;  // changes exactly when `usable` or a weight does; cache key for tables
+  std::optional<std::uint32_t> max_unanswered;  // of all its endpoints together: what is beyond is shed, tunnels never
+  std::uint64_t membership = 0;                 // changes exactly when `usable` or a weight does; cache key for tables
 };
 
 struct PoolView {
@@ -153,6 +180,7 @@ struct PoolView {
   std::uint32_t active = 0;  // designated tier
   std::uint64_t epoch = 0;
   std::optional<SideTraffic> side;       // audition or ramp
+  std::vector<SpillShare> spill;         // what is left by them and not in here stays with the serving tier
   bool settling = false;                 // some endpoint still waits for its first verdict (start policy)
   bool maintenance = false;              // answer 503 with a page
   config::Duration maintenance_left{0};  // for Retry-After; 0 unknown
@@ -187,14 +215,18 @@ struct Event {
     all_down,
     proposal_refused,
     starved,
-    endpoint_suspect,  // traffic doubts it
-    endpoint_trusted,  // and does so no more
-    tier_degraded,     // a threshold was breached for long enough
-    tier_recovered,    // and no longer is
-    nothing_better,    // degraded, but no other tier measures better: traffic stays (law 3)
-    verdict,           // what came of a move
-    gate,              // a condition of the return passed or failed
-    probe_doubted      // probes and traffic disagree
+    endpoint_suspect,      // traffic doubts it
+    endpoint_trusted,      // and does so no more
+    tier_degraded,         // a threshold was breached for long enough
+    tier_recovered,        // and no longer is
+    nothing_better,        // degraded, but no other tier measures better: traffic stays (law 3)
+    verdict,               // what came of a move
+    gate,                  // a condition of the return passed or failed
+    probe_doubted,         // probes and traffic disagree
+    endpoint_quarantined,  // it was down, and is out until the gates have passed; or no longer
+    spill,                 // the serving tier cannot carry all of the traffic, or can again
+    shedding,              // what is more than the serving tier can answer is refused, or no longer
+    surge                  // far more is asked than is usual, or no longer
   };
   Kind kind{};
   TimePoint at{};

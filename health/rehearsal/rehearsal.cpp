@@ -107,6 +107,7 @@ Rehearsal rehearse(const config::Config& config, const config::Scenario& scenari
   result.hedged = totals.hedged;
   result.retried = totals.retried;
   result.moves = totals.moves;
+  result.shed = totals.shed;
   for (const RehearsalWorld::Told& told : world.events()) {
     std::string line = stamp(told.at - world.begin()) + "  " + std::string(name_of(told.event.kind));
     if (told.event.epoch != 0) line += " (epoch " + std::to_string(told.event.epoch) + ")";

@@ -22,7 +22,7 @@ struct RehearsalCheck {
 struct Rehearsal {
   std::vector<std::string> log;  // decisions, one line each
   std::vector<RehearsalCheck> checks;
-  std::uint64_t requests = 0, failed = 0, slow = 0, bad = 0, hedged = 0, retried = 0, moves = 0;
+  std::uint64_t requests = 0, failed = 0, slow = 0, bad = 0, hedged = 0, retried = 0, moves = 0, shed = 0;
   bool passed() const;
 };
 

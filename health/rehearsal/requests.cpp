@@ -64,17 +64,19 @@ void RehearsalWorld::arrive() {
 
 const EndpointView* RehearsalWorld::choose_endpoint(Request& request, bool hedge) {
   const PoolView& pool = view_->pools.front();
-  request.trial = false;
+  request.trial = request.shed = false;
   if (pool.maintenance) return nullptr;
   Asking asking;
   asking.safe = request.safe;
   asking.shared = config_.pools.front().tiers_mode == config::TiersMode::shared;
   asking.first = request.tried.empty();
+  asking.again = request.attempts > 0;
   asking.hedge = hedge;
   const Choice choice = choose(
       pool, asking, [&](std::uint32_t tier) { return choose_in(pool.tiers[tier], request); },
-      [&](std::uint32_t tier) { return choose_trial(pool.tiers[tier]); },
+      [&](std::uint32_t tier) { return choose_trial(pool.tiers[tier]); }, [&] { return choose_spill(pool); },
       [this](double share) { return random_.fraction() < share; });
+  request.shed = choice.shed;
   if (!choice.endpoint) return nullptr;
   request.trial = choice.trial;
   return &pool.tiers[choice.tier].endpoints[*choice.endpoint];
@@ -88,6 +90,16 @@ std::optional<std::uint32_t> RehearsalWorld::choose_trial(const TierView& tier) 
     if (!target.pending.empty() || now_ < target.next_trial) continue;
     target.next_trial = now_ + endpoint.trial_pause;
     return i;
+  }
+  return std::nullopt;
+}
+
+// The tier that takes this request from a serving one that cannot carry all of them.
+std::optional<std::uint32_t> RehearsalWorld::choose_spill(const PoolView& pool) {
+  double at = random_.fraction();
+  for (const SpillShare& part : pool.spill) {
+    if (at < part.share) return part.tier;
+    at -= part.share;
   }
   return std::nullopt;
 }
@@ -114,6 +126,10 @@ std::optional<std::uint32_t> RehearsalWorld::choose_in(const TierView& tier, con
 void RehearsalWorld::pick(std::uint64_t id) {
   Request& request = requests_[id];
   const EndpointView* endpoint = choose_endpoint(request);
+  if (request.shed) {
+    ++totals_.shed;
+    return done(id, false);
+  }
   if (endpoint == nullptr && !request.tried.empty()) {
     request.tried.clear();
     endpoint = choose_endpoint(request);
@@ -141,6 +157,7 @@ void RehearsalWorld::start(std::uint64_t id, const EndpointView& endpoint) {
   request.tried.push_back(endpoint.id);
   request.sent = now_;
   Target& target = targets_.at(endpoint.id);
+  if (watch_.sent) watch_.sent(*view_, target.tier, request.safe, now_);
   const Behaviour is = script_.at(target.tier, target.label, now_);
   if (is.connect == Behaviour::Connect::refuses) {
     request.coming = Cause::tcp_refused;
@@ -153,6 +170,7 @@ void RehearsalWorld::start(std::uint64_t id, const EndpointView& endpoint) {
     return push(now_ + pool.connect_timeout, Kind::answer, id, request.attempt);
   }
   target.pending.emplace(now_, id);
+  ++target.load->unanswered;
   target.touched = true;
   request.coming = is.error_share > 0 && random_.fraction() < is.error_share ? Cause::http_status : Cause::none;
   if (hedged && (!is.latency || *is.latency > *endpoint.hedge_after))

@@ -145,6 +145,7 @@ void RehearsalWorld::drain() {
 void RehearsalWorld::refresh_view() {
   view_ = core_.view();
   core_.on_view_acknowledged(view_->version);
+  if (watch_.view) watch_.view(*view_, now_);
   std::vector<EndpointId> fell;
   for (const PoolView& pool : view_->pools) {
     for (const TierView& tier : pool.tiers) {

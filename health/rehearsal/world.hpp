@@ -27,10 +27,17 @@ public:
   RehearsalWorld(const config::Config& config, const config::Scenario& scenario, std::uint64_t seed);
 
   void run();
+  // Told of each view and of each request sent, for those who check laws.
+  struct Watch {
+    std::function<void(const View&, TimePoint)> view;
+    std::function<void(const View&, const std::string& tier, bool safe, TimePoint)> sent;
+  };
+  void watch(Watch watch) { watch_ = std::move(watch); }
+  const Core& core() const { return core_; }
 
   // ---- what came of it
   struct Totals {
-    std::uint64_t requests = 0, failed = 0, slow = 0, bad = 0, hedged = 0, retried = 0, moves = 0;
+    std::uint64_t requests = 0, failed = 0, slow = 0, bad = 0, hedged = 0, retried = 0, moves = 0, shed = 0;
   };
   const Totals& totals() const { return totals_; }
   struct Told {
@@ -55,7 +62,7 @@ private:
   };
   struct Request {
     TimePoint came{}, sent{};
-    bool safe = true, open = false, trial = false;
+    bool safe = true, open = false, trial = false, shed = false;
     std::uint32_t attempt = 0, attempts = 0;
     EndpointId endpoint{};
     std::vector<EndpointId> tried;
@@ -91,6 +98,7 @@ private:
   const EndpointView* choose_endpoint(Request& request, bool hedge = false);
   std::optional<std::uint32_t> choose_in(const TierView& tier, const Request& request);
   std::optional<std::uint32_t> choose_trial(const TierView& tier);
+  std::optional<std::uint32_t> choose_spill(const PoolView& pool);
   void start(std::uint64_t id, const EndpointView& endpoint);
   void end_attempt(std::uint64_t id, Cause cause, bool report);
   void hedge(std::uint64_t id);
@@ -126,6 +134,7 @@ private:
   bool urgent_planned_ = false;
   Totals totals_;
   std::vector<Told> events_;
+  Watch watch_;
   std::vector<std::pair<TimePoint, std::string>> serving_;
 };
 

@@ -59,6 +59,7 @@ json::object describe_endpoint(const health::EndpointStatus& endpoint, const Ins
                       {"weight", endpoint.weight},
                       {"in_flight", load ? load->in_flight.load(std::memory_order_relaxed) : 0U},
                       {"tunnels", load ? load->tunnels.load(std::memory_order_relaxed) : 0U},
+                      {"quarantined", endpoint.quarantined},
                       {"suspicion", endpoint.suspicion},
                       {"class", health::name_of(endpoint.cause_class)},
                       {"traffic", describe_traffic(endpoint)}};
@@ -157,6 +158,8 @@ json::object describe_pool(const health::PoolStatus& pool, const Instant& now) {
                                  {"degraded_reason", tier.degraded_reason},
                                  {"failed", tier.failed},
                                  {"quality", tier.quality},
+                                 {"share", tier.share},
+                                 {"max_unanswered", tier.max_unanswered ? json::value(*tier.max_unanswered) : nullptr},
                                  {"endpoints", std::move(endpoints)}});
   }
   json::array gates;
@@ -176,6 +179,7 @@ json::object describe_pool(const health::PoolStatus& pool, const Instant& now) {
       {"maintenance", pool.maintenance},
       {"maintenance_until", time_or_null(pool.maintenance_until, now)},
       {"failback_at", time_or_null(pool.failback_at, now)},
+      {"failback_waits", pool.failback_waits},
       {"failovers", pool.failovers},
       {"failbacks", pool.failbacks},
       {"phase", pool.phase},

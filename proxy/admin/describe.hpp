@@ -5,14 +5,14 @@
 //            "config", …}}
 //   POOL    {"name", "sentence", "state", "active", "active_since", "active_reason", "epoch", "held",
 //   "held_until",
-//            "maintenance", "maintenance_until", "failback_at", "failovers", "failbacks", "phase", "diagnosis",
-//            "last_verdict", "relapses", "gates": [{"name", "passed", "detail"}…], "tiers": [TIER…]}
+//            "maintenance", "maintenance_until", "failback_at", "failback_waits", "failovers", "failbacks", "phase",
+//            "diagnosis", "last_verdict", "relapses", "gates": [{"name", "passed", "detail"}…], "tiers": [TIER…]}
 //   TIER    {"name", "active", "serviceable", "panic", "available", "degraded", "degraded_reason", "failed",
-//            "quality", "endpoints": [ENDPOINT…]}
+//            "quality", "share", "max_unanswered" or null, "endpoints": [ENDPOINT…]}
 //   ENDPOINT {"label", "address", "available", "operator", "operator_until", "checks", "passive",
 //   "ejected_until", "since",
 //            "last_check": {"ok", "cause", "status", "detail", "elapsed_ms", "at"} or null, "weight",
-//            "in_flight", "tunnels", "suspicion", "class", "traffic": {"samples", "error_share",
+//            "in_flight", "tunnels", "quarantined", "suspicion", "class", "traffic": {"samples", "error_share",
 //            "first_byte_p50_ms", "first_byte_p95_ms", "first_byte_p99_ms", "normal_p95_ms", "connect_p95_ms",
 //            "websocket_open_p95_ms"} or null while there was none}
 //   EVENT   {"id", "at", "kind", "pool", "tier", "endpoint", "epoch", "reason", "cause"}

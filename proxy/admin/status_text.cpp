@@ -112,6 +112,7 @@ std::string word_of(const json::value& endpoint) {
   const std::string checks = text(endpoint, "checks");
   if (!will.empty() && will != "enabled") return will;
   if (checks == "unhealthy") return "unhealthy";
+  if (flag(endpoint, "quarantined")) return "in quarantine";
   if (text(endpoint, "passive") == "ejected") return "ejected";
   return checks == "unknown" ? "unchecked" : "healthy";
 }
@@ -193,7 +194,11 @@ std::string tier_text(const json::value& tier, Wall now) {
   if (flag(tier, "panic")) out += ", panic: all are used";
   if (flag(tier, "degraded")) out += ", DEGRADED";
   if (flag(tier, "failed")) out += ", verdict failed";
+  const double share = number(tier, "share").value_or(0);
+  if (share > 0 && share < 1) out += concat({", ", share_of(share), " of the traffic"});
   out += "\n";
+  if (const auto most = number(tier, "max_unanswered"))
+    out += concat({"      SHEDDING: at most ", whole(*most), " requests at once\n"});
   const std::string reason = text(tier, "degraded_reason"), quality = text(tier, "quality");
   if (!reason.empty()) out += wrapped(concat({"      degraded: ", reason}), "        ");
   if (!quality.empty() && quality != "not measured") out += wrapped(concat({"      measures ", quality}), "        ");
@@ -251,6 +256,8 @@ std::string pool_text(const json::value& pool, Wall now) {
   if (flag(pool, "held")) out += concat({"  held", until(pool, "held_until", now), "\n"});
   if (const auto at = time_of(pool, "failback_at")) {
     out += concat({"  failback at ", clock_of(*at, now), " (in ", length_of(*at - now), ")\n"});
+  } else if (const std::string waits = text(pool, "failback_waits"); !waits.empty()) {
+    out += wrapped(concat({"  failback waits for ", waits}), "    ");
   }
   out += moves_text(pool);
   for (const json::value& tier : list(pool, "tiers")) out += tier_text(tier, now);

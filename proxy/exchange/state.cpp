@@ -34,7 +34,8 @@ std::uint16_t status_of(End end) {
     case End::request_timeout: return 504;
     case End::upstream_own_error:
     case End::no_endpoint:
-    case End::maintenance: return 503;
+    case End::maintenance:
+    case End::shed: return 503;
   }
   return 500;
 }
@@ -203,6 +204,7 @@ Actions State::on(const Event& event, TimePoint now) {
       }
       return give_up(last_failure_ != End::none ? last_failure_ : End::no_endpoint);
     case EventKind::maintenance: return give_up(End::maintenance);
+    case EventKind::shed: return give_up(End::shed);
     case EventKind::budget_empty: return give_up(last_failure_ != End::none ? last_failure_ : End::no_endpoint);
     case EventKind::dialing:
       begin_attempt(now);

@@ -49,6 +49,7 @@ enum class End : std::uint8_t {
   request_timeout,
   no_endpoint,
   maintenance,
+  shed,
   limit_body,
   client_error
 };
@@ -73,6 +74,7 @@ enum class EventKind : std::uint8_t {
   not_replayable,     // body outgrew what is kept for replay
   no_endpoint,        // picking found none; `flag`: waiting may help (a move of tiers is possible)
   maintenance,        // the pool is in maintenance
+  shed,               // the serving tier has as many requests as it can answer
   budget_empty,       // a retry was refused by the budget
   dialing,            // an attempt began on a new connection
   connected,          // or borrowed from the pool; `flag`: reused

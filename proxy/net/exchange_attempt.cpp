@@ -59,6 +59,7 @@ PickRequest Exchange::pick_request() const {
   request.safe = http::is_safe(method_) && !websocket_;
   request.hash = hash_;
   request.sticky = sticky_;
+  request.again = tried_count_ > 0;
   request.excluded = {tried_.data(), tried_count_};
   return request;
 }
@@ -72,7 +73,7 @@ void Exchange::pick(bool needs_token, TimePoint now) {
   }
   PickRequest request = pick_request();
   Picked picked = worker_.pick(request);
-  if (picked.endpoint == nullptr && !picked.maintenance && tried_count_ > 0) {
+  if (picked.endpoint == nullptr && !picked.maintenance && !picked.shed && tried_count_ > 0) {
     // Distinct endpoints first; when all were tried, any available one again.
     request.excluded = {};
     picked = worker_.pick(request);
@@ -81,6 +82,12 @@ void Exchange::pick(bool needs_token, TimePoint now) {
   if (picked.maintenance) {
     retry_after_ = picked.retry_after;
     perform(state_.on({EventKind::maintenance, Cause::none, 0, false, End::none}, now), now);
+    return;
+  }
+  if (picked.shed) {
+    stop_waiting();
+    counters.shed.add();
+    perform(state_.on({EventKind::shed, Cause::none, 0, false, End::none}, now), now);
     return;
   }
   if (picked.endpoint == nullptr) {
@@ -123,6 +130,8 @@ void Exchange::start_attempt(Picked picked, TimePoint now) {
   note_endpoint();
   if (tried_count_ < tried_.size()) tried_[tried_count_++] = picked.endpoint->id;
   attempt_.endpoint->load->in_flight.fetch_add(1, std::memory_order_relaxed);
+  attempt_.endpoint->load->unanswered.fetch_add(1, std::memory_order_relaxed);
+  attempt_.unanswered = true;
   worker_.endpoint(attempt_.slot).requests.add();
   up_.rewind();
 
@@ -177,6 +186,7 @@ void Exchange::no_longer_awaits() {
 void Exchange::drop_attempt() {
   stop_waiting();
   no_longer_awaits();
+  count_answered();
   if (attempt_.endpoint) attempt_.endpoint->load->in_flight.fetch_sub(1, std::memory_order_relaxed);
   attempt_.endpoint = nullptr;
   if (attempt_.connection) {
@@ -197,7 +207,12 @@ void Exchange::drop_attempts() {
 }
 
 void Exchange::report(Cause cause) {
-  if (attempt_.endpoint) worker_.outcome(*attempt_.endpoint, cause);
+  if (attempt_.endpoint) worker_.outcome(*attempt_.endpoint, cause, client_key_);
+}
+
+void Exchange::count_answered() {
+  if (!std::exchange(attempt_.unanswered, false) || !attempt_.endpoint) return;
+  attempt_.endpoint->load->unanswered.fetch_sub(1, std::memory_order_relaxed);
 }
 
 // State says it is over. What is still in down_ goes out first.

@@ -107,6 +107,7 @@ bool Exchange::on_final_head(TimePoint now) {
   UpstreamConnection& connection = *attempt_.connection;
   now = worker_.reactor().fresh();
   no_longer_awaits();
+  count_answered();
   if (response.status == 101) {
     if (upgrade(response, now)) return true;
     upstream_failed(Cause::ws_malformed, now);
@@ -121,7 +122,7 @@ bool Exchange::on_final_head(TimePoint now) {
     const auto waited = attempt_.answered_at - attempt_.sent_at;
     plan_->counters().pools[pool_index_]->first_byte.record(waited);
     worker_.endpoint(attempt_.slot).first_byte.record(waited);
-    worker_.latency_sample(*attempt_.endpoint, waited);
+    worker_.latency_sample(*attempt_.endpoint, waited, client_key_);
   }
   attempt_.keep_alive = response.keep_alive;
   attempt_.body = http::BodyDecoder::make(response.framing, response.content_length, UINT64_MAX);
@@ -314,7 +315,7 @@ bool Exchange::upgrade(const http::ResponseHead& response, TimePoint now) {
   if (!http::write_response(out, response, response_base, rewrite)) return false;
 
   const auto waited = now - attempt_.sent_at;
-  worker_.latency_sample(*attempt_.endpoint, waited);
+  worker_.latency_sample(*attempt_.endpoint, waited, client_key_);
   worker_.endpoint(attempt_.slot).websocket_open.record(now - state_.started_at());
   report(Cause::none);
   status_ = 101;

@@ -66,6 +66,7 @@ private:
     bool upload_broken = false;
     bool sent = false;
     bool blocked = false;           // the endpoint does not take what is to be sent
+    bool unanswered = false;        // counted so in the endpoint's load
     AwaitHook* awaiting = nullptr;  // one of hooks_, while it waits for its first byte
     TimePoint began{}, sent_at{};
     TimePoint answered_at{};  // its final head; a kept one is passed on later
@@ -98,6 +99,7 @@ private:
   void no_longer_awaits();
   void stop_waiting();
   void report(health::Cause cause);
+  void count_answered();
   void end_exchange(exchange::End end, bool recycle, TimePoint now);
   PickRequest pick_request() const;
 
@@ -165,6 +167,7 @@ private:
   std::array<health::EndpointId, 8> tried_{};
   std::uint32_t tried_count_ = 0;
   std::uint64_t hash_ = 0;
+  std::uint64_t client_key_ = 0;  // stands for the client's address
   std::optional<std::uint64_t> sticky_;
   std::array<char, 128> request_id_;
   std::uint8_t request_id_size_ = 0;

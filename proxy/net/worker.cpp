@@ -69,6 +69,7 @@ void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
     first_attempts_.assign(plan.pools.size(), 0);
     if (!plan.renamed.empty()) rename_listeners();
     tunnels_follow_plan(plan);
+    arrivals_.assign(plan.pools.size(), {});
   }
   apply_view_changes(view);
   applied_version_.store(version, std::memory_order_release);

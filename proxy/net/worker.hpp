@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,6 +22,7 @@
 #include "proxy/http/h1_parser.hpp"
 #include "proxy/limit/address_counter.hpp"
 #include "proxy/limit/retry_budget.hpp"
+#include "proxy/limit/busiest.hpp"
 #include "proxy/net/buffer.hpp"
 #include "proxy/net/random.hpp"
 #include "proxy/net/reactor.hpp"
@@ -39,6 +41,12 @@ class Exchange;
 
 inline constexpr std::size_t kMaxSlots = observe::EndpointTable::kPageSlots * observe::EndpointTable::kPages;
 
+// What was asked of one pool since it was last told, and by whom.
+struct Arrivals {
+  std::uint64_t requests = 0;
+  limit::Busiest clients;
+};
+
 // What all workers share: limits that must be exact, and the way to tell the control thread something urgent.
 struct WorkerShared {
   std::atomic<std::uint64_t> connections{0};
@@ -49,6 +57,13 @@ struct WorkerShared {
   std::function<void(health::EndpointId)> urgent;  // any thread; must not block
   std::function<void(std::string)> warn;           // a line for the event log; any thread; must not block
   std::atomic<bool> draining{false};               // answers say Connection: close
+  // What workers were asked to hand in: by generation of the plan and index of the pool. Locked once a second.
+  struct HandedIn {
+    std::uint64_t generation;
+    std::vector<Arrivals> pools;
+  };
+  std::mutex arrivals_mutex;
+  std::vector<HandedIn> arrivals;
 
   explicit WorkerShared(std::uint64_t hash_seed);
 };
@@ -62,6 +77,7 @@ struct Picked {
   bool fallthrough = false;
   bool trial = false;  // a suspect is being tried: give it up when the answer is overdue
   bool maintenance = false;
+  bool shed = false;              // the serving tier has as many requests as it can answer
   bool may_wait = false;          // none now, but a move of tiers is possible
   std::uint32_t retry_after = 0;  // maintenance: seconds left
 };
@@ -70,6 +86,7 @@ struct PickRequest {
   const Plan* plan = nullptr;
   bool safe = false;
   bool hedge = false;  // a second attempt beside one that waits: only where nobody is in trouble
+  bool again = false;  // not the first attempt: what was let in is not shed
   std::uint64_t hash = 0;
   std::optional<std::uint64_t> sticky;
   std::span<const health::EndpointId> excluded;
@@ -162,7 +179,8 @@ public:
   void forget_idle(UpstreamConnection& connection);
   // Budget of a pool, by its index in `plan`.
   bool take_retry_token(const Plan& plan, std::uint32_t pool);
-  void note_first_attempt(const Plan& plan, std::uint32_t pool);
+  void note_first_attempt(const Plan& plan, std::uint32_t pool, std::uint64_t client, std::string_view client_ip);
+  void hand_in_arrivals();
   // The same for a second attempt beside the first: within the share of hedges too, but for `beyond_share`. Nothing if granted.
   std::optional<observe::HedgeRefusal> take_hedge_token(const Plan& plan, std::uint32_t pool, bool beyond_share);
   // In the newest view: is this endpoint of the request's pool suspect or unhealthy?
@@ -171,10 +189,11 @@ public:
   // Bookkeeping of attempts (urgent evidence, passive signals, latency).
   void attempt_sent(AwaitHook& attempt, std::uint32_t slot);      // begins to wait for its first byte
   void attempt_answered(AwaitHook& attempt, std::uint32_t slot);  // or is over: waits no more
-  void outcome(const health::EndpointView& endpoint, health::Cause cause);
   // Says why in the event log, once in ten seconds per endpoint and twice a second at most, each worker.
   void tls_failed(const health::EndpointView& endpoint, const std::string& pool, const std::string& why);
-  void latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value);
+  // `client`: stands for the client's address.
+  void outcome(const health::EndpointView& endpoint, health::Cause cause, std::uint64_t client);
+  void latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value, std::uint64_t client);
   // An attempt that another one outran: its endpoint needs at least that long.
   void superseded(const health::EndpointView& endpoint, std::chrono::nanoseconds waited);
 
@@ -204,6 +223,8 @@ private:
                                             const PickRequest& request, std::uint32_t max_in_flight);
   bool chance(double share);
   std::uint32_t take_deposits(const Plan& plan, std::uint32_t pool);
+  std::optional<std::uint32_t> spill_tier(const health::PoolView& pool, const config::PoolConfig& config,
+                                          const PickRequest& request);
   std::optional<std::uint32_t> pick_trial(const health::TierView& tier);
   void touch(std::uint32_t slot_index);
   void publish_pending(std::uint32_t slot_index, Slot& s);
@@ -239,6 +260,7 @@ private:
   std::vector<std::vector<std::unique_ptr<balance::Balancer>>> balancers_;  // [pool][tier] of the newest plan
   std::uint64_t balancer_generation_ = 0;
   std::vector<std::uint32_t> first_attempts_;  // by pool of the newest plan, not yet deposited
+  std::vector<Arrivals> arrivals_;             // likewise, not yet handed in
   std::vector<Ref<Acceptor>> acceptors_;
   struct ConnectionList;
   std::unique_ptr<ConnectionList> lists_;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "health/choice.hpp"
+#include "health/weighing.hpp"
 #include "proxy/net/exchange_driver.hpp"
 #include "proxy/net/worker.hpp"
 #include "proxy/net/worker_slot.hpp"
@@ -18,6 +19,7 @@ constexpr std::chrono::milliseconds kUrgentEvery{5};  // messages per endpoint t
 constexpr std::uint32_t kMaxWaiting = 1024;           // requests of a worker that wait for a tier
 
 // Worth telling the control thread now: the endpoint failed before it said anything useful.
+// As many requests wait for an answer as the tier can give.
 bool is_urgent(Cause cause) {
   switch (health::class_of(cause)) {
     case health::CauseClass::refused:
@@ -45,6 +47,7 @@ Worker::Slot& Worker::slot(health::EndpointId id) {
     s->tls_untold = 0;
     s->fate = Slot::Fate::stays;
     s->aside.reset();
+    s->client = s->client_votes = 0;
   }
   return *s;
 }
@@ -95,10 +98,12 @@ Picked Worker::pick(const PickRequest& request) {
   asking.safe = request.safe;
   asking.shared = config.tiers_mode == config::TiersMode::shared;
   asking.first = request.excluded.empty();
+  asking.again = request.again;
   asking.hedge = request.hedge;
   const health::Choice choice = health::choose(
       pool, asking, [&](std::uint32_t tier) { return pick_in_tier(pool, index, tier, request, config.max_in_flight); },
-      [&](std::uint32_t tier) { return pick_trial(pool.tiers[tier]); }, [this](double share) { return chance(share); });
+      [&](std::uint32_t tier) { return pick_trial(pool.tiers[tier]); }, [&] { return spill_tier(pool, config, request); },
+      [this](double share) { return chance(share); });
   if (choice.endpoint) {
     out.endpoint = &pool.tiers[choice.tier].endpoints[*choice.endpoint];
     out.snapshot = snapshot_;
@@ -108,11 +113,28 @@ Picked Worker::pick(const PickRequest& request) {
     out.trial = choice.trial;
     return out;
   }
-  out.may_wait = (choice.elsewhere || pool.settling) && asking.first && waiting_count_ < kMaxWaiting;
+  out.shed = choice.shed;
+  out.may_wait = !choice.shed && (choice.elsewhere || pool.settling) && asking.first && waiting_count_ < kMaxWaiting;
   return out;
 }
 
 bool Worker::chance(double share) { return static_cast<double>(random_() >> 11U) * 0x1.0p-53 < share; }
+
+// The tier that takes this request from a serving one that cannot carry all of them. A client that is at home in the serving
+// tier stays; a hashed key always goes the same way.
+std::optional<std::uint32_t> Worker::spill_tier(const health::PoolView& pool, const config::PoolConfig& config,
+                                                const PickRequest& request) {
+  if (request.sticky && balance::find_sticky(pool.tiers[pool.active], pool.name, *request.sticky, request.excluded))
+    return std::nullopt;
+  const bool hashed = config.balance == config::BalanceKind::hash;
+  const std::uint64_t bits = hashed ? request.hash * 0x9e3779b97f4a7c15U : random_();
+  double at = static_cast<double>(bits >> 11U) * 0x1.0p-53;
+  for (const health::SpillShare& part : pool.spill) {
+    if (at < part.share) return part.tier;
+    at -= part.share;
+  }
+  return std::nullopt;
+}
 
 // A suspect whose turn for a trial request has come: one at a time, paced over all workers by one shared word.
 std::optional<std::uint32_t> Worker::pick_trial(const health::TierView& tier) {
@@ -172,8 +194,11 @@ void Worker::forget_idle(UpstreamConnection& connection) {
 
 // ---- retry budget --------------------------------------------------------------------------------------------------
 
-void Worker::note_first_attempt(const Plan& plan, std::uint32_t pool) {
+void Worker::note_first_attempt(const Plan& plan, std::uint32_t pool, std::uint64_t client,
+                                std::string_view client_ip) {
   if (plan.generation != balancer_generation_ || pool >= first_attempts_.size()) return;
+  ++arrivals_[pool].requests;
+  arrivals_[pool].clients.add(client, client_ip);
   if (++first_attempts_[pool] < kDepositEvery) return;
   plan.pools[pool].budget->deposit(first_attempts_[pool], reactor_.now());
   first_attempts_[pool] = 0;
@@ -182,6 +207,13 @@ void Worker::note_first_attempt(const Plan& plan, std::uint32_t pool) {
 std::uint32_t Worker::take_deposits(const Plan& plan, std::uint32_t pool) {
   const bool newest = plan.generation == balancer_generation_ && pool < first_attempts_.size();
   return newest ? std::exchange(first_attempts_[pool], 0) : 0;
+}
+
+// What was asked since the last time, to where the control thread finds it.
+void Worker::hand_in_arrivals() {
+  const std::lock_guard lock(shared_.arrivals_mutex);
+  shared_.arrivals.push_back({balancer_generation_, arrivals_});
+  for (Arrivals& pool : arrivals_) pool = Arrivals{};
 }
 
 bool Worker::take_retry_token(const Plan& plan, std::uint32_t pool) {
@@ -232,12 +264,21 @@ void Worker::attempt_answered(AwaitHook& attempt, std::uint32_t slot_index) {
   publish_pending(slot_index, s);
 }
 
-void Worker::outcome(const health::EndpointView& endpoint, Cause cause) {
+void Worker::outcome(const health::EndpointView& endpoint, Cause cause, std::uint64_t client) {
   const std::uint32_t slot_index = endpoint.id.slot;
   if (slot(endpoint.id).owner != endpoint.id) return;  // it is gone, and says nothing about who has its place now
   if (cause != Cause::none && reactor_.starved()) cause = Cause::own_error;  // law 12: suspect yourself first
-  endpoints_.at(slot_index).outcomes.add(cause);
+  observe::EndpointCounters& counters = endpoints_.at(slot_index);
+  counters.outcomes.add(cause);
   touch(slot_index);
+  Slot& s = slot(endpoint.id);
+  if (health::may_be_provoked(cause)) {
+    s.vote(client);
+    counters.client.set(static_cast<std::int64_t>(s.client));
+    if (client == s.client) counters.client_failures.add();
+  } else if (cause == Cause::none && client == s.client) {
+    counters.client_successes.add();
+  }
   auto& consecutive = endpoint.load->consecutive_failures;
   if (cause == Cause::none) {
     if (consecutive.load(std::memory_order_relaxed) != 0) consecutive.store(0, std::memory_order_relaxed);
@@ -246,7 +287,6 @@ void Worker::outcome(const health::EndpointView& endpoint, Cause cause) {
   if (cause == Cause::own_error) return;
   consecutive.fetch_add(1, std::memory_order_relaxed);
   if (!is_urgent(cause) || !shared_.urgent) return;
-  Slot& s = slot(endpoint.id);
   if (reactor_.now() - s.last_urgent < kUrgentEvery) return;  // the 100 ms sample carries the rest
   s.last_urgent = reactor_.now();
   shared_.urgent(endpoint.id);
@@ -267,9 +307,17 @@ void Worker::tls_failed(const health::EndpointView& endpoint, const std::string&
   shared_.warn(std::move(line));
 }
 
-void Worker::latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value) {
+void Worker::latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value,
+                            std::uint64_t client) {
   Slot& s = slot(endpoint.id);
-  if (s.owner == endpoint.id) s.ewma.add(value, reactor_.now());
+  if (s.owner != endpoint.id) return;
+  s.ewma.add(value, reactor_.now());
+  observe::EndpointCounters& counters = endpoints_.at(endpoint.id.slot);
+  if (endpoint.overdue_after && value > *endpoint.overdue_after) {
+    s.vote(client);
+    counters.client.set(static_cast<std::int64_t>(s.client));
+  }
+  if (client == s.client) counters.client_first_byte.record(value);
 }
 
 void Worker::superseded(const health::EndpointView& endpoint, std::chrono::nanoseconds waited) {

@@ -45,6 +45,7 @@ enum class Term : std::uint8_t {
   limit_memory,
   no_available_endpoint,
   maintenance,
+  shed,
   local_answer,
   tunnel_idle,
   tunnel_closed,

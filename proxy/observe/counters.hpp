@@ -203,6 +203,7 @@ struct alignas(64) PoolCounters {
   Counters<HedgeRefusal> hedges_refused;  // requests, once each
   Counter fallthrough;                    // attempts on another tier than the designated one
   Counter unavailable;                    // requests answered 503 because no endpoint was available
+  Counter shed;                           // requests answered 503 because the serving tier has as many as it can answer
   Counter tunnels_opened;
   Counters<TunnelEnd> tunnels_closed;
   CloseCounters closes;
@@ -224,9 +225,14 @@ struct EndpointCounters {
   Counter abandoned;                 // ended without success or failure: the client left, superseded by a hedge
   Counter bytes_in, bytes_out;       // from and to the endpoint
   Histogram first_byte;              // request sent to first byte of the answer
-  Histogram superseded;      // request sent to the answer that another endpoint gave: it takes at least that long
-  Histogram connect;         // dial to connected (TLS: to the end of the handshake)
-  Histogram websocket_open;  // request begun to 101
+  Histogram superseded;              // request sent to the answer that another endpoint gave: it takes at least that long
+  Histogram connect;                 // dial to connected (TLS: to the end of the handshake)
+  Histogram websocket_open;          // request begun to 101
+  // Of one client's attempts: the address behind most failures and slow answers of late, as far as a vote can tell. Told
+  // by its key; all three go on counting when another takes its place.
+  Gauge client;
+  Counter client_successes, client_failures;
+  Histogram client_first_byte;
   void reset();
 };
 

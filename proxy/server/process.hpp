@@ -84,6 +84,7 @@ private:
   void sample(TimePoint now);
   health::TrafficSample collect(std::uint32_t slot, bool urgent);
   void on_urgent(health::EndpointId endpoint);
+  void take_arrivals(TimePoint now);
   void publish(std::shared_ptr<const net::Plan> plan);
   void index_view(const health::View& view);
   void acknowledge();
@@ -168,13 +169,20 @@ private:
     std::array<std::uint64_t, static_cast<std::size_t>(health::Cause::count)> outcomes{};
     using Buckets = std::array<std::uint64_t, health::latency_buckets>;
     Buckets first_byte{}, superseded{}, connect{}, websocket_open{};
+    struct Client {  // by worker
+      std::uint64_t successes = 0, failures = 0;
+      Buckets first_byte{};
+    };
+    std::vector<Client> clients;
     std::shared_ptr<health::SharedLoad> load;
   };
+  health::TrafficSample::Client collect_client(Totals& totals);
   std::vector<Totals> totals_;
   std::set<std::uint32_t> waiting_slots_;  // had unanswered requests at the last sample
   EventLog events_;
   DecisionCounts counts_;
   std::uint64_t ticks_ = 0;
+  TimePoint arrivals_asked_{};
   std::uint64_t endpoints_beyond_ = 0;  // more than the workers have room for
 
   struct PendingReload {

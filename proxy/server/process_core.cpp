@@ -1,5 +1,7 @@
 // What drives the health core: time, probes, traffic samples, commits; and what it decides, carried out.
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "proxy/server/process.hpp"
 
@@ -11,6 +13,8 @@ namespace {
 constexpr std::chrono::milliseconds kBeat{50};
 constexpr std::chrono::milliseconds kStarved{100};  // law 12: this much later than planned
 constexpr std::chrono::milliseconds kSample{100};
+constexpr std::chrono::seconds kArrivals{1};  // what was asked, and by whom
+constexpr std::size_t kBusiest = 5;
 }  // namespace
 
 // Every fact enters through here: if this thread has not run for longer than it should have, the core is told first.
@@ -35,6 +39,7 @@ void Process::beat() {
   });
   static_assert(kSample == 2 * kBeat);
   if (++ticks_ % 2 == 0) sample(now);
+  if (now - arrivals_asked_ >= kArrivals) take_arrivals(now);
   pump();
   manager_.tick(now, workers_);
   rotate_tickets(now);
@@ -128,6 +133,7 @@ void Process::on_event(const health::Event& event) {
   line += ": " + event.reason;
   switch (event.kind) {
     case Kind::all_down:
+    case Kind::shedding:
     case Kind::nothing_better:
     case Kind::tier_degraded:
     case Kind::failover: log(observe::Level::error, line); break;
@@ -137,6 +143,8 @@ void Process::on_event(const health::Event& event) {
     case Kind::probe_doubted:
     case Kind::tier_lost:
     case Kind::panic_entered:
+    case Kind::endpoint_quarantined:
+    case Kind::surge:
     case Kind::proposal_refused:
     case Kind::starved: log(observe::Level::warn, line); break;
     default: log(observe::Level::info, line); break;
@@ -159,7 +167,37 @@ void take_latency(const std::vector<const observe::Histogram*>& parts,
     out.total += delta;
   }
 }
+
+std::uint64_t take_count(std::uint64_t now, std::uint64_t& before) {
+  const std::uint64_t delta = now >= before ? now - before : now;
+  before = now;
+  return delta;
+}
 }  // namespace
+
+// The part of the client that most failures fall to: each worker has voted for one, the one with the most counts.
+health::TrafficSample::Client Process::collect_client(Totals& totals) {
+  totals.clients.resize(workers_.size());
+  std::map<std::int64_t, health::TrafficSample::Client> parts;
+  for (std::size_t w = 0; w < workers_.size(); ++w) {
+    const auto* counters = workers_[w]->endpoint_counters().get(totals.id);
+    if (counters == nullptr) continue;
+    Totals::Client& before = totals.clients[w];
+    health::TrafficSample::Client& part = parts[counters->client.get()];
+    part.successes += take_count(counters->client_successes.get(), before.successes);
+    part.failures += take_count(counters->client_failures.get(), before.failures);
+    health::LatencyCounts first_byte;
+    take_latency({&counters->client_first_byte}, before.first_byte, first_byte);
+    part.first_byte.add(first_byte);
+  }
+  health::TrafficSample::Client most;
+  for (const auto& [client, part] : parts) {
+    const bool more = part.failures > most.failures ||
+                      (part.failures == most.failures && part.first_byte.total > most.first_byte.total);
+    if (client != 0 && (more || most.successes == 0)) most = part;
+  }
+  return most;
+}
 
 health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   Totals& totals = totals_[slot];
@@ -194,6 +232,7 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   take_latency(superseded, totals.superseded, out.superseded);
   take_latency(connect, totals.connect, out.connect);
   take_latency(websocket_open, totals.websocket_open, out.websocket_open);
+  out.client = collect_client(totals);
   out.consecutive_failures = totals.load ? totals.load->consecutive_failures.load(std::memory_order_relaxed) : 0;
   if (out.pending > 0)
     waiting_slots_.insert(slot);
@@ -211,6 +250,38 @@ void Process::sample(TimePoint now) {
     if (slot < totals_.size() && totals_[slot].known) samples.push_back(collect(slot, false));
   if (!samples.empty()) core_.on_traffic(samples, now);
   acknowledge();
+}
+
+// What the workers have handed in since they were asked a second ago; and asks again.
+void Process::take_arrivals(TimePoint now) {
+  std::vector<net::WorkerShared::HandedIn> handed_in;
+  {
+    const std::lock_guard lock(shared_->arrivals_mutex);
+    // A worker that does not come round is not asked again and again.
+    if (arrivals_asked_ != TimePoint{} && shared_->arrivals.size() < workers_.size()) return;
+    handed_in.swap(shared_->arrivals);
+  }
+  const bool first = arrivals_asked_ == TimePoint{};
+  const health::Duration over = now - std::exchange(arrivals_asked_, now);
+  for (const auto& worker : workers_) worker->post([w = worker.get()] { w->hand_in_arrivals(); });
+  std::vector<health::ArrivalSample> samples;
+  for (std::uint32_t p = 0; p < plan_->pools.size() && !first && !handed_in.empty(); ++p) {
+    health::ArrivalSample& sample = samples.emplace_back();
+    sample.pool = p;
+    sample.over = over;
+    std::map<std::string, std::uint64_t, std::less<>> clients;
+    for (const auto& part : handed_in) {
+      if (part.generation != plan_->generation || p >= part.pools.size()) continue;
+      sample.requests += part.pools[p].requests;
+      part.pools[p].clients.each(
+          [&clients](std::string_view name, std::uint64_t count) { clients[std::string(name)] += count; });
+    }
+    for (const auto& [address, count] : clients) sample.most.push_back({address, count});
+    std::sort(sample.most.begin(), sample.most.end(),
+              [](const auto& a, const auto& b) { return a.requests > b.requests; });
+    if (sample.most.size() > kBusiest) sample.most.resize(kBusiest);
+  }
+  core_.on_arrivals(samples, now);
 }
 
 void Process::on_urgent(health::EndpointId endpoint) {

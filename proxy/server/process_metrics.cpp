@@ -275,6 +275,8 @@ struct Process::Metrics {
             [](const auto& c) { return c.fallthrough.get(); });
     counter("unavailable_total", "Requests for which no endpoint was available.",
             [](const auto& c) { return c.unavailable.get(); });
+    counter("shed_total", "Requests answered 503 because the serving tier has as many as it can answer.",
+            [](const auto& c) { return c.shed.get(); });
     counter("upstream_connections_opened_total", "Connections dialled.",
             [](const auto& c) { return c.connections_opened.get(); });
     counter("upstream_connections_reused_total", "Attempts on a kept-alive connection.",
@@ -327,6 +329,17 @@ struct Process::Metrics {
     out.family("failover_epoch", Type::gauge, "Counts changes of the designated tier.");
     for (const auto& pool : pools) out.sample({{"pool", pool.name}}, pool.epoch);
     failovers(pools);
+    out.family("tier_share", Type::gauge, "Part of the traffic that is due to the tier, by serving, ramp and spill.");
+    for (const auto& pool : pools)
+      for (const auto& tier : pool.tiers) out.sample({{"pool", pool.name}, {"tier", tier.name}}, tier.share);
+    out.family("tier_max_unanswered", Type::gauge,
+               "Requests that may wait for an answer at once; only while it sheds.");
+    for (const auto& pool : pools)
+      for (const auto& tier : pool.tiers)
+        if (tier.max_unanswered)
+          out.sample({{"pool", pool.name}, {"tier", tier.name}}, std::uint64_t{*tier.max_unanswered});
+    out.family("pool_surge", Type::gauge, "1 while far more is asked than is usual.");
+    for (const auto& pool : pools) out.sample({{"pool", pool.name}}, std::uint64_t{pool.surge});
     out.family("failback_total", Type::counter, "Returns to a higher tier.");
     for (const auto& pool : pools) out.sample({{"pool", pool.name}}, pool.failbacks);
     out.family("maintenance", Type::gauge, "1 while the pool answers 503 on request.");
@@ -449,6 +462,7 @@ struct Process::Metrics {
       is("draining", e.operator_state == OperatorState::draining);
       is("disabled", e.operator_state == OperatorState::disabled);
       is("held", e.operator_state == OperatorState::held);
+      is("quarantined", e.quarantined);
     });
     out.family("endpoint_suspect", Type::gauge, "1 while real requests make it doubtful.");
     each_endpoint(pools, [&](const auto& pool, const auto& tier, const EndpointStatus& e) {

@@ -140,6 +140,7 @@ json::value to_value(const health::SavedEndpoint& e) {
           {"operator_left_ms", left_of(e.operator_left)},
           {"operator_for_ms", left_of(e.operator_for)},
           {"active", health::name_of(e.active)},
+          {"quarantined", e.quarantined},
           {"ejections", e.ejections},
           {"ejected_left_ms", left_of(e.ejected_left)},
           {"normal_p50_us", micros(e.normal_p50)},
@@ -178,6 +179,7 @@ health::SavedEndpoint endpoint_of(Fields& fields) {
   fields.read_time<milliseconds>("operator_left_ms", e.operator_left);
   fields.read_time<milliseconds>("operator_for_ms", e.operator_for);
   fields.read_enum("active", 2, e.active);
+  fields.read("quarantined", e.quarantined);
   fields.read_count("ejections", e.ejections);
   fields.read_time<milliseconds>("ejected_left_ms", e.ejected_left);
   fields.read_time<microseconds>("normal_p50_us", e.normal_p50);

@@ -179,13 +179,14 @@ void each_field(const RetryConfig& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const DegradedConfig& object, const Visit& visit) {
-  const auto& [latency_p95, error_rate, websocket_open_p95, latency_factor, dwell, min_requests] = object;
+  const auto& [latency_p95, error_rate, websocket_open_p95, latency_factor, dwell, min_requests, shed] = object;
   visit("latency_p95", latency_p95);
   visit("error_rate", error_rate);
   visit("websocket_open_p95", websocket_open_p95);
   visit("latency_factor", latency_factor);
   visit("dwell", dwell);
   visit("min_requests", min_requests);
+  visit("shed", shed);
 }
 
 template <class Visit>
@@ -201,8 +202,8 @@ void each_field(const GateConfig& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const FailoverConfig& object, const Visit& visit) {
-  const auto& [min_available_count, min_available_share, failback, failback_after, max_hold, verify, ramp, gates] =
-      object;
+  const auto& [min_available_count, min_available_share, failback, failback_after, max_hold, verify, ramp, quarantine,
+               overprovisioning, gates] = object;
   visit("min_available_count", min_available_count);
   visit("min_available_share", min_available_share);
   visit("failback", failback);
@@ -210,6 +211,8 @@ void each_field(const FailoverConfig& object, const Visit& visit) {
   visit("max_hold", max_hold);
   visit("verify", verify);
   visit("ramp", ramp);
+  visit("quarantine", quarantine);
+  visit("overprovisioning", overprovisioning);
   visit("gates", gates);
 }
 

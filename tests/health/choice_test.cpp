@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,10 +19,11 @@ protected:
       tier.usable = {0};
       tier.serviceable = true;
       tier.endpoints.resize(1);
+      tier.endpoints[0].load = std::make_shared<SharedLoad>();
       pool.tiers.push_back(tier);
     }
   }
-  // What is asked, in order, when nobody gives: tiers as digits, "t" before a trial, "?" a draw.
+  // What is asked, in order, when nobody gives: tiers as digits, "t" before a trial, "?" a draw, "s" whether it spills.
   std::string asked(Asking asking) {
     std::string text;
     last = choose(
@@ -35,6 +37,10 @@ protected:
           text += "t" + std::to_string(t);
           return trial ? std::optional<std::uint32_t>(0) : std::nullopt;
         },
+        [&] {
+          text += 's';
+          return spill_to;
+        },
         [&](double) {
           text += '?';
           return true;
@@ -45,6 +51,7 @@ protected:
   PoolView pool;
   std::vector<std::uint32_t> giving;
   bool trial = false;
+  std::optional<std::uint32_t> spill_to;
   Choice last;
   const Asking get{.safe = true, .first = true}, post{.first = true};
 };
@@ -103,6 +110,34 @@ TEST_F(Choosing, AHedgeGoesWhereNobodyIsInTrouble) {
   pool.tiers[0].doubtful = true;
   pool.tiers[1].panic = true;
   EXPECT_EQ(asked(hedge), "2");
+}
+
+TEST_F(Choosing, WhatTheServingTierCannotCarryGoesWhereTheSpillSays) {
+  pool.spill = {{2, 0.5}};
+  EXPECT_EQ(asked(get), "t0012");  // law 11
+  const Asking shared{.shared = true, .first = true};
+  EXPECT_EQ(asked(shared), "s012");  // it stays
+  spill_to = 2;
+  giving = {2};
+  EXPECT_EQ(asked(shared), "s2");
+  EXPECT_EQ(asked({.shared = true}), "012");  // not the second attempt
+}
+
+TEST_F(Choosing, WhatIsTooMuchIsShedUnlessALowerTierMayTakeIt) {
+  pool.tiers[0].max_unanswered = 4;
+  pool.tiers[0].endpoints[0].load->unanswered = 4;
+  EXPECT_EQ(asked(get), "t0");
+  EXPECT_TRUE(last.shed);
+  EXPECT_FALSE(last.endpoint);
+  EXPECT_EQ(asked({.safe = true, .first = true, .again = true}), "t0012");  // what was let in
+  EXPECT_FALSE(last.shed);
+  EXPECT_EQ(asked({.safe = true, .hedge = true}), "12");
+  giving = {2};
+  EXPECT_EQ(asked({.shared = true, .first = true}), "12");
+  EXPECT_FALSE(last.shed);
+  pool.tiers[0].endpoints[0].load->unanswered = 3;
+  giving = {0};
+  EXPECT_EQ(asked(post), "0");
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ class AdminTest(Story):
     def setUp(self):
         super().setUp()
         self.p1, self.p2, self.s1 = self.origin("p1"), self.origin("p2"), self.origin("s1")
-        self.understudy = self.proxy(self.config([self.p1.address, self.p2.address], [self.s1.address]))
+        self.understudy = self.proxy(self.config([self.p1.address, self.p2.address], [self.s1.address],
+                                                 pool='[pool.app.failover]\nramp = "0s"'))
         self.await_healthy(self.understudy, self.p1.address, self.p2.address, self.s1.address)
 
     def post(self, path, body, headers=None):

@@ -21,7 +21,8 @@ Behaviour by path (query string gives numbers):
     /sink                 reads the body away, answers with its length
     /raw?NAME             bytes from RAW below, as they stand
     /mood?...             from now on, for all but /healthz: delay=MS (ramp=MS: grows to it), errors=PERCENT, hang=1
-                          (records "hang", and "gone" when the client goes); none: well again
+                          (records "hang", and "gone" when the client goes),
+                          rate=N (answers so many requests a second, one after the other); none: well again
     /post                 records "post ID" (header X-Id) with --record, answers 200
     upgrade on any path   WebSocket echo
 """
@@ -167,6 +168,9 @@ async def one(reader, writer):
         return True
     if path != "/healthz":
         await asyncio.sleep(mood_delay())
+        if "rate" in MOOD:
+            MOOD["free"] = max(MOOD.get("free", 0), time.monotonic()) + 1 / MOOD["rate"]
+            await asyncio.sleep(MOOD["free"] - time.monotonic())
         if MOOD.get("hang"):
             await read_body(reader, head)
             record("hang")

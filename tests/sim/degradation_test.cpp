@@ -227,6 +227,16 @@ TEST(Exclusive, AReturnWaitsForItsGate) {
   EXPECT_GE(*time_of(run, "failback"), 200) << told_by(run);
   EXPECT_LE(*time_of(run, "failback"), 202) << told_by(run);
 }
+TEST(Exclusive, AVerdictThatWasGivenIsNotTakenBackByTheNextMove) {
+  config::Config config = exclusive_config();
+  config.pools[0].tiers.push_back({"last", {endpoint("10.0.2.1:80", "l1")}});
+  ScenarioFault half = fault(FaultKind::errors, 0s, {}, "standby");
+  half.share = 0.5;
+  const Rehearsal run = health::rehearse(config, slow_app({fault(FaultKind::freeze, 30s, {}), half}, 120s));
+  EXPECT_THAT(told_by(run), ::testing::HasSubstr("the move to tier 'standby' failed"));
+  EXPECT_THAT(told_by(run), ::testing::Not(::testing::HasSubstr("undecided: traffic moved on"))) << told_by(run);
+  EXPECT_EQ(run.moves, 2U) << told_by(run);
+}
 TEST(Exclusive, ARelapseDoublesTheNextHold) {
   const Rehearsal run = health::rehearse(
       exclusive_config(), slow_app({fault(FaultKind::kill, 30s, 40s), fault(FaultKind::kill, 75s, 80s)}, 240s));

@@ -249,6 +249,30 @@ TEST(Return, ManualWaitsForTheOperator) {
   EXPECT_EQ(world.active(), "primary");
 }
 
+TEST(Return, AGateThatBlocksIsNamedWhenTheHoldIsOver) {
+  config::PoolConfig config = two_and_one();
+  config.failover.failback_after = 5s;
+  config::GateConfig gate;
+  gate.name = "data compared";
+  config.failover.gates.push_back(gate);
+  World world(config_of({config}));
+  world.run(5s);
+  kill_primary(world);
+  ASSERT_TRUE(world.run_until([&] { return world.active() == "standby"; }, 10s));
+  EXPECT_EQ(world.status().phase, "verifying");
+  revive_primary(world);
+  ASSERT_TRUE(world.run_until([&] { return world.status().failback_at.has_value(); }, 10s));
+  EXPECT_EQ(world.status().failback_waits, "");
+  EXPECT_EQ(world.status().phase, "return_hold") << "not verifying: it is the gate that is waited for";
+  world.run(6s);
+  EXPECT_FALSE(world.status().failback_at) << "a time that is over is no time";
+  EXPECT_EQ(world.status().failback_waits, "gate 'data compared'");
+  EXPECT_EQ(world.active(), "standby");
+  EXPECT_TRUE(world.command(health::Approve{"app", "data compared", "eve", "checksums agree"}).ok);
+  ASSERT_TRUE(world.run_until([&] { return world.active() == "primary"; }, 2s)) << world.told();
+  EXPECT_EQ(world.status().failback_waits, "");
+}
+
 TEST(Return, TheStandbyDyingDuringTheHoldEndsTheHold) {
   World world(config_of({two_and_one()}));
   world.run(5s);

@@ -1,0 +1,164 @@
+#include "health/shedder.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace understudy::health {
+namespace {
+
+constexpr double headroom = 2;
+constexpr double least_per_endpoint = 4;
+constexpr double much_slower = 3;   // times the usual: fewer at once
+constexpr double fast_enough = 2;   // times the usual: a few more
+constexpr double costly = 0.8;      // of the goodput before a cut
+constexpr double reached = 0.9;     // of the cap
+constexpr double behind = 0.1;      // of what is answered, that was asked and is not
+constexpr double far_behind = 1.5;  // times as many under way as at first
+constexpr int settling_looks = 2;
+constexpr double idle = 0.7;  // of the cap
+constexpr double growth = 1.1;
+constexpr Duration longest_look = std::chrono::seconds(5);
+constexpr Duration best_half_life = std::chrono::minutes(1);
+
+Duration times(Duration duration, double factor) {
+  return Duration(static_cast<Duration::rep>(static_cast<double>(duration.count()) * factor));
+}
+double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+}  // namespace
+
+double usual_cap(const ShedMeasure& measure) {
+  return std::max(measure.goodput * seconds(measure.usual) * headroom,
+                  least_per_endpoint * static_cast<double>(std::max<std::uint32_t>(measure.endpoints, 1)));
+}
+
+std::optional<std::uint32_t> Shedder::cap() const {
+  if (!cap_) return std::nullopt;
+  return static_cast<std::uint32_t>(std::clamp(std::ceil(*cap_), 1.0, 1e9));
+}
+
+std::optional<TimePoint> Shedder::next_look() const {
+  if (!cap_ || !window_) return std::nullopt;
+  return *window_ + look_;
+}
+
+void Shedder::reset() {
+  cap_.reset();
+  cut_.reset();
+  window_.reset();
+  quiet_since_.reset();
+  slow_looks_ = 0;
+  futile_ = false;
+  goodput_ = best_ = 0;
+}
+
+void Shedder::skip(Duration starved) {
+  for (std::optional<TimePoint>* at : {&window_, &quiet_since_, &retry_at_}) {
+    if (*at) **at += starved;
+  }
+}
+
+void Shedder::begin_window(TimePoint at, double under_way) {
+  window_ = at;
+  served_ = failed_ = peak_ = 0;
+  began_with_ = under_way;
+}
+
+// More is asked than is answered: it piles up, or ends without an answer. When a tier becomes slow more are under way for
+// that alone, so the first looks say nothing.
+bool Shedder::falls_behind(const ShedInput& input) {
+  if (slow_looks_ < settling_looks) {
+    ++slow_looks_;
+    first_ = input.under_way;
+    return false;
+  }
+  const double unanswered = input.under_way - began_with_ + failed_;
+  return unanswered >= behind * served_ || input.under_way >= far_behind * first_;
+}
+
+double Shedder::target(const ShedInput& input) const {
+  return formula_({std::max(goodput_, best_), input.usual, input.endpoints});
+}
+
+bool Shedder::observe(const ShedInput& input, TimePoint now) {
+  if (!window_) begin_window(now, input.under_way);
+  if (now < *window_) return false;  // a cut takes as long to show as an answer takes
+  served_ += input.served;
+  failed_ += input.failed;
+  peak_ = std::max(peak_, input.under_way);
+  look_ = std::clamp<Duration>(times(input.took, 1.5), least_look, longest_look);
+  if (now - *window_ < look_) return false;
+  measure(input, now);
+  const bool changed = cap_ ? adjust(input, now) : consider(input, now);
+  if (*window_ <= now) begin_window(now, input.under_way);
+  return changed;
+}
+
+void Shedder::measure(const ShedInput& input, TimePoint now) {
+  const Duration lasted = now - *window_;
+  goodput_ = served_ / seconds(lasted);
+  best_ = std::max(goodput_, best_ * std::exp2(-seconds(lasted) / seconds(best_half_life)));
+  (void)input;
+}
+
+// Without a cap: is one due?
+bool Shedder::consider(const ShedInput& input, TimePoint now) {
+  futile_ = false;
+  if (!input.overloaded) slow_looks_ = 0;
+  if (!input.overloaded || input.usual <= Duration::zero()) return false;
+  if (input.took < times(input.usual, fast_enough)) return false;
+  if (!falls_behind(input)) return false;
+  if (retry_at_ && now < *retry_at_) return false;
+  const double wanted = target(input);
+  if (input.under_way <= wanted) return false;  // it is not their number that makes it slow
+  cut_to(std::max(wanted, input.under_way / 2), input.under_way, input, now);
+  return true;
+}
+
+bool Shedder::adjust(const ShedInput& input, TimePoint now) {
+  const bool full = peak_ >= *cap_ * reached;
+  if (const auto cut = std::exchange(cut_, std::nullopt); cut && full && goodput_ < cut->goodput * costly) {
+    lift(true, now);
+    return true;
+  }
+  if (peak_ >= *cap_ * idle) quiet_since_.reset();
+  if (!full) {
+    if (!quiet_since_ && peak_ < *cap_ * idle) quiet_since_ = now;
+    if (quiet_since_ && now - *quiet_since_ >= idle_time) {
+      lift(false, now);
+      return true;
+    }
+    return false;
+  }
+  const double wanted = target(input);
+  if (input.took > times(input.usual, much_slower) && wanted < *cap_) {
+    cut_to(std::max(wanted, *cap_ / 2), *cap_, input, now);
+    return true;
+  }
+  if (input.took > times(input.usual, fast_enough)) return false;
+  cap_ = *cap_ * growth + 1;
+  return true;
+}
+
+void Shedder::cut_to(double cap, double before, const ShedInput& input, TimePoint now) {
+  cut_ = Cut{before, goodput_};
+  cap_ = cap;
+  quiet_since_.reset();
+  // What is under way is answered as slowly as before; only then the cut shows.
+  begin_window(now + std::clamp<Duration>(input.took, Duration::zero(), longest_look), input.under_way);
+}
+
+void Shedder::lift(bool futile, TimePoint now) {
+  cap_.reset();
+  quiet_since_.reset();
+  futile_ = futile;
+  if (!futile) {
+    pause_ = least_pause;
+    retry_at_.reset();
+    return;
+  }
+  retry_at_ = now + pause_;
+  pause_ = std::min<Duration>(2 * pause_, longest_pause);
+}
+
+}  // namespace understudy::health
