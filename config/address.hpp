@@ -17,7 +17,7 @@ struct SocketAddress {
   std::uint16_t port = 0;             // host order
   std::string path;                   // unix_path only; a leading '@' means abstract
 
-  auto operator<=>(const SocketAddress&) const = default;
+  auto operator<=>(const SocketAddress&) const = default;  // NOLINT(modernize-use-nullptr): clang 14 misreads it
 
   // "10.0.0.1:80", "[::1]:80", "unix:/run/x.sock".
   std::string to_string() const;

@@ -223,7 +223,7 @@ void Core::State::remap_failover(Pool& pool, const std::vector<std::string>& bef
       if (pool.tiers[i].name == before[old]) now_at[old] = i;
     }
   }
-  const std::string gone = before[pool.failover.active()];
+  const std::string& gone = before[pool.failover.active()];
   const std::uint32_t index_before = pool.failover.active();
   // What was being judged or moved in steps refers to tiers by index.
   const auto now_index = [&](std::uint32_t tier) { return tier < now_at.size() ? now_at[tier] : std::nullopt; };

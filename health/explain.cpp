@@ -28,7 +28,10 @@ std::string describe(Duration duration) {
   using std::chrono::duration_cast;
   const auto ms = std::max<std::int64_t>(duration_cast<std::chrono::milliseconds>(duration).count(), 0);
   if (ms < 1000) return std::to_string(ms) + " ms";
-  if (ms < 60'000) return number(static_cast<double>(ms / 100) / 10) + " s";
+  if (ms < 60'000) {
+    const std::int64_t tenths = ms / 100;
+    return number(static_cast<double>(tenths) / 10) + " s";
+  }
   const std::int64_t seconds = ms / 1000;
   const auto pair = [](std::int64_t high, const char* high_unit, std::int64_t low, const char* low_unit) {
     std::string text = std::to_string(high) + high_unit;
@@ -100,7 +103,7 @@ std::string describe(const Tier& tier, const Pool& pool, TimePoint now) {
                      " endpoints available, needs " + std::to_string(count.needed);
   std::string list;
   std::size_t left_out = 0, spelled = 0;
-  const auto add = [&](std::string item) {
+  const auto add = [&](const std::string& item) {
     if (spelled++ >= spelled_out) {
       ++left_out;
       return;

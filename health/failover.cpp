@@ -44,7 +44,7 @@ std::optional<Failover::Wish> Failover::decide(const config::FailoverConfig& pol
     if (!other) return std::nullopt;
     return Wish{*other, phase_ == Phase::returning ? Why::relapsed : Why::lost, {}};
   }
-  if (const auto wish = leave_degraded(now)) return wish;
+  if (auto wish = leave_degraded(now)) return wish;
   if (serving.degraded || serving.failed || moved_by_operator_) return std::nullopt;
   const std::optional<std::uint32_t> above = return_target(policy, now);
   if (!above) return std::nullopt;

@@ -38,7 +38,7 @@ namespace understudy::health {
 struct EndpointId {
   std::uint32_t slot = 0;
   std::uint32_t generation = 0;
-  auto operator<=>(const EndpointId&) const = default;
+  auto operator<=>(const EndpointId&) const = default;  // NOLINT(modernize-use-nullptr): clang 14 misreads it
 };
 
 // How far a probe or a request got and what stopped it. The rung names the layer.

@@ -18,8 +18,8 @@ constexpr std::uint64_t kLingerBytes = 64 * 1024;
 }  // namespace
 
 H1Connection::H1Connection(Worker& worker, Ref<Stream> stream, const config::SocketAddress& peer,
-                           const std::string& listener, std::shared_ptr<const TlsServer> tls, SnapshotRef snapshot,
-                           std::uint32_t listener_index)
+                           const std::string& listener, std::shared_ptr<const TlsServer> tls,
+                           const SnapshotRef& snapshot, std::uint32_t listener_index)
     : worker_(worker),
       stream_(std::move(stream)),
       tls_(std::move(tls)),

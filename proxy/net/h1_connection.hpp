@@ -29,7 +29,7 @@ class H1Connection final : public Object,
                            public Ready {
 public:
   H1Connection(Worker& worker, Ref<Stream> stream, const config::SocketAddress& peer, const std::string& listener,
-               std::shared_ptr<const TlsServer> tls, SnapshotRef snapshot, std::uint32_t listener_index);
+               std::shared_ptr<const TlsServer> tls, const SnapshotRef& snapshot, std::uint32_t listener_index);
   ~H1Connection() override;
 
   void start();

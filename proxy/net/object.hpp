@@ -37,7 +37,8 @@ public:
     return *this;
   }
   ~Ref() {
-    if (object_) object_->release();
+    if (object_)
+      object_->release();  // NOLINT(clang-analyzer-cplusplus.NewDelete): clang 14 loses count of two references
   }
   void reset() { Ref().swap(*this); }
   void swap(Ref& o) noexcept { std::swap(object_, o.object_); }
