@@ -85,7 +85,7 @@ gates = [{ approval = "data compared" }]
         time.sleep(1)
         self.assertEqual(self.tally(20), collections.Counter(p2=20))
         self.assertIn("in quarantine", proxy.cli("status").stdout)
-        proxy.cli("approve", "app", "data compared", "--reason", "checksums agree")
+        proxy.cli("approve", "app", "data compared", "--who", "eve", "--reason", "checksums agree")
         wait_until(lambda: proxy.endpoint(p1.address)["available"], 20)
         wait_until(lambda: self.tally(10)["p1"] > 0, 20)
 
