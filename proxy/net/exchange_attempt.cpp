@@ -207,7 +207,7 @@ void Exchange::drop_attempts() {
 }
 
 void Exchange::report(Cause cause) {
-  if (attempt_.endpoint) worker_.outcome(*attempt_.endpoint, cause, client_key_);
+  if (attempt_.endpoint) worker_.outcome(*attempt_.endpoint, cause);
 }
 
 void Exchange::count_answered() {

@@ -122,7 +122,7 @@ bool Exchange::on_final_head(TimePoint now) {
     const auto waited = attempt_.answered_at - attempt_.sent_at;
     plan_->counters().pools[pool_index_]->first_byte.record(waited);
     worker_.endpoint(attempt_.slot).first_byte.record(waited);
-    worker_.latency_sample(*attempt_.endpoint, waited, client_key_);
+    worker_.latency_sample(*attempt_.endpoint, waited);
   }
   attempt_.keep_alive = response.keep_alive;
   attempt_.body = http::BodyDecoder::make(response.framing, response.content_length, UINT64_MAX);
@@ -315,7 +315,7 @@ bool Exchange::upgrade(const http::ResponseHead& response, TimePoint now) {
   if (!http::write_response(out, response, response_base, rewrite)) return false;
 
   const auto waited = now - attempt_.sent_at;
-  worker_.latency_sample(*attempt_.endpoint, waited, client_key_);
+  worker_.latency_sample(*attempt_.endpoint, waited);
   worker_.endpoint(attempt_.slot).websocket_open.record(now - state_.started_at());
   report(Cause::none);
   status_ = 101;

@@ -167,7 +167,6 @@ private:
   std::array<health::EndpointId, 8> tried_{};
   std::uint32_t tried_count_ = 0;
   std::uint64_t hash_ = 0;
-  std::uint64_t client_key_ = 0;  // stands for the client's address
   std::optional<std::uint64_t> sticky_;
   std::array<char, 128> request_id_;
   std::uint8_t request_id_size_ = 0;

@@ -179,6 +179,7 @@ public:
   void forget_idle(UpstreamConnection& connection);
   // Budget of a pool, by its index in `plan`.
   bool take_retry_token(const Plan& plan, std::uint32_t pool);
+  // `client` stands for the client's address.
   void note_first_attempt(const Plan& plan, std::uint32_t pool, std::uint64_t client, std::string_view client_ip);
   void hand_in_arrivals();
   // The same for a second attempt beside the first: within the share of hedges too, but for `beyond_share`. Nothing if granted.
@@ -191,9 +192,8 @@ public:
   void attempt_answered(AwaitHook& attempt, std::uint32_t slot);  // or is over: waits no more
   // Says why in the event log, once in ten seconds per endpoint and twice a second at most, each worker.
   void tls_failed(const health::EndpointView& endpoint, const std::string& pool, const std::string& why);
-  // `client`: stands for the client's address.
-  void outcome(const health::EndpointView& endpoint, health::Cause cause, std::uint64_t client);
-  void latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value, std::uint64_t client);
+  void outcome(const health::EndpointView& endpoint, health::Cause cause);
+  void latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value);
   // An attempt that another one outran: its endpoint needs at least that long.
   void superseded(const health::EndpointView& endpoint, std::chrono::nanoseconds waited);
 

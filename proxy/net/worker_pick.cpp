@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "health/choice.hpp"
-#include "health/weighing.hpp"
 #include "proxy/net/exchange_driver.hpp"
 #include "proxy/net/worker.hpp"
 #include "proxy/net/worker_slot.hpp"
@@ -47,7 +46,6 @@ Worker::Slot& Worker::slot(health::EndpointId id) {
     s->tls_untold = 0;
     s->fate = Slot::Fate::stays;
     s->aside.reset();
-    s->client = s->client_votes = 0;
   }
   return *s;
 }
@@ -264,7 +262,7 @@ void Worker::attempt_answered(AwaitHook& attempt, std::uint32_t slot_index) {
   publish_pending(slot_index, s);
 }
 
-void Worker::outcome(const health::EndpointView& endpoint, Cause cause, std::uint64_t client) {
+void Worker::outcome(const health::EndpointView& endpoint, Cause cause) {
   const std::uint32_t slot_index = endpoint.id.slot;
   if (slot(endpoint.id).owner != endpoint.id) return;  // it is gone, and says nothing about who has its place now
   if (cause != Cause::none && reactor_.starved()) cause = Cause::own_error;  // law 12: suspect yourself first
@@ -272,13 +270,6 @@ void Worker::outcome(const health::EndpointView& endpoint, Cause cause, std::uin
   counters.outcomes.add(cause);
   touch(slot_index);
   Slot& s = slot(endpoint.id);
-  if (health::may_be_provoked(cause)) {
-    s.vote(client);
-    counters.client.set(static_cast<std::int64_t>(s.client));
-    if (client == s.client) counters.client_failures.add();
-  } else if (cause == Cause::none && client == s.client) {
-    counters.client_successes.add();
-  }
   auto& consecutive = endpoint.load->consecutive_failures;
   if (cause == Cause::none) {
     if (consecutive.load(std::memory_order_relaxed) != 0) consecutive.store(0, std::memory_order_relaxed);
@@ -307,17 +298,9 @@ void Worker::tls_failed(const health::EndpointView& endpoint, const std::string&
   shared_.warn(std::move(line));
 }
 
-void Worker::latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value,
-                            std::uint64_t client) {
+void Worker::latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value) {
   Slot& s = slot(endpoint.id);
-  if (s.owner != endpoint.id) return;
-  s.ewma.add(value, reactor_.now());
-  observe::EndpointCounters& counters = endpoints_.at(endpoint.id.slot);
-  if (endpoint.overdue_after && value > *endpoint.overdue_after) {
-    s.vote(client);
-    counters.client.set(static_cast<std::int64_t>(s.client));
-  }
-  if (client == s.client) counters.client_first_byte.record(value);
+  if (s.owner == endpoint.id) s.ewma.add(value, reactor_.now());
 }
 
 void Worker::superseded(const health::EndpointView& endpoint, std::chrono::nanoseconds waited) {

@@ -1,7 +1,6 @@
 // What a worker keeps per endpoint slot.
 #pragma once
 
-#include <algorithm>
 #include <optional>
 
 #include "proxy/balance/peak_ewma.hpp"
@@ -29,20 +28,6 @@ struct Worker::Slot {
   std::optional<bool> aside;                // its tier is not the designated one
   std::optional<observe::TunnelEnd> moved;  // the designated tier has just become another one
   bool follow(const health::EndpointView& endpoint, std::uint32_t tier, std::optional<std::uint32_t> active);
-  // The client that most of the failures and slow answers fall to, by majority vote: one for it, each other one against.
-  std::uint64_t client = 0;
-  std::uint32_t client_votes = 0;
-  void vote(std::uint64_t by) {
-    constexpr std::uint32_t most = 32;  // so that who was it long ago is soon forgotten
-    if (by == client) {
-      client_votes = std::min(client_votes + 1, most);
-    } else if (client_votes > 0) {
-      --client_votes;
-    } else {
-      client = by;
-      client_votes = 1;
-    }
-  }
 };
 
 }  // namespace understudy::net

@@ -115,10 +115,6 @@ void EndpointCounters::reset() {
   superseded.reset();
   connect.reset();
   websocket_open.reset();
-  client.set(0);
-  client_successes.reset();
-  client_failures.reset();
-  client_first_byte.reset();
 }
 
 EndpointTable::~EndpointTable() {

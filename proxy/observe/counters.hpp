@@ -228,11 +228,6 @@ struct EndpointCounters {
   Histogram superseded;              // request sent to the answer that another endpoint gave: it takes at least that long
   Histogram connect;                 // dial to connected (TLS: to the end of the handshake)
   Histogram websocket_open;          // request begun to 101
-  // Of one client's attempts: the address behind most failures and slow answers of late, as far as a vote can tell. Told
-  // by its key; all three go on counting when another takes its place.
-  Gauge client;
-  Counter client_successes, client_failures;
-  Histogram client_first_byte;
   void reset();
 };
 

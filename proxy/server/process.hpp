@@ -169,14 +169,8 @@ private:
     std::array<std::uint64_t, static_cast<std::size_t>(health::Cause::count)> outcomes{};
     using Buckets = std::array<std::uint64_t, health::latency_buckets>;
     Buckets first_byte{}, superseded{}, connect{}, websocket_open{};
-    struct Client {  // by worker
-      std::uint64_t successes = 0, failures = 0;
-      Buckets first_byte{};
-    };
-    std::vector<Client> clients;
     std::shared_ptr<health::SharedLoad> load;
   };
-  health::TrafficSample::Client collect_client(Totals& totals);
   std::vector<Totals> totals_;
   std::set<std::uint32_t> waiting_slots_;  // had unanswered requests at the last sample
   EventLog events_;

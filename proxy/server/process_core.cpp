@@ -167,37 +167,7 @@ void take_latency(const std::vector<const observe::Histogram*>& parts,
     out.total += delta;
   }
 }
-
-std::uint64_t take_count(std::uint64_t now, std::uint64_t& before) {
-  const std::uint64_t delta = now >= before ? now - before : now;
-  before = now;
-  return delta;
-}
 }  // namespace
-
-// The part of the client that most failures fall to: each worker has voted for one, the one with the most counts.
-health::TrafficSample::Client Process::collect_client(Totals& totals) {
-  totals.clients.resize(workers_.size());
-  std::map<std::int64_t, health::TrafficSample::Client> parts;
-  for (std::size_t w = 0; w < workers_.size(); ++w) {
-    const auto* counters = workers_[w]->endpoint_counters().get(totals.id);
-    if (counters == nullptr) continue;
-    Totals::Client& before = totals.clients[w];
-    health::TrafficSample::Client& part = parts[counters->client.get()];
-    part.successes += take_count(counters->client_successes.get(), before.successes);
-    part.failures += take_count(counters->client_failures.get(), before.failures);
-    health::LatencyCounts first_byte;
-    take_latency({&counters->client_first_byte}, before.first_byte, first_byte);
-    part.first_byte.add(first_byte);
-  }
-  health::TrafficSample::Client most;
-  for (const auto& [client, part] : parts) {
-    const bool more = part.failures > most.failures ||
-                      (part.failures == most.failures && part.first_byte.total > most.first_byte.total);
-    if (client != 0 && (more || most.successes == 0)) most = part;
-  }
-  return most;
-}
 
 health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   Totals& totals = totals_[slot];
@@ -232,7 +202,6 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   take_latency(superseded, totals.superseded, out.superseded);
   take_latency(connect, totals.connect, out.connect);
   take_latency(websocket_open, totals.websocket_open, out.websocket_open);
-  out.client = collect_client(totals);
   out.consecutive_failures = totals.load ? totals.load->consecutive_failures.load(std::memory_order_relaxed) : 0;
   if (out.pending > 0)
     waiting_slots_.insert(slot);
