@@ -196,6 +196,28 @@ void declare_value_rules(Declare<HeaderRules>& declare, const char* name, Header
       });
 }
 
+// --- websocket ---
+
+void read_close_code(Reader& reader, const Node& node, const Spot& spot, WebSocketConfig& socket) {
+  const auto code = reader.integer(node, spot, {});
+  if (!code) return;
+  // RFC 6455 §7.4: 1004 to 1006 and 1015 are never sent, 1016 to 2999 have no meaning.
+  const bool own = *code >= 3000 && *code <= 4999;
+  const bool known = (*code >= 1000 && *code <= 1003) || (*code >= 1007 && *code <= 1014);
+  if (!own && !known)
+    return reader.error(node.span, "'close_code' " + std::to_string(*code) + " may not be sent in a Close frame",
+                        "1001 goes away, 1012 restarts, 1013 asks to come back later; 3000 to 4999 are your own");
+  socket.close_code = static_cast<std::uint16_t>(*code);
+}
+
+void read_close_reason(Reader& reader, const Node& node, const Spot& spot, WebSocketConfig& socket) {
+  const auto text = reader.text(node, spot, {});
+  if (!text) return;
+  if (text->size() > 123)
+    return reader.error(node.span, "'close_reason' is longer than the 123 bytes that a Close frame has room for");
+  socket.close_reason = *text;
+}
+
 // --- the rest ---
 
 void declare_prefix(Declare<RouteConfig>& declare, const char* name, std::string RouteConfig::*field,
@@ -327,6 +349,46 @@ const Section& websocket_section() {
                       .max = 604'800'000,
                       .word = "none",
                       .example = "\"10m\""});
+    declare.duration("max_duration", &WebSocketConfig::max_duration,
+                     {.help = "How long a tunnel may live.",
+                      .min = 1000,
+                      .max = 31'536'000'000,
+                      .word = "none",
+                      .example = "\"24h\""});
+    declare.size("max_message", &WebSocketConfig::max_message,
+                 {.help = "Largest message, either way; a larger one ends the tunnel with 1009. Implies `strict`.",
+                  .min = 1,
+                  .word = "none",
+                  .example = "\"1MiB\""});
+    declare.boolean(
+        "strict", &WebSocketConfig::strict,
+        {.help = "Whether invalid framing ends the tunnel with 1002. It is counted anyway.", .example = "true"});
+    declare.duration("ping_interval", &WebSocketConfig::ping_interval,
+                     {.help = "The proxy pings a client that was silent for so long.",
+                      .min = 1000,
+                      .max = 86'400'000,
+                      .word = "none",
+                      .example = "\"30s\""});
+    declare.duration("pong_timeout", &WebSocketConfig::pong_timeout,
+                     {.help = "A client that says nothing for so long after a ping of the proxy is gone.",
+                      .min = 100,
+                      .max = 3'600'000,
+                      .example = "\"5s\""});
+    declare.duration(
+        "close_over", &WebSocketConfig::close_over,
+        {.help = "Tunnels that have to leave (drain, failover, failback, reload, stop) are closed evenly over "
+                 "this window; a stop has no longer one than `server.shutdown_grace`.",
+         .max = 3'600'000,
+         .example = "\"2m\""});
+    declare.key(
+        "close_code", Type::integer,
+        {.help = "Code of the Close frame that a leaving tunnel gets.", .min = 1000, .max = 4999, .example = "1001"},
+        read_close_code, [](const WebSocketConfig& socket) { return std::to_string(socket.close_code); });
+    declare.key("close_reason", Type::text,
+                {.help = "Text in that Close frame, at most 123 bytes.", .example = "\"moving\"", .unset = "none"},
+                read_close_reason, [](const WebSocketConfig& socket) {
+                  return socket.close_reason.empty() ? "" : toml_string(socket.close_reason);
+                });
     return made;
   }();
   return section;
@@ -380,7 +442,7 @@ const Section& route_section() {
         "websocket", R"({"anyOf":[{"type":"boolean"},{"$ref":"#/definitions/websocket"}]})",
         {.help = "Whether WebSocket tunnels are allowed.",
          .example = "{ idle_timeout = \"10m\" }",
-         .shape = "true, false or { idle_timeout }"},
+         .shape = "true, false or { idle_timeout, … }"},
         [](Reader& reader, const Node& node, const Spot& spot, RouteConfig& route) {
           if (node.is(Node::Kind::table)) {
             reader.read_table(websocket_section(), node, &route.websocket, spot.path, spot.where + ".websocket");
@@ -390,10 +452,8 @@ const Section& route_section() {
         },
         [](const RouteConfig& route) {
           if (!route.websocket.allowed) return std::string("false");
-          const WebSocketConfig usual;
-          return route.websocket.idle_timeout == usual.idle_timeout
-                     ? "true"
-                     : inline_table(websocket_section(), &route.websocket);
+          const std::string table = inline_table(websocket_section(), &route.websocket);
+          return table == "{}" ? "true" : table;
         });
     websocket.section = &websocket_section();
     declare.size("max_body_bytes", &RouteConfig::max_body_bytes,

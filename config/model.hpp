@@ -241,6 +241,7 @@ struct RouteMatch {
   std::string path;  // "", "/exact", "/prefix/*", "/**/x.ext" glob
   std::vector<std::string> methods;
   std::vector<NameValue> headers;  // all must match; value "*" means present
+  bool operator==(const RouteMatch&) const = default;
 };
 struct RedirectConfig {
   std::string to;  // absolute URL or path; {path}, {query}, {host} are replaced
@@ -254,6 +255,14 @@ struct RespondConfig {
 struct WebSocketConfig {
   bool allowed = true;
   MaybeDuration idle_timeout{std::chrono::hours(1)};
+  MaybeDuration max_duration;
+  MaybeSize max_message;        // payload of a message, all its frames; implies strict
+  bool strict = false;          // close with 1002 what does not keep to the framing rules
+  MaybeDuration ping_interval;  // the proxy pings a client that is silent for so long
+  Duration pong_timeout{10'000};
+  Duration close_over{30'000};  // tunnels that have to leave are closed evenly over this window
+  std::uint16_t close_code = 1012;
+  std::string close_reason;
 };
 struct RouteConfig {
   std::string name;  // "" becomes "route-N"

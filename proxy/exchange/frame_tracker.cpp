@@ -60,6 +60,19 @@ std::size_t FrameTracker::feed(const char* data, std::size_t size) {
   return at;
 }
 
+std::size_t FrameTracker::until_boundary(const char* data, std::size_t size, bool message) const {
+  FrameTracker ahead = *this;
+  std::size_t at = 0;
+  while (at < size) {
+    const std::size_t step =
+        ahead.payload_left_ > 0 ? static_cast<std::size_t>(std::min<std::uint64_t>(ahead.payload_left_, size - at)) : 1;
+    ahead.feed(data + at, step);
+    at += step;
+    if (message ? ahead.at_message_boundary() : ahead.at_boundary()) return at;
+  }
+  return size;
+}
+
 // With a whole header. Payload follows, or the next frame.
 void FrameTracker::begin_frame(const std::uint8_t* header) {
   const unsigned seven = header[1] & 0x7FU;

@@ -48,6 +48,9 @@ public:
   // what is left is the beginning of a header, or starts with the invalid frame. After an error nothing is followed any more.
   std::size_t feed(const char* data, std::size_t size);
 
+  // How many of these bytes lie before the next boundary (of a message), at least one; all of them when it is not among them.
+  std::size_t until_boundary(const char* data, std::size_t size, bool message) const;
+
   FrameError error() const { return error_; }
   // Between two frames: nothing of a frame has been passed on that is not complete.
   bool at_boundary() const { return have_ == 0 && payload_left_ == 0 && error_ == FrameError::none; }

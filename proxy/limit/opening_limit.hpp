@@ -17,7 +17,7 @@ public:
   using Duration = std::chrono::nanoseconds;
   struct Options {
     double start = 4, least = 1, most = 1024;
-    double growth = 2;              // per second at most
+    double growth = 2;               // per second at most
     std::optional<Duration> good{};  // openings up to this are good; else three times what is usual
   };
 
@@ -54,7 +54,7 @@ private:
   std::optional<Duration> usual_;  // the shortest, forgotten slowly
   std::optional<TimePoint> grown_, first_;
   bool reached_ = false;  // lately
-  double room_ = 0;  // to grow, by the time that passed
+  double room_ = 0;       // to grow, by the time that passed
   TimePoint no_halving_before_{};
   double weight_ = 0;  // of the openings counted, decaying
   TimePoint counted_{};

@@ -8,9 +8,8 @@ OpeningQueue::Pushed OpeningQueue::push(Key key, Token token, TimePoint now) {
   Pushed out;
   if (capacity_ == 0) return out;
   if (size_ >= capacity_) {
-    const auto longest = std::max_element(lines_.begin(), lines_.end(), [](const auto& a, const auto& b) {
-      return a.second.size() < b.second.size();
-    });
+    const auto longest = std::max_element(
+        lines_.begin(), lines_.end(), [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
     const auto own = lines_.find(key);
     const std::size_t mine = own != lines_.end() ? own->second.size() : 0;
     if (mine + 1 >= longest->second.size()) return out;
@@ -50,7 +49,8 @@ void OpeningQueue::drop_turn(Key key) {
 void OpeningQueue::remove(Key key, Token token) {
   const auto line = lines_.find(key);
   if (line == lines_.end()) return;
-  const auto it = std::find_if(line->second.begin(), line->second.end(), [token](const Waiter& w) { return w.token == token; });
+  const auto it =
+      std::find_if(line->second.begin(), line->second.end(), [token](const Waiter& w) { return w.token == token; });
   if (it == line->second.end()) return;
   line->second.erase(it);
   --size_;

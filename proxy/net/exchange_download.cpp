@@ -14,6 +14,15 @@ using health::Cause;
 namespace {
 constexpr std::uint32_t kMaxInformational = 8;
 constexpr std::size_t kLeastRead = 16 * 1024;  // a new block rather than a smaller read
+
+// What the agreed extensions may use of a frame's reserved bits.
+exchange::FrameTracker::Reserved reserved_bits(std::string_view extensions) {
+  using Reserved = exchange::FrameTracker::Reserved;
+  if (extensions.empty()) return Reserved::none;
+  const std::string_view name = extensions.substr(0, extensions.find_first_of("; ,"));
+  const bool one = extensions.find(',') == std::string_view::npos;
+  return one && name == "permessage-deflate" ? Reserved::first_of_message : Reserved::any;
+}
 }  // namespace
 
 bool Exchange::download(TimePoint now) {
@@ -327,9 +336,9 @@ bool Exchange::upgrade(const http::ResponseHead& response, TimePoint now) {
   start.peer = requester_.facts().peer;
   start.endpoint = attempt_.endpoint->id;
   start.load = attempt_.endpoint->load;
-  start.idle_timeout = route_->websocket.idle_timeout;
+  start.policy = plan_->plan().tunnels[route_index_];
+  start.reserved = reserved_bits(response.fields.value(http::Known::sec_websocket_extensions, response_base));
   start.opening = std::chrono::duration_cast<std::chrono::nanoseconds>(now - state_.started_at());
-  start.pool = pool_->name;
   start.counters = plan_->counters().pools[pool_index_];
   start.listener = plan_->counters().listeners[requester_.facts().listener];
   if (worker_.access() != nullptr) {

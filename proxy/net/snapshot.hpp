@@ -60,6 +60,14 @@ struct PoolPlan {
   exchange::Policy policy;
 };
 
+// What a tunnel keeps of the plan; looked up again when the plan changes.
+struct TunnelPolicy {
+  std::uint64_t generation = 0;  // of its plan
+  const std::string route, pool;
+  config::RouteMatch match;
+  config::WebSocketConfig websocket;
+};
+
 struct Plan {
   explicit Plan(config::Config c) : config(std::move(c)), routes(config) {}
   std::uint64_t generation = 0;
@@ -68,9 +76,10 @@ struct Plan {
   std::vector<ListenerPlan> listeners;  // same order as config.listeners
   // Listeners of the plan before that live on under another name, since the address is the same: {from, to}.
   std::vector<std::pair<std::string, std::string>> renamed;
-  std::vector<PoolPlan> pools;  // same order as config.pools
-  std::vector<int> route_pool;  // per route: index of its pool, or -1
-  std::uint64_t hash_seed = 0;  // process-wide, for keys that clients choose
+  std::vector<PoolPlan> pools;                               // same order as config.pools
+  std::vector<int> route_pool;                               // per route: index of its pool, or -1
+  std::vector<std::shared_ptr<const TunnelPolicy>> tunnels;  // per route; null where there can be none
+  std::uint64_t hash_seed = 0;                               // process-wide, for keys that clients choose
 };
 
 struct Snapshot {

@@ -6,19 +6,27 @@
 namespace understudy::net {
 
 namespace {
-constexpr std::chrono::seconds kCloseGrace{2};  // between our Close frame and the cut
-constexpr std::size_t kBudget = 256 * 1024;     // bytes per direction and turn
+constexpr std::chrono::seconds kCloseGrace{2};    // between our Close frame and the cut
+constexpr std::chrono::seconds kFrameGrace{1};    // before the cut, a departure takes any frame boundary
+constexpr std::chrono::seconds kPingAgain{1};     // when a frame is under way
+constexpr std::uint64_t kControlFrame = 6 + 125;  // the largest there is
+constexpr std::string_view kPing{"\x89\x00", 2};
 
-// A WebSocket Close frame with a code; towards the endpoint it must be masked, and a zero mask is a mask.
-std::size_t close_frame(char* out, std::uint16_t code, bool masked) {
+// A Close frame with a code; towards the endpoint it must be masked, and a zero mask is a mask.
+std::string_view close_frame(std::array<char, 131>& out, std::uint16_t code, std::string_view reason, bool masked) {
+  reason = reason.substr(0, 123);
   std::size_t n = 0;
   out[n++] = static_cast<char>(0x88);
-  out[n++] = static_cast<char>(masked ? 0x82 : 0x02);
+  out[n++] = static_cast<char>((masked ? 0x80U : 0U) | (2 + reason.size()));
   if (masked)
     for (int i = 0; i < 4; ++i) out[n++] = 0;
   out[n++] = static_cast<char>(code >> 8);
   out[n++] = static_cast<char>(code & 0xFF);
-  return n;
+  return {out.data(), n + reason.copy(out.data() + n, reason.size())};
+}
+
+exchange::FrameTracker::Rules rules_of(const TunnelStart& start, exchange::FrameTracker::Sender sender) {
+  return {sender, start.reserved, start.policy->websocket.max_message.value_or(UINT64_MAX)};
 }
 }  // namespace
 
@@ -32,11 +40,14 @@ Tunnel::Tunnel(Worker& worker, TunnelStart start)
     : worker_(worker),
       client_(std::move(start.client)),
       upstream_(std::move(start.upstream)),
+      strict_(start.policy->websocket.strict || start.policy->websocket.max_message),
+      up_(rules_of(start, exchange::FrameTracker::Sender::client)),
+      down_(rules_of(start, exchange::FrameTracker::Sender::server)),
       head_(std::move(start.head)),
       peer_(start.peer),
       endpoint_(start.endpoint),
       load_(std::move(start.load)),
-      idle_timeout_(start.idle_timeout),
+      policy_(std::move(start.policy)),
       counters_(std::move(start.counters)),
       listener_(std::move(start.listener)),
       record_(std::move(start.record)) {
@@ -44,7 +55,7 @@ Tunnel::Tunnel(Worker& worker, TunnelStart start)
   down_.inbox = std::move(start.from_upstream);
   head_.block.reset();
   head_.secure(worker_.blocks());
-  opened_ = active_ = worker_.reactor().now();
+  opened_ = active_ = heard_ = worker_.reactor().now();
   client_->set_owner(this);
   upstream_->set_owner(this);
   load_->tunnels.fetch_add(1, std::memory_order_relaxed);
@@ -58,197 +69,133 @@ Tunnel::~Tunnel() {
   upstream_->close();
 }
 
-bool Tunnel::flush_head() {
-  if (head_.empty()) return true;
-  Pipe nothing;
-  std::uint64_t sent = 0;
-  const IoResult result = send_all(*client_, head_, nothing, sent);
-  head_.secure(worker_.blocks());
-  if (result.status == Io::error || result.status == Io::eof) {
-    close(observe::TunnelEnd::client_reset);
-    return false;
-  }
-  return true;
+void Tunnel::adopt(std::shared_ptr<const TunnelPolicy> policy) {
+  // What an ending says lies inside the old one.
+  if (dead_ || ending_) return;
+  policy_ = std::move(policy);
+  arm();
 }
 
-bool Tunnel::pump(Stream& from, Stream& to, Direction& direction, bool from_client, bool& progress) {
-  Inbox& inbox = direction.inbox;
-  std::size_t budget = kBudget;
-  const auto write_error = from_client ? observe::TunnelEnd::upstream_reset : observe::TunnelEnd::client_reset;
-  const auto read_error = from_client ? observe::TunnelEnd::client_reset : observe::TunnelEnd::upstream_reset;
-  for (;;) {
-    if (to.pending_output()) {
-      const IoResult flushed = to.flush();
-      if (flushed.status == Io::error) {
-        close(write_error);
-        return false;
-      }
-    }
-    if (!inbox.empty() && !direction.fin_sent) {
-      if (!to.writable() && to.tls() == nullptr) break;
-      iovec part{inbox.data(), inbox.size()};
-      const IoResult result = to.write(&part, 1);
-      if (result.status == Io::again) break;
-      if (result.status != Io::ok) {
-        close(write_error);
-        return false;
-      }
-      // Only what was really passed on moves the frame boundary.
-      direction.frames.feed(inbox.data(), result.bytes);
-      inbox.consume(static_cast<std::uint32_t>(result.bytes));
-      direction.bytes += result.bytes;
-      progress = true;
-      if (!inbox.empty()) break;
-    }
-    if (ending_ && direction.frames.at_boundary()) {
-      // Our Close frame is due here: what the side still says is not passed on.
-      if (!inbox.empty()) direction.ignored.feed(inbox.data(), inbox.size());
-      inbox.drop();
-      return ignore(from, direction);
-    }
-    if (direction.eof) {
-      if (!direction.fin_sent && inbox.empty() && !to.pending_output()) {
-        direction.fin_sent = true;
-        to.shutdown_write();
-        progress = true;
-      }
-      break;
-    }
-    if (budget == 0 || !from.readable()) break;
-    if (inbox.empty() && inbox.block) inbox.begin = inbox.end = 0;
-    inbox.make_room(worker_.blocks(), 1);
-    const IoResult result = from.read(inbox.block.data() + inbox.end, std::min({inbox.room(), kReadSize, budget}));
-    if (result.status == Io::again) break;
-    if (result.status == Io::error) {
-      close(read_error);
-      return false;
-    }
-    progress = true;
-    if (result.status == Io::eof) {
-      direction.eof = true;
-      continue;
-    }
-    inbox.end += static_cast<std::uint32_t>(result.bytes);
-    budget -= std::min(budget, result.bytes);
-  }
-  if (inbox.empty()) inbox.drop();
-  if (budget == 0) progress = true;
-  return true;
-}
+// ---- a turn --------------------------------------------------------------------------------------------------------
 
-bool Tunnel::ignore(Stream& from, Direction& direction) {
-  Inbox& inbox = direction.inbox;
-  for (std::size_t budget = kBudget; budget > 0 && !direction.eof && from.readable();) {
-    inbox.make_room(worker_.blocks(), 1);
-    const IoResult result = from.read(inbox.block.data(), std::min(kReadSize, budget));
-    if (result.status == Io::again) break;
-    if (result.status == Io::error) {
-      inbox.drop();
-      close(*ending_);
-      return false;
-    }
-    if (result.status == Io::eof) {
-      direction.eof = true;
-    } else {
-      direction.ignored.feed(inbox.block.data(), result.bytes);
-      budget -= std::min(budget, result.bytes);
-    }
-  }
-  inbox.drop();
-  return true;
-}
-
-// Places Close frames where a boundary allows; a side that is in the middle of a frame gets FIN without one.
-void Tunnel::write_close_frames() {
-  const auto place = [this](Stream& to, Direction& direction, bool masked, bool& done) {
-    if (done || direction.fin_sent || !direction.frames.at_boundary() || !direction.inbox.empty()) return;
-    std::array<char, 8> frame;
-    const std::size_t n = close_frame(frame.data(), close_code_, masked);
-    iovec part{frame.data(), n};
-    if (to.write(&part, 1).status != Io::ok) return;
-    if (to.pending_output()) to.flush();
-    done = true;
-  };
-  if (!head_.empty()) return;
-  place(*client_, down_, false, close_sent_down_);
-  place(*upstream_, up_, true, close_sent_up_);
-}
+struct Tunnel::Before {
+  std::uint64_t up_bytes, down_bytes, up_messages, down_messages;
+};
 
 void Tunnel::turn() {
   if (dead_) return;
   const Ref<Tunnel> self(this);
   const TimePoint now = worker_.reactor().now();
+  const Before before{up_.bytes, down_.bytes, up_.frames.messages(), down_.frames.messages()};
   bool again = true;
-  bool moved = false;
   for (int round = 0; again && round < 4; ++round) {
     again = false;
     if (!flush_head()) return;
     if (!pump(*client_, *upstream_, up_, true, again)) return;
+    note_closer();
     if (head_.empty() && !pump(*upstream_, *client_, down_, false, again)) return;
-    moved |= again;
+    note_closer();
+    if (ending_ && !closing_ && (now >= frame_ok_ || (head_.empty() && may_close(up_) && may_close(down_))))
+      closing_ = again = true;
   }
-  if (moved) active_ = now;
-  if (ending_) {
-    write_close_frames();
-    // Both have said their last word, or the client has answered our Close: done.
-    if ((up_.eof && down_.eof) || (close_sent_down_ && (up_.eof || up_.ignored.close_seen()))) {
-      close(*ending_);
-      return;
-    }
-  }
-  if (up_.fin_sent && down_.fin_sent) {
-    close(down_.frames.close_seen() || !up_.frames.close_seen() ? observe::TunnelEnd::upstream_closed
-                                                                : observe::TunnelEnd::client_closed);
-    return;
-  }
-  // Nobody hears a side any more whose peer hung up both ways.
-  if ((up_.eof && upstream_->closed()) || (down_.eof && client_->closed())) {
-    close(observe::TunnelEnd::client_closed);
-    return;
-  }
+  account(before, now);
+  if (closing_) write_close_frames();
+  if (finished()) return;
   if (again) worker_.reactor().defer(*this);  // the rounds are used up, not the bytes: no edge would tell of them
-  arm(now);
+  arm();
 }
 
-void Tunnel::arm(TimePoint now) {
-  (void)now;
-  if (ending_) {
-    worker_.reactor().wheel().set(*this, cut_at_);
+void Tunnel::account(const Before& before, TimePoint now) {
+  const std::uint64_t up = up_.bytes - before.up_bytes, down = down_.bytes - before.down_bytes;
+  const std::uint64_t said = up_.frames.messages() - before.up_messages;
+  const std::uint64_t told = down_.frames.messages() - before.down_messages;
+  if (said != 0) counters_->messages_in.add(said);
+  if (told != 0) counters_->messages_out.add(told);
+  if (up + down == 0) return;
+  // The answer to our ping shows that the client lives, not that the tunnel is used.
+  const bool answer = pinged_ && down == 0 && said == 0 && up <= kControlFrame && up_.frames.at_message_boundary();
+  if (!answer) active_ = now;
+  if (up == 0) return;
+  heard_ = now;
+  pinged_.reset();
+}
+
+void Tunnel::note_closer() {
+  const auto note = [this](const Direction& direction, observe::Closer who) {
+    if (!direction.frames.close_seen() || closed_code_ != 0) return;
+    if (closer_ != observe::Closer::none && closer_ != who) return;
+    closer_ = who;
+    closed_code_ = direction.frames.close_code();
+  };
+  note(up_, observe::Closer::client);
+  note(down_, observe::Closer::endpoint);
+}
+
+// The client has been silent: is it still there?
+void Tunnel::ping(TimePoint now) {
+  const config::WebSocketConfig& socket = policy_->websocket;
+  if (!socket.ping_interval || up_.eof || down_.fin_sent || down_.frames.close_seen()) return;
+  if (!up_.inbox.empty()) {  // it speaks, the endpoint does not listen
+    heard_ = now;
+    pinged_.reset();
+  }
+  if (pinged_) {
+    if (worker_.reactor().starved()) pinged_ = now;  // law 12: its answer may lie unread
+    if (now >= *pinged_ + socket.pong_timeout) end(observe::TunnelEnd::no_pong, 1001);
     return;
   }
-  std::optional<TimePoint> due = leave_at_;
-  if (idle_timeout_) due = due ? std::min(*due, active_ + *idle_timeout_) : active_ + *idle_timeout_;
-  if (due) worker_.reactor().wheel().set(*this, *due);
+  if (now < heard_ + *socket.ping_interval) return;
+  if (!head_.empty() || !down_.frames.at_boundary() || !down_.inbox.empty() || !down_.own.empty()) {
+    heard_ = now - *socket.ping_interval + kPingAgain;
+    return;
+  }
+  write_frame(*client_, down_, kPing);  // what does not take it will not answer it either
+  counters_->pings.add();
+  pinged_ = now;
 }
 
-void Tunnel::leave_at(TimePoint when) {
-  if (dead_ || leave_at_) return;
-  leave_at_ = when;
-  arm(worker_.reactor().now());
+TimePoint Tunnel::next_deadline() const {
+  if (ending_) return closing_ ? cut_at_ : std::min(frame_ok_, cut_at_);
+  const config::WebSocketConfig& socket = policy_->websocket;
+  TimePoint next = TimePoint::max();
+  if (socket.idle_timeout) next = std::min(next, active_ + *socket.idle_timeout);
+  if (socket.max_duration) next = std::min(next, opened_ + *socket.max_duration);
+  if (socket.ping_interval && !up_.eof && !down_.fin_sent && !down_.frames.close_seen())
+    next = std::min(next, pinged_ ? *pinged_ + socket.pong_timeout : heard_ + *socket.ping_interval);
+  return next;
+}
+
+void Tunnel::arm() {
+  if (const TimePoint next = next_deadline(); next != TimePoint::max()) worker_.reactor().wheel().set(*this, next);
 }
 
 void Tunnel::on_timer(TimePoint now) {
   if (dead_) return;
-  if (ending_ && now >= cut_at_) {
-    close(*ending_);
-    return;
+  const Ref<Tunnel> self(this);
+  if (ending_) {
+    if (now >= cut_at_) return close(*ending_);
+    return turn();  // any frame boundary will do now
   }
-  if (!ending_ && leave_at_ && now >= *leave_at_) {
-    end(observe::TunnelEnd::draining, 1012);
-    return;
-  }
-  if (!ending_ && idle_timeout_ && now >= active_ + *idle_timeout_) {
-    end(observe::TunnelEnd::idle, 1001);
-    return;
-  }
-  arm(now);
+  const config::WebSocketConfig& socket = policy_->websocket;
+  if (socket.max_duration && now >= opened_ + *socket.max_duration) return end(observe::TunnelEnd::max_duration, 1001);
+  if (socket.idle_timeout && now >= active_ + *socket.idle_timeout) return end(observe::TunnelEnd::idle, 1001);
+  ping(now);
+  if (!dead_) arm();
 }
 
+// ---- ending --------------------------------------------------------------------------------------------------------
+
 void Tunnel::end(observe::TunnelEnd why, std::uint16_t code) {
+  if (dead_ || closing_) return;
+  const TimePoint now = worker_.reactor().now();
+  begin_ending(why, code, {}, now, now + kCloseGrace);
+  turn();
+}
+
+void Tunnel::leave(observe::TunnelEnd why, TimePoint until) {
   if (dead_ || ending_) return;
-  ending_ = why;
-  close_code_ = code;
-  cut_at_ = worker_.reactor().now() + kCloseGrace;
+  until = std::max(until, worker_.reactor().now() + kCloseGrace);
+  begin_ending(why, policy_->websocket.close_code, policy_->websocket.close_reason, until - kFrameGrace, until);
   turn();
 }
 
@@ -256,40 +203,146 @@ void Tunnel::cut(observe::TunnelEnd why) {
   if (!dead_) close(why);
 }
 
+void Tunnel::begin_ending(observe::TunnelEnd why, std::uint16_t code, std::string_view reason, TimePoint frame_ok,
+                          TimePoint cut_at) {
+  if (dead_ || closing_) return;
+  const TimePoint now = worker_.reactor().now();
+  ending_ = why;
+  close_code_ = code;
+  close_reason_ = reason;
+  frame_ok_ = frame_ok;
+  cut_at_ = std::max(cut_at, now + kCloseGrace);
+  closing_ = frame_ok <= now;
+}
+
+// Nothing of this direction would be torn by a Close frame, or there is no telling any more.
+bool Tunnel::may_close(const Direction& direction) const {
+  if (direction.fin_sent || direction.frames.error() != exchange::FrameError::none) return true;
+  if (!direction.own.empty() || !direction.frames.at_boundary()) return false;
+  return direction.frames.at_message_boundary() || worker_.reactor().now() >= frame_ok_;
+}
+
+// Nothing more is to be passed on in this direction. A departure begins only when both are between messages: one may be the
+// question that the other is being answered, so neither is held for the other.
+bool Tunnel::close_is_due(const Direction& direction) const {
+  if (!ending_ || direction.frames.error() != exchange::FrameError::none || !may_close(direction)) return false;
+  return closing_ || (may_close(up_) && may_close(down_));
+}
+
+bool Tunnel::write_frame(Stream& to, Direction& direction, std::string_view frame) {
+  iovec part{const_cast<char*>(frame.data()), frame.size()};
+  const IoResult result = to.write(&part, 1);
+  if (result.status != Io::ok) return false;
+  direction.own.assign(frame.substr(result.bytes));
+  if (to.pending_output()) to.flush();
+  return true;
+}
+
+// Places Close frames where a boundary allows; a side that is in the middle of a frame gets FIN without one.
+void Tunnel::write_close_frames() {
+  const auto place = [this](Stream& to, Direction& direction, bool masked) {
+    if (direction.close_sent || direction.fin_sent || !direction.inbox.empty()) return;
+    if (!direction.frames.at_boundary() || !direction.own.empty()) return;
+    if (direction.frames.close_seen()) {  // the other side's own is on its way
+      direction.close_sent = true;
+      return;
+    }
+    std::array<char, 131> frame;
+    if (!write_frame(to, direction, close_frame(frame, close_code_, close_reason_, masked))) return;
+    direction.close_sent = true;
+    if (closer_ != observe::Closer::none) return;
+    closer_ = observe::Closer::proxy;
+    closed_code_ = close_code_;
+  };
+  if (!head_.empty()) return;
+  const bool before = down_.close_sent && up_.close_sent;
+  place(*client_, down_, false);
+  place(*upstream_, up_, true);
+  if (!before && down_.close_sent && up_.close_sent)
+    cut_at_ = std::min(cut_at_, worker_.reactor().now() + kCloseGrace);  // time for an answer
+}
+
+// Closes it when nothing more can come; true then.
+bool Tunnel::finished() {
+  if (closing_) {
+    // Both have said their last word, or the client has answered our Close: done.
+    const bool answered = up_.eof || up_.ignored.close_seen() || up_.frames.close_seen();
+    if ((up_.eof && down_.eof) || (down_.close_sent && down_.own.empty() && answered)) {
+      close(*ending_);
+      return true;
+    }
+  }
+  const auto ended =
+      closer_ == observe::Closer::client ? observe::TunnelEnd::client_closed : observe::TunnelEnd::upstream_closed;
+  if (up_.fin_sent && down_.fin_sent) {
+    close(ending_ ? *ending_ : ended);
+    return true;
+  }
+  // Nobody hears a side any more whose peer hung up both ways.
+  if ((up_.eof && upstream_->closed()) || (down_.eof && client_->closed())) {
+    close(ending_ ? *ending_ : ended);
+    return true;
+  }
+  return false;
+}
+
 void Tunnel::close(observe::TunnelEnd why) {
   if (dead_) return;
   dead_ = true;
   const Ref<Tunnel> self(this);
+  note_closer();
+  if (closer_ == observe::Closer::none) {
+    if (why == observe::TunnelEnd::client_reset)
+      closer_ = observe::Closer::client;
+    else if (why == observe::TunnelEnd::upstream_reset)
+      closer_ = observe::Closer::endpoint;
+    else if (ending_ || why == observe::TunnelEnd::shutdown)
+      closer_ = observe::Closer::proxy;
+  }
   worker_.reactor().wheel().cancel(*this);
   ReadyHook::unlink();
   client_->close();
   upstream_->close();
   load_->tunnels.fetch_sub(1, std::memory_order_relaxed);
   counters_->tunnels_closed.add(why);
+  counters_->closes.add(closer_, closed_code_);
   listener_->bytes_in.add(up_.bytes);
   listener_->bytes_out.add(down_.bytes);
-  if (record_ && worker_.access() != nullptr) {
-    if (observe::AccessRecord* out = worker_.access()->begin_write()) {
-      *out = *record_;
-      out->duration_us = static_cast<std::uint32_t>(std::min<std::int64_t>(
-          std::chrono::duration_cast<std::chrono::microseconds>(worker_.reactor().now() - opened_).count() +
-              record_->duration_us,
-          UINT32_MAX));
-      out->bytes_in += up_.bytes;
-      out->bytes_out += down_.bytes;
-      switch (why) {
-        case observe::TunnelEnd::idle: out->term = observe::Term::tunnel_idle; break;
-        case observe::TunnelEnd::draining:
-        case observe::TunnelEnd::endpoint_disabled: out->term = observe::Term::drained; break;
-        case observe::TunnelEnd::shutdown: out->term = observe::Term::shutdown; break;
-        case observe::TunnelEnd::upstream_reset: out->term = observe::Term::upstream_reset; break;
-        case observe::TunnelEnd::client_reset: out->term = observe::Term::client_abort; break;
-        default: out->term = observe::Term::tunnel_closed; break;
-      }
-      worker_.access()->publish();
-    }
-  }
+  write_record(why);
   worker_.tunnel_closed(*this);
+}
+
+void Tunnel::write_record(observe::TunnelEnd why) {
+  if (!record_ || worker_.access() == nullptr) return;
+  observe::AccessRecord* out = worker_.access()->begin_write();
+  if (out == nullptr) return;
+  *out = *record_;
+  const auto lived = std::chrono::duration_cast<std::chrono::microseconds>(worker_.reactor().now() - opened_).count();
+  out->duration_us = static_cast<std::uint32_t>(std::min<std::int64_t>(lived + record_->duration_us, UINT32_MAX));
+  out->bytes_in += up_.bytes;
+  out->bytes_out += down_.bytes;
+  out->tunnel = true;
+  out->tunnel_end = why;
+  out->closed_by = closer_;
+  out->close_code = closed_code_;
+  out->messages_in = up_.frames.messages();
+  out->messages_out = down_.frames.messages();
+  switch (why) {
+    case observe::TunnelEnd::idle: out->term = observe::Term::tunnel_idle; break;
+    case observe::TunnelEnd::draining:
+    case observe::TunnelEnd::failover:
+    case observe::TunnelEnd::failback:
+    case observe::TunnelEnd::route_removed:
+    case observe::TunnelEnd::endpoint_removed:
+    case observe::TunnelEnd::endpoint_dead:
+    case observe::TunnelEnd::endpoint_disabled: out->term = observe::Term::drained; break;
+    case observe::TunnelEnd::shutdown: out->term = observe::Term::shutdown; break;
+    case observe::TunnelEnd::upstream_reset: out->term = observe::Term::upstream_reset; break;
+    case observe::TunnelEnd::client_reset:
+    case observe::TunnelEnd::no_pong: out->term = observe::Term::client_abort; break;
+    default: out->term = observe::Term::tunnel_closed; break;
+  }
+  worker_.access()->publish();
 }
 
 }  // namespace understudy::net

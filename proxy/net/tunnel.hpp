@@ -1,5 +1,10 @@
-// Opaque bytes both ways after an upgrade. Holds two streams, no driver, no snapshot, and no buffer while nothing moves.
-// Honours half-close: FIN from one side is passed on after its last byte, and the other direction goes on.
+// Bytes both ways after an upgrade, as they are: frames are followed, never rewritten. Holds two streams, no driver, no snapshot,
+// and no buffer while nothing moves. Honours half-close: FIN from one side is passed on after its last byte, and the other
+// direction goes on.
+//
+//   open ──► leaving (the messages under way go to their end) ──► closing (our Close frames, then silence) ──► closed
+//
+// Law 8: it ends for a reason, with a Close frame at a boundary where that is possible.
 #pragma once
 
 #include <chrono>
@@ -7,11 +12,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "proxy/exchange/frame_tracker.hpp"
 #include "proxy/net/worker.hpp"
 
 namespace understudy::net {
+
+static_assert(static_cast<std::size_t>(exchange::FrameError::count) <= observe::PoolCounters::kFrameErrors);
 
 struct TunnelStart {
   Ref<Stream> client, upstream;
@@ -20,35 +28,54 @@ struct TunnelStart {
   config::SocketAddress peer;
   health::EndpointId endpoint;
   std::shared_ptr<health::SharedLoad> load;
-  config::MaybeDuration idle_timeout;
+  std::shared_ptr<const TunnelPolicy> policy;
+  exchange::FrameTracker::Reserved reserved = exchange::FrameTracker::Reserved::none;  // by the agreed extensions
   std::chrono::nanoseconds opening{};
-  std::string pool;
   std::shared_ptr<observe::PoolCounters> counters;
   std::shared_ptr<observe::ListenerCounters> listener;
   std::unique_ptr<observe::AccessRecord> record;  // null when the access log is off
 };
 
 struct TunnelHook : ListHook {};
+struct DepartureHook : ListHook {};
+class Departure;
 
-class Tunnel final : public Object, public StreamOwner, public Timer, public TunnelHook, public Ready {
+class Tunnel final : public Object,
+                     public StreamOwner,
+                     public Timer,
+                     public TunnelHook,
+                     public DepartureHook,
+                     public Ready {
 public:
   static void open(Worker& worker, TunnelStart start);
 
   const config::SocketAddress& peer() const { return peer_; }
   health::EndpointId endpoint() const { return endpoint_; }
+  const std::shared_ptr<const TunnelPolicy>& policy() const { return policy_; }
+  // A newer plan's. Timeouts and the Close of a departure are the new ones, the limits on messages stay.
+  void adopt(std::shared_ptr<const TunnelPolicy> policy);
   // Ends it: a Close frame towards both sides where a frame boundary allows, then FIN; cut after two seconds.
   void end(observe::TunnelEnd why, std::uint16_t code);
+  // The same between two messages, as its route words it. What is not there yet at `until` is closed between two frames,
+  // and then cut.
+  void leave(observe::TunnelEnd why, TimePoint until);
   void cut(observe::TunnelEnd why);
-  // Its endpoint is gone from the configuration or its name: lives on until then, and is ended as drained.
-  void leave_at(TimePoint when);
+
+  // The departure it waits in; null otherwise. The worker's business.
+  Departure* departure = nullptr;
+  observe::PoolCounters& counters() { return *counters_; }
 
 private:
   struct Direction {
+    explicit Direction(exchange::FrameTracker::Rules rules) : frames(rules) {}
     Inbox inbox;                     // read from one side, not yet written to the other
+    std::string own;                 // the rest of a frame of ours that was not taken whole
     exchange::FrameTracker frames;   // of what was passed on
     exchange::FrameTracker ignored;  // of what came after our Close frame
     bool eof = false;                // the reading side is done
     bool fin_sent = false;
+    bool close_sent = false;  // ours, or a Close of the peer was passed on
+    bool faulty = false;      // invalid framing was counted
     std::uint64_t bytes = 0;
   };
   Tunnel(Worker& worker, TunnelStart start);
@@ -57,32 +84,57 @@ private:
   void on_ready() override { turn(); }
   void on_timer(TimePoint now) override;
   void turn();
-  // Moves bytes; false when the tunnel was closed by it.
+
+  // tunnel_pump.cpp. False when the tunnel was closed by it.
   bool pump(Stream& from, Stream& to, Direction& direction, bool from_client, bool& progress);
-  // After our Close frame: reads `from` only to see it answer or leave.
+  bool pass_on(Stream& to, Direction& direction, bool from_client, bool& progress, bool& blocked);
+  std::size_t passable(Direction& direction, bool from_client);
   bool ignore(Stream& from, Direction& direction);
+  void broken(observe::TunnelEnd why);
   bool flush_head();
+
+  // Ending, tunnel.cpp
+  void begin_ending(observe::TunnelEnd why, std::uint16_t code, std::string_view reason, TimePoint frame_ok,
+                    TimePoint cut_at);
+  bool may_close(const Direction& direction) const;
+  bool close_is_due(const Direction& direction) const;
   void write_close_frames();
+  bool write_frame(Stream& to, Direction& direction, std::string_view frame);
   void close(observe::TunnelEnd why);
-  void arm(TimePoint now);
+  bool finished();
+  void write_record(observe::TunnelEnd why);
+
+  // What happens while it is open, tunnel.cpp
+  struct Before;
+  void account(const Before& before, TimePoint now);
+  void note_closer();
+  void ping(TimePoint now);
+  TimePoint next_deadline() const;
+  void arm();
 
   Worker& worker_;
   Ref<Stream> client_, upstream_;
+  const bool strict_;
   Direction up_, down_;
   HeadOut head_;
   config::SocketAddress peer_;
   health::EndpointId endpoint_;
   std::shared_ptr<health::SharedLoad> load_;
-  config::MaybeDuration idle_timeout_;
+  std::shared_ptr<const TunnelPolicy> policy_;
   std::shared_ptr<observe::PoolCounters> counters_;
   std::shared_ptr<observe::ListenerCounters> listener_;
   std::unique_ptr<observe::AccessRecord> record_;
   TimePoint opened_{}, active_{};
+  TimePoint heard_{};                // from the client
+  std::optional<TimePoint> pinged_;  // and heard nothing since
+  observe::Closer closer_ = observe::Closer::none;
+  std::uint16_t closed_code_ = 0;  // of the first Close frame
   std::optional<observe::TunnelEnd> ending_;
+  bool closing_ = false;
   std::uint16_t close_code_ = 0;
-  bool close_sent_down_ = false, close_sent_up_ = false;
+  std::string_view close_reason_;  // inside policy_
+  TimePoint frame_ok_{};           // until then only between messages
   TimePoint cut_at_{};
-  std::optional<TimePoint> leave_at_;
   bool dead_ = false;
 };
 

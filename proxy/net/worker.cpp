@@ -8,7 +8,8 @@
 #include "proxy/net/exchange_driver.hpp"
 #include "proxy/net/h1_connection.hpp"
 #include "proxy/net/socket.hpp"
-#include "proxy/net/tunnel.hpp"
+#include "proxy/net/departure.hpp"
+#include "proxy/net/worker_lists.hpp"
 #include "proxy/net/worker_slot.hpp"
 
 namespace understudy::net {
@@ -19,11 +20,6 @@ constexpr std::size_t kGather = 512 * 1024;
 constexpr std::size_t kGatherBlocks = 512;  // 32 MiB out: gather no more than a block
 }  // namespace
 
-struct Worker::ConnectionList {
-  List<H1Connection, ConnectionHook> connections;  // oldest activity first is not kept: in order of arrival
-  List<Tunnel, TunnelHook> tunnels;
-};
-
 WorkerShared::WorkerShared(std::uint64_t hash_seed) : addresses(512, std::size_t{1} << 20, hash_seed) {}
 
 Worker::Worker(unsigned index, WorkerShared& shared, observe::AccessRing* access)
@@ -32,7 +28,8 @@ Worker::Worker(unsigned index, WorkerShared& shared, observe::AccessRing* access
       access_(access),
       scratch_(std::make_unique<Scratch>()),
       pending_(std::make_unique<PendingCell[]>(kMaxSlots)),
-      lists_(std::make_unique<ConnectionList>()) {
+      lists_(std::make_unique<ConnectionList>()),
+      departures_(std::make_unique<Departures>(reactor_, index)) {
   reactor_.on_exception = [this](const char*) {
     counters_.exceptions.add();
     if (serving != nullptr) {
@@ -71,6 +68,7 @@ void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
     }
     first_attempts_.assign(plan.pools.size(), 0);
     if (!plan.renamed.empty()) rename_listeners();
+    tunnels_follow_plan(plan);
   }
   apply_view_changes(view);
   applied_version_.store(version, std::memory_order_release);
@@ -97,11 +95,12 @@ void Worker::rename_listeners() {
 // Endpoints that came, went or fell ill since the last view.
 void Worker::apply_view_changes(const health::View& view) {
   std::vector<bool> present(slots_.size(), false);
-  std::vector<health::EndpointId> cut, gone;  // whose tunnels end now, or later
+  bool tunnels_concerned = false;
   std::vector<Exchange*> lost;
   for (const health::PoolView& pool : view.pools) {
-    for (const health::TierView& tier : pool.tiers) {
-      for (const health::EndpointView& endpoint : tier.endpoints) {
+    const auto active = pool.active < pool.tiers.size() ? std::optional(pool.active) : std::nullopt;
+    for (std::uint32_t t = 0; t < pool.tiers.size(); ++t) {
+      for (const health::EndpointView& endpoint : pool.tiers[t].endpoints) {
         if (endpoint.id.slot >= kMaxSlots) continue;
         endpoints_.prepare(endpoint.id);
         Slot& s = slot(endpoint.id);
@@ -115,7 +114,7 @@ void Worker::apply_view_changes(const health::View& view) {
           s.pool.close_all();
           s.awaiting.for_each([&lost](Exchange& exchange) { lost.push_back(&exchange); });
         }
-        if (endpoint.disabled || endpoint.dead) cut.push_back(endpoint.id);
+        tunnels_concerned |= s.follow(endpoint, t, active);
       }
     }
   }
@@ -124,35 +123,13 @@ void Worker::apply_view_changes(const health::View& view) {
   for (std::size_t i = 0; i < present.size(); ++i) {
     if (present[i] || !slots_[i]) continue;
     slots_[i]->pool.close_all();
-    if (!std::exchange(slots_[i]->gone, true)) gone.push_back(slots_[i]->owner);
+    tunnels_concerned |= std::exchange(slots_[i]->fate, Slot::Fate::removed) != Slot::Fate::removed;
   }
-  if (!gone.empty()) {
-    std::sort(gone.begin(), gone.end());
-    lists_->tunnels.for_each([&](Tunnel& tunnel) {
-      if (std::binary_search(gone.begin(), gone.end(), tunnel.endpoint())) leave_in_time(tunnel);
-    });
-  }
-  if (!cut.empty()) {
-    std::sort(cut.begin(), cut.end());
-    std::vector<Ref<Tunnel>> ending;
-    lists_->tunnels.for_each([&](Tunnel& tunnel) {
-      if (std::binary_search(cut.begin(), cut.end(), tunnel.endpoint())) ending.emplace_back(&tunnel);
-    });
-    for (const auto& tunnel : ending) tunnel->end(observe::TunnelEnd::endpoint_disabled, 1012);
-  }
+  if (tunnels_concerned) tunnels_follow();
   // Requests that wait for a tier to take over ask again.
   std::vector<Exchange*> waiting;
   waiting_.for_each([&waiting](Exchange& exchange) { waiting.push_back(&exchange); });
   for (Exchange* exchange : waiting) exchange->on_snapshot(reactor_.now());
-}
-
-// Law 8: what works is not cut because a reload or a name says that its endpoint is no more; it has the time that a stop would
-// give it. Spread over the second half, so that not all come back at once.
-void Worker::leave_in_time(Tunnel& tunnel) {
-  const std::chrono::nanoseconds grace = snapshot_->plan().config.server.shutdown_grace;
-  const std::chrono::nanoseconds half = grace / 2;
-  const auto spread = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(half.count() + 1));
-  tunnel.leave_at(reactor_.now() + grace - std::chrono::nanoseconds(spread));
 }
 
 // ---- listening -----------------------------------------------------------------------------------------------------
@@ -239,26 +216,6 @@ void Worker::release_client(const config::SocketAddress& peer) {
   shared_.addresses.release(peer);
 }
 
-void Worker::tunnel_opened(Tunnel& tunnel) {
-  tunnel.retain();
-  lists_->tunnels.push_back(tunnel);
-  open_tunnels_.fetch_add(1, std::memory_order_relaxed);
-  if (draining_) tunnel.end(observe::TunnelEnd::shutdown, 1001);
-  // Its endpoint left while it was being opened.
-  const health::EndpointId id = tunnel.endpoint();
-  if (id.slot < slots_.size() && slots_[id.slot] && (slots_[id.slot]->gone || slots_[id.slot]->owner != id))
-    leave_in_time(tunnel);
-}
-
-void Worker::tunnel_closed(Tunnel& tunnel) {
-  tunnel.TunnelHook::unlink();
-  open_tunnels_.fetch_sub(1, std::memory_order_relaxed);
-  release_client(tunnel.peer());
-  tunnel.release();
-  publish_blocks();
-  finish_if_empty();
-}
-
 void Worker::reclaim_idle(std::size_t count) {
   std::vector<Ref<H1Connection>> oldest;
   lists_->connections.for_each([&](H1Connection& connection) {
@@ -269,21 +226,20 @@ void Worker::reclaim_idle(std::size_t count) {
 
 // ---- stopping ------------------------------------------------------------------------------------------------------
 
-void Worker::drain() {
+void Worker::drain(TimePoint until) {
   if (draining_) return;
   draining_ = true;
+  drain_until_ = until;
   for (const auto& acceptor : acceptors_) acceptor->stop();
   acceptors_.clear();
   std::vector<Ref<H1Connection>> all;
   lists_->connections.for_each([&all](H1Connection& connection) { all.emplace_back(&connection); });
   for (const auto& connection : all) connection->drain(reactor_.now() + kDrainIdle);
-  std::vector<Ref<Tunnel>> tunnels;
-  lists_->tunnels.for_each([&tunnels](Tunnel& tunnel) { tunnels.emplace_back(&tunnel); });
-  for (const auto& tunnel : tunnels) tunnel->end(observe::TunnelEnd::shutdown, 1001);
+  drain_tunnels();
 }
 
 void Worker::finish() {
-  drain();
+  drain(reactor_.now());
   finishing_ = true;
   std::vector<Ref<H1Connection>> all;
   lists_->connections.for_each([&all](H1Connection& connection) { all.emplace_back(&connection); });

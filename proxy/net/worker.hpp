@@ -34,6 +34,7 @@ namespace understudy::net {
 class Acceptor;
 class H1Connection;
 class Tunnel;
+class Departures;
 class Exchange;
 
 inline constexpr std::size_t kMaxSlots = observe::EndpointTable::kPageSlots * observe::EndpointTable::kPages;
@@ -115,8 +116,9 @@ public:
   // Serves a listening socket that belongs to the server; `name` finds its configuration in each snapshot.
   void listen(const std::string& name, int fd, bool shared);
   void unlisten(int fd);  // takes what is queued first
-  // Stop: accept what is queued, answer `Connection: close`, let idle connections ask once more for a second.
-  void drain();
+  // Stop: accept what is queued, answer `Connection: close`, let idle connections ask once more for a second, let tunnels leave
+  // at their pace but before `until`.
+  void drain(TimePoint until);
   // After drain(): nothing is open any more. Any thread.
   bool drained() const;
   // Closes what is left and ends run().
@@ -191,10 +193,14 @@ private:
   void touch(std::uint32_t slot_index);
   void publish_pending(std::uint32_t slot_index, Slot& s);
   void rename_listeners();
-  void leave_in_time(Tunnel& tunnel);
   void apply_view_changes(const health::View& view);
   void finish_if_empty();
   void release_client(const config::SocketAddress& peer);
+  const Slot* slot_of(health::EndpointId id) const;  // null when it is gone
+  void tunnels_follow();
+  void tunnels_follow_plan(const Plan& plan);
+  void drain_tunnels();
+  std::chrono::nanoseconds departure_bound() const;
 
   unsigned index_;
   WorkerShared& shared_;
@@ -221,9 +227,11 @@ private:
   std::vector<Ref<Acceptor>> acceptors_;
   struct ConnectionList;
   std::unique_ptr<ConnectionList> lists_;
+  std::unique_ptr<Departures> departures_;
   List<Exchange, AwaitHook> waiting_;  // for an endpoint
   std::uint32_t waiting_count_ = 0;
   bool draining_ = false, finishing_ = false;
+  TimePoint drain_until_ = TimePoint::max();
   std::atomic<bool> drained_{false};
   std::uint64_t published_blocks_ = 0;
   limit::TokenBucket tls_lines_{2, 20};  // lines of tls_failed()

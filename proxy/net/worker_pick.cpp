@@ -39,9 +39,10 @@ Worker::Slot& Worker::slot(health::EndpointId id) {
     s->owner = s->pool.owner = id;
     s->ewma = balance::PeakEwma{};
     s->ill = 0;
-    s->gone = false;
     s->tls_told.reset();
     s->tls_untold = 0;
+    s->fate = Slot::Fate::stays;
+    s->aside.reset();
   }
   return *s;
 }

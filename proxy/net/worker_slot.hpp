@@ -1,6 +1,8 @@
 // What a worker keeps per endpoint slot.
 #pragma once
 
+#include <optional>
+
 #include "proxy/balance/peak_ewma.hpp"
 #include "proxy/net/exchange_driver.hpp"
 #include "proxy/net/upstream_connection.hpp"
@@ -17,9 +19,15 @@ struct Worker::Slot {
   TimePoint last_urgent{};
   std::optional<TimePoint> tls_told;  // when a failed handshake was last written about
   std::uint64_t tls_untold = 0;       // and how many failed since
-  bool gone = false;                  // not in the last view
   unsigned ill = 0;                   // as of the last view: 1 unhealthy, 2 dead or disabled
   std::uint64_t epoch = 0;            // of its pool, as of the last view
+
+  // Its tunnels, worker_tunnels.cpp.
+  enum class Fate : std::uint8_t { stays, draining, removed, disabled, dead };
+  Fate fate = Fate::stays;
+  std::optional<bool> aside;                // its tier is not the designated one
+  std::optional<observe::TunnelEnd> moved;  // the designated tier has just become another one
+  bool follow(const health::EndpointView& endpoint, std::uint32_t tier, std::optional<std::uint32_t> active);
 };
 
 }  // namespace understudy::net

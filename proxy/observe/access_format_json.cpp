@@ -135,6 +135,13 @@ void format_json(const AccessRecord& record, std::string& out) {
   line.text("trace_id", record.trace_id);
   line.word("term", name_of(record.term));
   line.boolean("websocket", record.websocket);
+  if (record.tunnel) {
+    line.word("tunnel_end", name_of(record.tunnel_end));
+    line.word("closed_by", name_of(record.closed_by));
+    line.number("close_code", record.close_code);
+    line.number("messages_in", record.messages_in);
+    line.number("messages_out", record.messages_out);
+  }
   line.text("user_agent", record.user_agent);
   line.text("referer", record.referer);
   append_cut_names(record, line, out);

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "proxy/observe/counters.hpp"
+
 namespace understudy::observe {
 
 // A cut-off copy of text; `cut` marks that something is missing.
@@ -65,6 +67,12 @@ struct AccessRecord {
   Term term = Term::ok;
   bool tls = false;
   bool websocket = false;
+  // Of a tunnel; `tunnel` says whether it was one.
+  bool tunnel = false;
+  TunnelEnd tunnel_end = TunnelEnd::own_error;
+  Closer closed_by = Closer::none;
+  std::uint16_t close_code = 0;  // 0: no Close frame, or one without a code
+  std::uint64_t messages_in = 0, messages_out = 0;
   std::uint32_t route = 0;  // names are looked up by the file thread in the generation's name table
   std::uint32_t tier = 0;
   std::uint64_t epoch = 0;

@@ -70,10 +70,24 @@ std::string_view name_of(TlsResult value) {
 }
 
 std::string_view name_of(TunnelEnd value) {
-  static constexpr std::array<std::string_view, 9> names{
-      "client_closed",     "upstream_closed", "client_reset", "upstream_reset", "idle",
-      "endpoint_disabled", "draining",        "shutdown",     "own_error"};
+  static constexpr std::array<std::string_view, 18> names{
+      "client_closed",     "upstream_closed",  "client_reset",   "upstream_reset",  "idle",
+      "max_duration",      "no_pong",          "protocol_error", "message_too_big", "endpoint_dead",
+      "endpoint_disabled", "endpoint_removed", "draining",       "failover",        "failback",
+      "route_removed",     "shutdown",         "own_error"};
   return pick(names, value);
+}
+
+std::string_view name_of(Closer value) {
+  static constexpr std::array<std::string_view, 4> names{"none", "client", "endpoint", "proxy"};
+  return pick(names, value);
+}
+
+std::string_view CloseCounters::name_of(std::size_t place) {
+  static constexpr std::array<std::string_view, kCodes> names{
+      "none", "1000", "1001", "1002", "1003", "1004", "1005", "1006",      "1007", "1008",
+      "1009", "1010", "1011", "1012", "1013", "1014", "1015", "3000-4999", "other"};
+  return names[place];
 }
 
 std::string_view name_of(AcceptError value) {

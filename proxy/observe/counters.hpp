@@ -112,12 +112,23 @@ enum class TunnelEnd : std::uint8_t {
   client_reset,
   upstream_reset,
   idle,
+  max_duration,
+  no_pong,
+  protocol_error,
+  message_too_big,
+  endpoint_dead,
   endpoint_disabled,
+  endpoint_removed,
   draining,
+  failover,
+  failback,
+  route_removed,
   shutdown,
   own_error,
   count
 };
+// Who sent the first Close frame of a tunnel, or left without one.
+enum class Closer : std::uint8_t { none, client, endpoint, proxy, count };
 enum class AcceptError : std::uint8_t { descriptors, memory, aborted, other, count };
 
 std::string_view name_of(Rejection value);
@@ -126,11 +137,31 @@ std::string_view name_of(CodeClass value);   // "1xx" … "5xx", "other"
 std::string_view name_of(TlsVersion value);  // "TLSv1.2"
 std::string_view name_of(TlsResult value);
 std::string_view name_of(TunnelEnd value);
+std::string_view name_of(Closer value);
 std::string_view name_of(AcceptError value);
 
 constexpr CodeClass code_class_of(unsigned status) {
   return status >= 100 && status < 600 ? static_cast<CodeClass>(status / 100 - 1) : CodeClass::other;
 }
+
+// Tunnels ended, by who closed and with which code. Codes that applications make up share a place.
+class CloseCounters {
+public:
+  static constexpr std::size_t kCodes = 19;  // none, 1000 … 1015, 3000 … 4999, any other
+  static constexpr std::size_t place_of(std::uint16_t code) {
+    if (code == 0) return 0;
+    if (code >= 1000 && code <= 1015) return code - 999U;
+    return code >= 3000 && code <= 4999 ? 17 : 18;
+  }
+  static std::string_view name_of(std::size_t place);  // "none", "1000", "3000-4999", "other"
+  void add(Closer who, std::uint16_t code) { slots_[static_cast<std::size_t>(who) * kCodes + place_of(code)].add(); }
+  std::uint64_t get(Closer who, std::size_t place) const {
+    return slots_[static_cast<std::size_t>(who) * kCodes + place].get();
+  }
+
+private:
+  std::array<Counter, static_cast<std::size_t>(Closer::count) * kCodes> slots_{};
+};
 
 // ---- blocks ----
 
@@ -166,6 +197,13 @@ struct alignas(64) PoolCounters {
   Counter unavailable;  // requests answered 503 because no endpoint was available
   Counter tunnels_opened;
   Counters<TunnelEnd> tunnels_closed;
+  CloseCounters closes;
+  Counter messages_in, messages_out;  // WebSocket messages from and to clients
+  Counter pings;                      // of the proxy, to silent clients
+  Counter tunnels_leaving;            // told to leave at a pace
+  // Tunnels with invalid framing from clients and from endpoints, by exchange::FrameError as an index.
+  static constexpr std::size_t kFrameErrors = 16;
+  std::array<std::array<Counter, kFrameErrors>, 2> frame_errors{};
   std::uint64_t tunnels_active() const {
     const std::uint64_t gone = tunnels_closed.sum(), came = tunnels_opened.get();
     return came > gone ? came - gone : 0;

@@ -76,6 +76,7 @@ PlanBuilder::PlanBuilder() {
 
 std::shared_ptr<const net::Plan> PlanBuilder::build(config::Config config, const net::Plan* previous) const {
   auto plan = std::make_shared<net::Plan>(std::move(config));
+  plan->generation = previous != nullptr ? previous->generation + 1 : 1;
   plan->hash_seed = hash_seed_;
   for (const config::ListenerConfig& listener : plan->config.listeners) {
     net::ListenerPlan out;
@@ -110,8 +111,11 @@ std::shared_ptr<const net::Plan> PlanBuilder::build(config::Config config, const
     for (std::size_t i = 0; i < plan->config.pools.size(); ++i)
       if (plan->config.pools[i].name == route.pool) index = static_cast<int>(i);
     plan->route_pool.push_back(index);
+    const bool tunnels = index >= 0 && route.websocket.allowed;
+    plan->tunnels.push_back(tunnels ? std::make_shared<const net::TunnelPolicy>(net::TunnelPolicy{
+                                          plan->generation, route.name, route.pool, route.match, route.websocket})
+                                    : nullptr);
   }
-  plan->generation = previous != nullptr ? previous->generation + 1 : 1;
   if (previous != nullptr) plan->renamed = renamed(previous->config.listeners, plan->config.listeners);
   return plan;
 }

@@ -319,8 +319,8 @@ void Process::drain_workers() {
   listeners_.withdraw_all(workers_);
   not_draining_ = std::make_shared<std::atomic<std::size_t>>(workers_.size());
   for (const auto& worker : workers_)
-    worker->post([w = worker.get(), left = not_draining_] {
-      w->drain();
+    worker->post([w = worker.get(), left = not_draining_, until = stop_deadline_] {
+      w->drain(until);
       left->fetch_sub(1, std::memory_order_release);
     });
 }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "health/failover.hpp"
+#include "proxy/exchange/frame_tracker.hpp"
 #include "proxy/http/message.hpp"
 #include "proxy/observe/exposition.hpp"
 #include "proxy/server/build_commit.hpp"
@@ -198,6 +199,54 @@ struct Process::Metrics {
     out.histogram({}, counts);
   }
 
+  // What went through tunnels and how they ended. Closes and faults that never happened have no line.
+  void tunnels() {
+    const auto& names = p.plan_->config.pools;
+    const auto each = [&](auto f) {
+      for (std::size_t i = 0; i < names.size(); ++i)
+        f(names[i].name,
+          [this, i](auto of) { return sum([&](std::size_t w) { return of(*p.counters_[w]->pools[i]); }); });
+    };
+    out.family("websocket_messages_total", Type::counter,
+               "Messages through tunnels: `in` from clients, `out` to them.");
+    each([&](const std::string& pool, auto total) {
+      out.sample({{"pool", pool}, {"direction", "in"}}, total([](const auto& c) { return c.messages_in.get(); }));
+      out.sample({{"pool", pool}, {"direction", "out"}}, total([](const auto& c) { return c.messages_out.get(); }));
+    });
+    out.family("websocket_sessions_leaving_total", Type::counter, "Tunnels that were to leave at a pace.");
+    each([&](const std::string& pool, auto total) {
+      out.sample({{"pool", pool}}, total([](const auto& c) { return c.tunnels_leaving.get(); }));
+    });
+    out.family("websocket_pings_total", Type::counter, "Pings of the proxy to silent clients.");
+    each([&](const std::string& pool, auto total) {
+      out.sample({{"pool", pool}}, total([](const auto& c) { return c.pings.get(); }));
+    });
+    out.family("websocket_closes_total", Type::counter, "Tunnels ended, by who closed first and with which code.");
+    each([&](const std::string& pool, auto total) {
+      for (std::size_t who = 0; who < size_of<observe::Closer>(); ++who)
+        for (std::size_t code = 0; code < observe::CloseCounters::kCodes; ++code) {
+          const auto by = static_cast<observe::Closer>(who);
+          const std::uint64_t n = total([&](const auto& c) { return c.closes.get(by, code); });
+          if (n == 0) continue;
+          out.sample({{"pool", pool}, {"by", observe::name_of(by)}, {"code", observe::CloseCounters::name_of(code)}},
+                     n);
+        }
+    });
+    out.family("websocket_frame_errors_total", Type::counter,
+               "Tunnels with invalid framing, by its sender and its kind.");
+    each([&](const std::string& pool, auto total) {
+      for (std::size_t side = 0; side < 2; ++side)
+        for (std::size_t e = 1; e < size_of<exchange::FrameError>(); ++e) {
+          const std::uint64_t n = total([&](const auto& c) { return c.frame_errors[side][e].get(); });
+          if (n == 0) continue;
+          out.sample({{"pool", pool},
+                      {"from", side == 0 ? "client" : "endpoint"},
+                      {"error", exchange::name_of(static_cast<exchange::FrameError>(e))}},
+                     n);
+        }
+    });
+  }
+
   void pools() {
     const auto& names = p.plan_->config.pools;
     const auto counter = [&](std::string_view family, std::string_view help, auto f) {
@@ -228,6 +277,7 @@ struct Process::Metrics {
         out.sample({{"pool", names[i].name}, {"reason", observe::name_of(which)}},
                    sum([&](std::size_t w) { return p.counters_[w]->pools[i]->tunnels_closed.get(which); }));
       }
+    tunnels();
     const auto histogram = [&](std::string_view family, std::string_view help, auto member) {
       out.family(family, Type::histogram, help);
       for (std::size_t i = 0; i < names.size(); ++i) {

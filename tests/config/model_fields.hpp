@@ -278,9 +278,18 @@ void each_field(const RespondConfig& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const WebSocketConfig& object, const Visit& visit) {
-  const auto& [allowed, idle_timeout] = object;
+  const auto& [allowed, idle_timeout, max_duration, max_message, strict, ping_interval, pong_timeout, close_over,
+               close_code, close_reason] = object;
   visit("allowed", allowed);
   visit("idle_timeout", idle_timeout);
+  visit("max_duration", max_duration);
+  visit("max_message", max_message);
+  visit("strict", strict);
+  visit("ping_interval", ping_interval);
+  visit("pong_timeout", pong_timeout);
+  visit("close_over", close_over);
+  visit("close_code", close_code);
+  visit("close_reason", close_reason);
 }
 
 template <class Visit>

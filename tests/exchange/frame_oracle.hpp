@@ -15,7 +15,7 @@ struct FrameShape {
   std::size_t size = 0;
   bool masked = false;
   bool fin = true;
-  int reserved = 0;      // 0x40, 0x20, 0x10
+  int reserved = 0;       // 0x40, 0x20, 0x10
   int length_bytes = -1;  // -1: the shortest form; 0, 2 or 8
 };
 

@@ -129,7 +129,7 @@ class ReloadTest(Story):
             self.assertGreater(time.monotonic(), removed + 1.5)
             s.close()
         self.assertLess(time.monotonic() - removed, 3 + 2 * SLOW)
-        wait_until(lambda: understudy.metric("websocket_sessions_closed_total", reason="draining") == 3, 5)
+        wait_until(lambda: understudy.metric("websocket_sessions_closed_total", reason="endpoint_removed") == 3, 5)
 
     def test_the_worker_count_needs_a_restart_and_says_so(self):
         understudy = self.proxy(self.config([self.a.address], server="workers = 1"))
@@ -179,7 +179,7 @@ class ReloadTest(Story):
         idle.sendall(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
         status, headers, _ = self.read_answer(idle)
         self.assertEqual((status, headers.get("connection")), (200, "close"))
-        self.assertEqual(tunnel.recv(100), b"\x88\x02\x03\xe9")    # 1001, going away
+        self.assertEqual(tunnel.recv(100), b"\x88\x02\x03\xf4")    # 1012, it restarts
         status, headers, body = self.read_answer(slow)
         self.assertEqual((status, body, headers.get("connection")), (200, b"slow", "close"))
         self.assertEqual(understudy.popen.wait(10), 0)

@@ -129,7 +129,7 @@ TEST(OpeningQueue, AFullOneTakesFromWhoHasMost) {
   EXPECT_TRUE(pushed.queued);
   EXPECT_EQ(pushed.displaced, 9U);
   for (OpeningQueue::Token t = 51; t < 54; ++t) EXPECT_TRUE(queue.push(2, t, kStart).queued);
-  EXPECT_TRUE(queue.push(2, 54, kStart).queued);    // 5 each now
+  EXPECT_TRUE(queue.push(2, 54, kStart).queued);  // 5 each now
   EXPECT_FALSE(queue.push(2, 55, kStart).queued);
   EXPECT_TRUE(queue.push(3, 70, kStart).queued);
   EXPECT_EQ(queue.size(), 10U);
@@ -158,7 +158,8 @@ TEST(ReturnTimes, AreOneAfterTheOtherBehindWhoWaits) {
   EXPECT_EQ(times.next(kStart + 500ms, 0, 100), 530ms);
   EXPECT_EQ(times.next(kStart + 10s, 0, 100), 10ms);  // nobody is expected any more
   std::map<long, int> per_minute;
-  for (int i = 0; i < 90'000; ++i) ++per_minute[std::chrono::floor<std::chrono::minutes>(times.next(kStart + 10s, 0, 50)).count()];
+  for (int i = 0; i < 90'000; ++i)
+    ++per_minute[std::chrono::floor<std::chrono::minutes>(times.next(kStart + 10s, 0, 50)).count()];
   EXPECT_LE(per_minute.rbegin()->first, 10);
   for (long m = 0; m < 9; ++m) EXPECT_NEAR(per_minute[m], 9'000, 100) << m;
 }
@@ -221,7 +222,9 @@ struct Storm {
   std::size_t longest_queue = 0;
 
   void at(TimePoint when, std::function<void(TimePoint)> what) { agenda[when].push_back(std::move(what)); }
-  Duration up_to(Duration most) { return Duration(static_cast<Duration::rep>(random() % static_cast<std::uint64_t>(most.count()))); }
+  Duration up_to(Duration most) {
+    return Duration(static_cast<Duration::rep>(random() % static_cast<std::uint64_t>(most.count())));
+  }
 
   void come_back(int d) {
     Device& device = devices[static_cast<std::size_t>(d)];
@@ -306,8 +309,8 @@ struct Storm {
   void report(const char* name) const {
     std::cout << name << ": " << open << " of " << kDevices << " back";
     if (all_back) std::cout << " after " << Seconds(*all_back).count() << " s";
-    std::cout << ", at most " << backend.most_in_a_second << "/s at the endpoint, " << refused << " refused, " << given_up
-              << " gave up, queue up to " << longest_queue << ", limit " << limit.limit()
+    std::cout << ", at most " << backend.most_in_a_second << "/s at the endpoint, " << refused << " refused, "
+              << given_up << " gave up, queue up to " << longest_queue << ", limit " << limit.limit()
               << (backend.collapsed ? ", collapsed\n" : "\n");
   }
 };

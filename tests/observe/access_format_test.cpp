@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 // Built into this one file: the production targets of observe need no JSON library.
@@ -92,6 +93,20 @@ TEST(JsonFormat, WritesEveryFieldInOneLine) {
       "\"attempts\":1,\"request_id\":\"018f-7\",\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"term\":"
       "\"ok\","
       "\"websocket\":false,\"user_agent\":\"curl/7.88.1\",\"referer\":\"https://example.org/\"}\n");
+}
+
+TEST(JsonFormat, TellsHowATunnelEnded) {
+  AccessRecord record = example();
+  record.status = 101;
+  record.websocket = record.tunnel = true;
+  record.tunnel_end = TunnelEnd::draining;
+  record.closed_by = Closer::proxy;
+  record.close_code = 1012;
+  record.messages_in = 3;
+  record.messages_out = 4;
+  EXPECT_THAT(json_line(record),
+              testing::HasSubstr("\"websocket\":true,\"tunnel_end\":\"draining\",\"closed_by\":\"proxy\","
+                                 "\"close_code\":1012,\"messages_in\":3,\"messages_out\":4,\"user_agent\""));
 }
 
 TEST(JsonFormat, StaysOneSchemaWhenNothingIsKnown) {

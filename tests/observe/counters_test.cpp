@@ -30,6 +30,7 @@ TEST(CounterWords, AreDistinct) {
   every_value_has_its_own_word<TlsVersion>();
   every_value_has_its_own_word<TlsResult>();
   every_value_has_its_own_word<TunnelEnd>();
+  every_value_has_its_own_word<Closer>();
   every_value_has_its_own_word<AcceptError>();
 }
 
@@ -37,6 +38,9 @@ TEST(CounterWords, FollowTheirEnumerations) {
   EXPECT_EQ(name_of(Limit::key_update), "key_update");
   EXPECT_EQ(name_of(Limit::max_in_flight), "max_in_flight");
   EXPECT_EQ(name_of(TunnelEnd::endpoint_disabled), "endpoint_disabled");
+  EXPECT_EQ(name_of(TunnelEnd::message_too_big), "message_too_big");
+  EXPECT_EQ(name_of(TunnelEnd::route_removed), "route_removed");
+  EXPECT_EQ(name_of(Closer::proxy), "proxy");
   EXPECT_EQ(name_of(Rejection::draining), "draining");
   EXPECT_EQ(name_of(TlsResult::aborted), "aborted");
 }
@@ -64,6 +68,20 @@ TEST(PoolCounters, CountTunnelsByTheirEnd) {
   counters.tunnels_closed.add(TunnelEnd::draining, 2);
   EXPECT_EQ(counters.tunnels_active(), 1U);
   EXPECT_EQ(counters.tunnels_closed.get(TunnelEnd::draining), 2U);
+}
+
+TEST(CloseCounters, HaveAPlaceForEveryCode) {
+  CloseCounters counters;
+  const std::vector<std::pair<std::uint16_t, std::string_view>> cases{
+      {0, "none"},  {1000, "1000"},  {1012, "1012"},      {1015, "1015"},      {1016, "other"}, {999, "other"},
+      {1, "other"}, {2999, "other"}, {3000, "3000-4999"}, {4999, "3000-4999"}, {5000, "other"}, {65535, "other"}};
+  for (const auto& [code, word] : cases) {
+    EXPECT_EQ(CloseCounters::name_of(CloseCounters::place_of(code)), word) << code;
+    const std::uint64_t before = counters.get(Closer::client, CloseCounters::place_of(code));
+    counters.add(Closer::client, code);
+    EXPECT_EQ(counters.get(Closer::client, CloseCounters::place_of(code)), before + 1);
+    EXPECT_EQ(counters.get(Closer::proxy, CloseCounters::place_of(code)), 0U);
+  }
 }
 
 TEST(CounterBook, KeepsTotalsOverAReload) {
