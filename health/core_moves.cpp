@@ -87,7 +87,9 @@ void Core::State::moved(Pool& pool, std::uint32_t from, bool by_operator, TimePo
   const std::uint32_t to = pool.failover.active();
   pool.nothing_better_told = false;
   if (pool.verification) {
-    // A verdict that was given stands; there is nothing to judge any more.
+    // A verdict that was given stands; there is nothing to judge any more. Whatever had to be left again was no good.
+    if (!by_operator && !pool.tiers[from].failed && pool.tiers[from].watch.degraded())
+      fail_verification(pool, pool.tiers[from], "it had to be left again", now);
     if (pool.tiers[from].failed) {
       pool.verification.reset();
     } else {
@@ -138,14 +140,7 @@ void Core::State::verify(Pool& pool, TimePoint now) {
   const std::string limits = "allowed " + describe_share(allowed_errors) + " failures" +
                              (allowed > Duration::zero() ? ", p95 " + describe(allowed) : std::string());
   if (verification.bad.breached() && !tier.failed) {
-    tier.failed = true;
-    tier.failed_at = now;
-    ++pool.verdicts.failed;
-    pool.last_verdict = "failed: " + describe(tier.watch.quality());
-    emit(Event::Kind::verdict, pool, &tier, nullptr,
-         "the move to tier " + quoted(tier.name) + " failed: " + describe(tier.watch.quality()) + " (" + limits +
-             "); the tier left was " + describe(verification.fault) + "; " +
-             describe_others(pool, pool.failover.active()));
+    fail_verification(pool, tier, limits, now);
   } else if (tier.failed && !verification.bad.charging()) {
     tier.failed = false;
     pool.last_verdict = "succeeded late: " + describe(tier.watch.quality());
@@ -160,6 +155,17 @@ void Core::State::verify(Pool& pool, TimePoint now) {
     end_verification(pool, tier, "undecided", "too few requests to judge it", now);
   }
   if (!pool.ramp || pool.ramp->down) pool.failover.settled();
+}
+
+void Core::State::fail_verification(Pool& pool, Tier& tier, const std::string& why, TimePoint now) {
+  tier.failed = true;
+  tier.failed_at = now;
+  ++pool.verdicts.failed;
+  pool.last_verdict = "failed: " + describe(tier.watch.quality());
+  emit(Event::Kind::verdict, pool, &tier, nullptr,
+       "the move to tier " + quoted(tier.name) + " failed: " + describe(tier.watch.quality()) + " (" + why +
+           "); the tier left was " + describe(pool.verification->fault) + "; " +
+           describe_others(pool, static_cast<std::uint32_t>(&tier - pool.tiers.data())));
 }
 
 void Core::State::end_verification(Pool& pool, const Tier& judged, std::string_view verdict, const std::string& why,

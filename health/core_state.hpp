@@ -269,6 +269,7 @@ struct Core::State {
   void tell_degraded(Pool& pool, std::uint32_t tier, TimePoint now);
   void moved(Pool& pool, std::uint32_t from, bool by_operator, TimePoint now);
   void verify(Pool& pool, TimePoint now);
+  void fail_verification(Pool& pool, Tier& tier, const std::string& why, TimePoint now);
   void end_verification(Pool& pool, const Tier& judged, std::string_view verdict, const std::string& why,
                         TimePoint now);
   void steer(Pool& pool, TimePoint now);

@@ -267,20 +267,15 @@ void Core::State::compare_with_peers(Pool& pool, Tier& tier, TimePoint now) {
   std::vector<std::pair<Duration, Endpoint*>> medians;
   for (Endpoint* endpoint : tier.endpoints) {
     const SignalWindow* window = endpoint->signals.window(outlier_samples, now);
-    if (window == nullptr || !endpoint->available || window->first_byte.weight() < outlier_samples) {
+    // A suspect is avoided already, and what is known of it tells of the time before: its trials decide.
+    if (window == nullptr || !endpoint->available || endpoint->suspicion.suspect() ||
+        window->first_byte.weight() < outlier_samples) {
       endpoint->outlier.reset();
       continue;
     }
     medians.emplace_back(window->first_byte.quantile(0.5), endpoint);
   }
   if (medians.size() < 2) return;
-  // Where all are suspects there is no yardstick: what others had to answer for them says "at least", to each as it happened.
-  const bool doubted = std::all_of(medians.begin(), medians.end(),
-                                   [](const auto& median) { return median.second->suspicion.suspect(); });
-  if (doubted) {
-    for (const auto& [own, endpoint] : medians) endpoint->outlier.reset();
-    return;
-  }
   std::sort(medians.begin(), medians.end());
   for (const auto& [own, endpoint] : medians) {
     // The lower median of the others: one slow peer of two does not excuse the other.

@@ -15,6 +15,7 @@ constexpr Duration relative_margin = std::chrono::milliseconds(100);
 constexpr double hysteresis = 0.9;  // neither beyond the threshold nor well below it
 constexpr double most_suspects = 0.8;
 constexpr Duration fresh_time = std::chrono::seconds(1);
+constexpr Duration newest_time = std::chrono::milliseconds(300);  // a few samples
 // Slower than itself is weaker evidence than slower than the operator allows: no hurry, whatever the factor.
 constexpr double most_relative_severity = 1.2;
 constexpr Duration traffic_margin = std::chrono::milliseconds(2);
@@ -50,7 +51,8 @@ void TierSignals::merge(const Signals& endpoint, TimePoint now) {
   if (!endpoint.silent(now)) {
     brief.merge(endpoint.brief());
     recent.merge(endpoint.recent());
-    newest_answers.add(endpoint.newest_answers());
+    // Of one that is asked no more, the newest tell of the time before.
+    if (endpoint.newest() && now - *endpoint.newest() <= newest_time) newest_answers.add(endpoint.newest_answers());
   }
   normal.merge(endpoint.normal());
   probe_time.merge(endpoint.probe_time());
