@@ -136,6 +136,7 @@ void RehearsalWorld::pick(std::uint64_t id) {
   }
   if (endpoint != nullptr) {
     request.waits_since.reset();
+    request.asks = false;
     return start(id, *endpoint);
   }
   if (!request.waits_since) request.waits_since = now_;
@@ -143,8 +144,8 @@ void RehearsalWorld::pick(std::uint64_t id) {
   const bool elsewhere =
       std::any_of(pool.tiers.begin(), pool.tiers.end(), [](const TierView& t) { return t.serviceable; });
   if ((!elsewhere && !pool.settling) || now_ - *request.waits_since >= patience) return done(id, false);
-  waiting_.push_back(id);
-  push(now_ + ask_time, Kind::ask, id, request.attempt);
+  waiting_.insert(id);
+  if (!std::exchange(request.asks, true)) push(now_ + ask_time, Kind::ask, id, request.attempt);
 }
 
 void RehearsalWorld::start(std::uint64_t id, const EndpointView& endpoint) {

@@ -77,8 +77,9 @@ void RehearsalWorld::handle(const Item& item) {
       if (requests_[item.id].open && requests_[item.id].attempt == item.attempt) hedge(item.id);
       return;
     case Kind::ask:
-      if (requests_[item.id].open && requests_[item.id].waits_since && requests_[item.id].attempt == item.attempt)
-        pick(item.id);
+      if (!requests_[item.id].open || requests_[item.id].attempt != item.attempt) return;
+      requests_[item.id].asks = false;
+      if (requests_[item.id].waits_since) pick(item.id);
       return;
     case Kind::probe: return probe_ends(item.id);
     case Kind::sample: give_samples(false); return push(now_ + sample_time, Kind::sample);
@@ -162,7 +163,7 @@ void RehearsalWorld::refresh_view() {
     }
   }
   for (const EndpointId id : fell) lost(id);
-  for (const std::uint64_t id : std::exchange(waiting_, {})) {
+  for (const std::uint64_t id : std::exchange(waiting_, std::set<std::uint64_t>{})) {
     if (requests_[id].open && requests_[id].waits_since) pick(id);
   }
 }

@@ -11,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <queue>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,7 @@ private:
     EndpointId endpoint{};
     std::vector<EndpointId> tried;
     std::optional<TimePoint> waits_since;
+    bool asks = false;           // again after a while
     Cause coming = Cause::none;  // what the attempt will end with
     bool hedged = false;
     std::optional<std::uint64_t> twin;  // the other attempt of the same client's request
@@ -126,7 +128,8 @@ private:
   std::priority_queue<Item, std::vector<Item>, std::greater<>> queue_;
   std::uint64_t order_ = 0;
   std::vector<Request> requests_;
-  std::vector<std::uint64_t> free_, waiting_;
+  std::vector<std::uint64_t> free_;
+  std::set<std::uint64_t> waiting_;
   std::map<std::uint64_t, ProbeRun> probes_;
   std::map<std::uint64_t, RunGate> gates_;
   std::uint64_t last_probe_ = 0, last_gate_ = 0;

@@ -100,8 +100,8 @@ Picked Worker::pick(const PickRequest& request) {
   asking.hedge = request.hedge;
   const health::Choice choice = health::choose(
       pool, asking, [&](std::uint32_t tier) { return pick_in_tier(pool, index, tier, request, config.max_in_flight); },
-      [&](std::uint32_t tier) { return pick_trial(pool.tiers[tier]); }, [&] { return spill_tier(pool, config, request); },
-      [this](double share) { return chance(share); });
+      [&](std::uint32_t tier) { return pick_trial(pool.tiers[tier]); },
+      [&] { return spill_tier(pool, config, request); }, [this](double share) { return chance(share); });
   if (choice.endpoint) {
     out.endpoint = &pool.tiers[choice.tier].endpoints[*choice.endpoint];
     out.snapshot = snapshot_;

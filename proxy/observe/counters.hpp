@@ -225,9 +225,9 @@ struct EndpointCounters {
   Counter abandoned;                 // ended without success or failure: the client left, superseded by a hedge
   Counter bytes_in, bytes_out;       // from and to the endpoint
   Histogram first_byte;              // request sent to first byte of the answer
-  Histogram superseded;              // request sent to the answer that another endpoint gave: it takes at least that long
-  Histogram connect;                 // dial to connected (TLS: to the end of the handshake)
-  Histogram websocket_open;          // request begun to 101
+  Histogram superseded;      // request sent to the answer that another endpoint gave: it takes at least that long
+  Histogram connect;         // dial to connected (TLS: to the end of the handshake)
+  Histogram websocket_open;  // request begun to 101
   void reset();
 };
 
