@@ -129,7 +129,7 @@ class WebSocketTest(Story):
         address = "127.0.0.1:%d" % int(process.popen.stdout.readline())
         access = self.path("access.log")
         understudy = self.proxy(self.config(
-            [address], more='[log]\naccess = { format = "json", path = "%s" }\n[[route]]\npool = "app"\nwebsocket = %s\n' % (access, websocket)))
+            [address], check="tcp = true", more='[log]\naccess = { format = "json", path = "%s" }\n[[route]]\npool = "app"\nwebsocket = %s\n' % (access, websocket)))
         self.await_healthy(understudy, address)
         command = self.interpreter(client, "client", PYTHON_CLIENT if client == "python" else NODE_CLIENT, compress)
         done = subprocess.run([*command, str(self.port)], capture_output=True, text=True, timeout=120 * SLOW)
