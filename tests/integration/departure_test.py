@@ -148,7 +148,7 @@ class DepartureTest(Story):
             self.assertAlmostEqual(per_second[second], count / seconds, delta=0.2 * count / seconds, msg=str(sorted(per_second.items())))
         untouched.run(0.3)
         self.assertEqual(len(untouched.open()), 20)
-        self.assertEqual(understudy.metric("websocket_sessions_closed_total", reason="draining"), count)
+        wait_until(lambda: understudy.metric("websocket_sessions_closed_total", reason="draining") == count)
         self.assertEqual(understudy.metric("websocket_sessions_leaving_total"), count)
 
     def test_law8_five_hundred_leave_a_draining_endpoint_evenly_with_one_worker(self):
@@ -203,13 +203,13 @@ class DepartureTest(Story):
         self.whole(fleet.devices)
         times = sorted(d.closed[0] - begin for d in fleet.devices)
         self.assertGreater(times[-1] - times[0], 1.5)
-        self.assertEqual(understudy.metric("websocket_sessions_closed_total", reason="failover"), 40)
+        wait_until(lambda: understudy.metric("websocket_sessions_closed_total", reason="failover") == 40)
         fleet = Fleet(self, 20)
         self.assertEqual(understudy.endpoint(s1.address)["tunnels"], 20)
         understudy.cli("failback", "app")
         fleet.run(8 * SLOW, until=lambda: all(d.ended for d in fleet.devices))
         self.whole(fleet.devices)
-        self.assertEqual(understudy.metric("websocket_sessions_closed_total", reason="failback"), 20)
+        wait_until(lambda: understudy.metric("websocket_sessions_closed_total", reason="failback") == 20)
 
     def test_law8_a_dead_endpoints_tunnels_end_at_once(self):
         p1, s1 = self.origin("p1"), self.origin("s1")
@@ -251,7 +251,7 @@ class DepartureTest(Story):
         understudy.cli("reload")
         before.run(5 * SLOW, until=lambda: all(d.ended for d in before.devices))
         self.whole(before.devices, 4321)
-        self.assertEqual(understudy.metric("websocket_sessions_closed_total", reason="route_removed"), 10)
+        wait_until(lambda: understudy.metric("websocket_sessions_closed_total", reason="route_removed") == 10)
         stays.run(0.3)
         self.assertEqual(len(stays.open()), 20)
         on_p2 = understudy.endpoint(p2.address)["tunnels"]
@@ -263,7 +263,7 @@ class DepartureTest(Story):
         stays.run(0.5)
         self.assertEqual(len(stays.open()), 20 - on_p2)
         self.whole([d for d in stays.devices if d.closed])
-        self.assertEqual(understudy.metric("websocket_sessions_closed_total", reason="endpoint_removed"), on_p2)
+        wait_until(lambda: understudy.metric("websocket_sessions_closed_total", reason="endpoint_removed") == on_p2)
 
     def test_law8_a_stop_lets_tunnels_go_at_their_pace_within_its_grace(self):
         understudy = self.serve([self.origin("p1")], websocket='{ close_over = "1m" }', workers=2)     # the grace is 5 s

@@ -84,7 +84,7 @@ websocket = %s
                 good = frame(1, b"one", True, fin=False) if error == "message_interrupted" else b""
                 wait_until(lambda: self.all_heard() == frame(1, b"fine", True) + good + close(1002, True))
                 wait_until(lambda: understudy.metric("websocket_frame_errors_total", **{"from": "client", "error": error}) == 1)
-        self.assertEqual(understudy.metric("websocket_sessions_closed_total", reason="protocol_error"), len(bad))
+        wait_until(lambda: understudy.metric("websocket_sessions_closed_total", reason="protocol_error") == len(bad))
         line = self.line()
         self.assertEqual((line["tunnel_end"], line["closed_by"], line["close_code"]), ("protocol_error", "proxy", 1002))
 
@@ -110,7 +110,7 @@ websocket = %s
         s.sendall(first + frame(0, b"b" * 401, True))
         self.assertEqual(self.read_all(s), close(1009))
         wait_until(lambda: self.all_heard().endswith(first + close(1009, True)))
-        self.assertEqual(understudy.metric("websocket_sessions_closed_total", reason="message_too_big"), 1)
+        wait_until(lambda: understudy.metric("websocket_sessions_closed_total", reason="message_too_big") == 1)
         self.assertEqual(self.line()["messages_in"], 1)
 
     def test_a_silent_client_is_pinged_and_one_that_does_not_answer_is_gone(self):
