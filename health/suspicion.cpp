@@ -70,9 +70,11 @@ bool Suspicion::observe(const SuspicionInput& input, TimePoint now) {
   } else if (far_slower(input)) {
     raise(Why::slow, now);
   }
-  // Silence: unanswered requests of that age, and nothing but what was under way before has come since.
+  // Silence: unanswered requests of that age, and nothing but what was under way before has come since. Requests that hedging
+  // took away do not tell: they might have been answered, late.
   const bool silent = !last_answer_ || now - *last_answer_ >= gone_after * 3 / 4;
-  gone_ = suspect() && late && silent && silence(input, now) >= gone_after;
+  const bool waits = input.pending > 0 && input.oldest_pending && now - *input.oldest_pending >= gone_after;
+  gone_ = suspect() && late && silent && waits;
   return was != suspect() || was_gone != gone_;
 }
 

@@ -251,6 +251,7 @@ void RehearsalWorld::forget_pending(std::uint64_t id) {
   for (auto it = from; it != to; ++it) {
     if (it->second != id) continue;
     target.pending.erase(it);
+    --target.load->unanswered;
     return;
   }
 }
