@@ -8,7 +8,7 @@ if(UNDERSTUDY_SANITIZE)
   # Sanitizers look for wrong memory and races, not for times: the stories that measure are left to the release build.
   set(UNDERSTUDY_STORY_SLOW 3)
   list(FILTER stories INCLUDE REGEX
-    "/(http|hostile|hostile_answers|early_answers|framing_oracle|desync|tunnel|tls|identity|hedge|reload|process|log|names|restart)_test.py$")
+    "/(http|hostile|hostile_answers|early_answers|framing_oracle|desync|tunnel|frames|websocket|tls|identity|hedge|reload|process|log|names|restart)_test.py$")
 endif()
 foreach(story ${stories})
   get_filename_component(name ${story} NAME_WE)
