@@ -161,7 +161,7 @@ void TierWatch::skip(Duration starved) {
 
 std::optional<TierWatch::Finding> TierWatch::degraded() const {
   std::optional<Finding> worst;
-  double severity = 0;
+  double severity = -1;  // what was breached stays so until it has been well for long enough, also when nobody asks
   for (std::size_t i = 0; i < judged_.size(); ++i) {
     const Judged& judged = judged_[i];
     if (!judged.dwell.breached() || judged.dwell.severity() <= severity) continue;
