@@ -10,7 +10,6 @@ namespace understudy::net {
 using exchange::Action;
 using exchange::ActionKind;
 using exchange::End;
-using exchange::Event;
 using exchange::EventKind;
 using health::Cause;
 

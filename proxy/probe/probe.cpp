@@ -376,17 +376,17 @@ bool Probe::fail_io(const IoStep& step) {
   return fail(Cause::tcp_reset, target_ + " " + how + " the connection without an answer");
 }
 
-bool Probe::fail(Cause cause, std::string detail) {
-  finish(cause, std::move(detail));
+bool Probe::fail(Cause cause, const std::string& detail) {
+  finish(cause, detail);
   return false;
 }
 
-bool Probe::succeed(std::string detail) {
-  finish(Cause::none, std::move(detail));
+bool Probe::succeed(const std::string& detail) {
+  finish(Cause::none, detail);
   return false;
 }
 
-void Probe::finish(Cause cause, std::string detail) {
+void Probe::finish(Cause cause, const std::string& detail) {
   if (std::exchange(finished_, true)) return;
   link_.close();
   timer_.cancel();

@@ -58,11 +58,11 @@ private:
 
   void on_deadline();
   // All return false, so that a step can `co_return fail(...)`.
-  bool fail(health::Cause cause, std::string detail);
+  bool fail(health::Cause cause, const std::string& detail);
   bool fail_connect(int error, bool own_side);
   bool fail_io(const IoStep& step);
-  bool succeed(std::string detail);
-  void finish(health::Cause cause, std::string detail);
+  bool succeed(const std::string& detail);
+  void finish(health::Cause cause, const std::string& detail);
   health::Cause by_kind(health::Cause http, health::Cause websocket) const;
   std::string connected() const { return "connected to " + target_; }
 
