@@ -7,7 +7,7 @@ import unittest
 
 from harness import SLOW, Story, wait_until
 from raw_origin import RawOrigin
-from tunnel_test import opening, switched
+from tunnel_test import open_tunnel, opening, switched
 
 
 def frame(opcode, payload=b"", masked=False, fin=True):
@@ -46,14 +46,7 @@ websocket = %s
         self.await_healthy(understudy, raw.address)
         return understudy
 
-    def tunnel(self):
-        s = self.connect()
-        s.sendall(opening())
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += s.recv(1)
-        self.assertTrue(head.startswith(b"HTTP/1.1 101 "), head)
-        return s
+    tunnel = open_tunnel
 
     def all_heard(self):
         return b"".join(self.heard)

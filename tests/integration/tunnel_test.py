@@ -28,6 +28,17 @@ def switched(more=b"", accept=accept_of(KEY), upgrade=b"Upgrade: websocket\r\n",
     return b"HTTP/1.1 101 Switching Protocols\r\n" + upgrade + connection + b"Sec-WebSocket-Accept: " + accept + b"\r\n" + more + b"\r\n"
 
 
+def open_tunnel(story, tls=None):
+    """A socket on which the upgrade has been answered; nothing behind the head is read."""
+    s = story.connect(tls=tls)
+    s.sendall(opening())
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += s.recv(1)
+    story.assertTrue(head.startswith(b"HTTP/1.1 101 "), head)
+    return s
+
+
 class TunnelTest(Story):
     def serve(self, handler, more="", listen="", **options):
         raw = RawOrigin(handler)
@@ -37,14 +48,7 @@ class TunnelTest(Story):
         self.await_healthy(understudy, raw.address)
         return understudy
 
-    def tunnel(self, tls=None):
-        s = self.connect(tls=tls)
-        s.sendall(opening())
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += s.recv(1)
-        self.assertTrue(head.startswith(b"HTTP/1.1 101 "), head)
-        return s
+    tunnel = open_tunnel
 
     def line(self):
         def written():

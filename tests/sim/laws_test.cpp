@@ -8,12 +8,6 @@
 #include "health/rehearsal/world.hpp"
 #include "tests/support/health_sim.hpp"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UNDERSTUDY_SLOW_BUILD 10
-#else
-#define UNDERSTUDY_SLOW_BUILD 1
-#endif
-
 namespace understudy::sim {
 namespace {
 

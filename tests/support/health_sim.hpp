@@ -22,6 +22,13 @@
 #include "health/coordinator.hpp"
 #include "health/core.hpp"
 
+// By how much a sanitizer makes simulations slower: they do that much less, or may take that much longer.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UNDERSTUDY_SLOW_BUILD 10
+#else
+#define UNDERSTUDY_SLOW_BUILD 1
+#endif
+
 namespace understudy::sim {
 
 using namespace std::chrono_literals;
