@@ -84,6 +84,8 @@ std::nullopt_t fail_shape(std::string_view text, std::string_view rest, std::str
 }
 
 constexpr int most_decimals = 6;
+// So many decimal digits survive a double (IEEE 754 binary64): what is read prints as it was written.
+constexpr std::size_t most_digits = std::numeric_limits<double>::digits10;
 
 // A plain decimal number, optionally with a fraction of up to six digits, at the front of `text`.
 std::optional<double> take_decimal(std::string_view& text) {
@@ -95,7 +97,8 @@ std::optional<double> take_decimal(std::string_view& text) {
   }
   const std::size_t decimals = dot == std::string_view::npos ? 0 : length - dot - 1;
   const bool bare_dot = dot == 0 || (dot != std::string_view::npos && decimals == 0);
-  if (length == 0 || length > 16 || bare_dot || decimals > most_decimals) return std::nullopt;
+  const std::size_t digits = dot == std::string_view::npos ? length : length - 1;
+  if (digits == 0 || digits > most_digits || bare_dot || decimals > most_decimals) return std::nullopt;
   double value = 0;
   std::from_chars(text.data(), text.data() + length, value);
   text.remove_prefix(length);
