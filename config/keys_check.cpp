@@ -67,32 +67,6 @@ bool parse_ranges(std::string_view text, std::vector<StatusRange>& ranges) {
   }
 }
 
-void read_expect(Reader& reader, const Node& node, const Spot& spot, CheckConfig& check) {
-  std::string text;
-  if (node.is(Node::Kind::integer)) {
-    text = std::to_string(node.integer);
-  } else if (const auto given = reader.text(node, spot, {})) {
-    text = *given;
-  } else {
-    return;
-  }
-  std::vector<StatusRange> ranges;
-  if (!parse_ranges(text, ranges)) {
-    return reader.error(node.span, "'expect' must be status codes from 100 to 599",
-                        "write \"200-299\" or \"200,204,300-399\"");
-  }
-  check.expect = std::move(ranges);
-}
-
-std::string expect_text(const CheckConfig& check) {
-  std::string text;
-  for (const StatusRange& range : check.expect) {
-    text += (text.empty() ? "" : ",") + std::to_string(range.low);
-    if (range.high != range.low) text += "-" + std::to_string(range.high);
-  }
-  return toml_string(text);
-}
-
 void read_at_start(Reader& reader, const Node& node, const Spot& spot, CheckConfig& check) {
   constexpr std::string_view wait = "wait ";
   if (node.is(Node::Kind::text) && node.text.substr(0, wait.size()) == wait) {
@@ -126,6 +100,34 @@ bool applies(const std::string& key, CheckKind kind) {
 
 }  // namespace
 
+const char* const statuses_schema = R"({"anyOf":[{"type":"integer","minimum":100,"maximum":599},{"type":"string"}]})";
+
+void read_statuses(Reader& reader, const Node& node, const Spot& spot, std::vector<StatusRange>& ranges) {
+  std::string text;
+  if (node.is(Node::Kind::integer)) {
+    text = std::to_string(node.integer);
+  } else if (const auto given = reader.text(node, spot, {})) {
+    text = *given;
+  } else {
+    return;
+  }
+  std::vector<StatusRange> read;
+  if (!parse_ranges(text, read)) {
+    return reader.error(node.span, "'" + std::string(spot.name) + "' must be status codes from 100 to 599",
+                        "write \"200-299\" or \"200,204,300-399\"");
+  }
+  ranges = std::move(read);
+}
+
+std::string statuses_text(const std::vector<StatusRange>& ranges) {
+  std::string text;
+  for (const StatusRange& range : ranges) {
+    text += (text.empty() ? "" : ",") + std::to_string(range.low);
+    if (range.high != range.low) text += "-" + std::to_string(range.high);
+  }
+  return toml_string(text);
+}
+
 bool check_key_applies(const std::string& key, CheckKind kind) { return applies(key, kind); }
 
 const Section& check_section() {
@@ -147,11 +149,15 @@ const Section& check_section() {
                  {.help = "Host field of HTTP and WebSocket checks.",
                   .example = "\"app.example.org\"",
                   .unset = "the endpoint's address"});
-    declare.mixed("expect", R"({"anyOf":[{"type":"integer","minimum":100,"maximum":599},{"type":"string"}]})",
-                  {.help = "Status codes of an HTTP check that count as good.",
-                   .example = "\"200,204,300-399\"",
-                   .shape = "status codes and ranges"},
-                  read_expect, expect_text);
+    declare.mixed(
+        "expect", statuses_schema,
+        {.help = "Status codes of an HTTP check that count as good.",
+         .example = "\"200,204,300-399\"",
+         .shape = "status codes and ranges"},
+        [](Reader& reader, const Node& node, const Spot& spot, CheckConfig& check) {
+          read_statuses(reader, node, spot, check.expect);
+        },
+        [](const CheckConfig& check) { return statuses_text(check.expect); });
     declare.text("body", &CheckConfig::body,
                  {.help = "Text that the body of an HTTP check must contain.", .example = "\"ready\"", .unset = "any"});
     declare.key(

@@ -174,6 +174,11 @@ const Section& failover_section() {
                       .max = hour,
                       .example = "\"30s\""});
     declare_gates(made);
+    declare.boolean(
+        "require_fit", &FailoverConfig::require_fit,
+        {.help = "Move only to tiers that are proven fit by `[[pool.NAME.fitness]]`. When nothing is left of "
+                 "the serving tier, the best of the others serves all the same.",
+         .example = "true"});
     return made;
   }();
   return section;

@@ -369,6 +369,7 @@ const Section& pool_section() {
     declare.table("passive", &PoolConfig::passive, passive_section(), {.help = "Ejection by traffic."});
     declare.table("degraded", &PoolConfig::degraded, degraded_section(),
                   {.help = "What is worse than usual, and not dead."});
+    declare_fitness(made);
     declare.table("failover", &PoolConfig::failover, failover_section(), {.help = "Moving between tiers."});
     declare.table("retry", &PoolConfig::retry, retry_section(), {.help = "Repeating requests."});
     declare.table("tls", &PoolConfig::tls, upstream_tls_section(), {.help = "TLS towards the endpoints."});

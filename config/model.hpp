@@ -189,6 +189,33 @@ struct GateConfig {
   Duration timeout{10'000};
 };
 
+// A value of an answer that tells how new an endpoint's data is: a header field, or what a JSON pointer finds in the body.
+struct CompareConfig {
+  std::string header;  // "" not that
+  std::string json;    // RFC 6901, "/data/version"; "" not that
+  Duration max_lag{60'000};
+  bool given() const { return !header.empty() || !json.empty(); }
+};
+// A synthetic request that every endpoint of the pool must answer well to count as fit for traffic.
+struct FitnessConfig {
+  std::string name;  // never empty after loading, unique in its pool
+  bool websocket = false;
+  std::string method = "GET";
+  bool is_unsafe = false;  // key `unsafe`: the operator vouches that repeating it does no harm
+  std::string path;
+  std::string host;  // Host field; "" is the endpoint's own address
+  std::vector<NameValue> headers;
+  std::string body;
+  std::vector<StatusRange> expect{{200, 299}};
+  std::string expect_body;  // text that the answer's body must contain; "" any
+  MaybeDuration max_latency;
+  Duration interval{10'000};
+  Duration timeout{2'000};
+  std::uint32_t rise = 2;
+  std::uint32_t fall = 2;
+  CompareConfig compare;
+};
+
 enum class TiersMode : std::uint8_t { exclusive, shared };
 enum class FailbackMode : std::uint8_t { automatic, after, manual };
 struct FailoverConfig {
@@ -200,6 +227,7 @@ struct FailoverConfig {
   Duration verify{30'000};       // how long a move is judged after it happened
   Duration ramp{10'000};         // traffic returns in steps over this time; 0: at once
   std::vector<GateConfig> gates;
+  bool require_fit = false;  // only tiers that are proven fit are moved to, while the serving one still has an endpoint
 };
 
 struct PoolConfig {
@@ -212,6 +240,7 @@ struct PoolConfig {
   CheckConfig check;
   PassiveConfig passive;
   DegradedConfig degraded;
+  std::vector<FitnessConfig> fitness;
   FailoverConfig failover;
   RetryConfig retry;
   TiersMode tiers_mode = TiersMode::exclusive;

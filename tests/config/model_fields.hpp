@@ -198,9 +198,39 @@ void each_field(const GateConfig& object, const Visit& visit) {
 }
 
 template <class Visit>
+void each_field(const CompareConfig& object, const Visit& visit) {
+  const auto& [header, json, max_lag] = object;
+  visit("header", header);
+  visit("json", json);
+  visit("max_lag", max_lag);
+}
+
+template <class Visit>
+void each_field(const FitnessConfig& object, const Visit& visit) {
+  const auto& [name, websocket, method, is_unsafe, path, host, headers, body, expect, expect_body, max_latency,
+               interval, timeout, rise, fall, compare] = object;
+  visit("name", name);
+  visit("websocket", websocket);
+  visit("method", method);
+  visit("is_unsafe", is_unsafe);
+  visit("path", path);
+  visit("host", host);
+  visit("headers", headers);
+  visit("body", body);
+  visit("expect", expect);
+  visit("expect_body", expect_body);
+  visit("max_latency", max_latency);
+  visit("interval", interval);
+  visit("timeout", timeout);
+  visit("rise", rise);
+  visit("fall", fall);
+  visit("compare", compare);
+}
+
+template <class Visit>
 void each_field(const FailoverConfig& object, const Visit& visit) {
-  const auto& [min_available_count, min_available_share, failback, failback_after, max_hold, verify, ramp, gates] =
-      object;
+  const auto& [min_available_count, min_available_share, failback, failback_after, max_hold, verify, ramp, gates,
+               require_fit] = object;
   visit("min_available_count", min_available_count);
   visit("min_available_share", min_available_share);
   visit("failback", failback);
@@ -209,12 +239,13 @@ void each_field(const FailoverConfig& object, const Visit& visit) {
   visit("verify", verify);
   visit("ramp", ramp);
   visit("gates", gates);
+  visit("require_fit", require_fit);
 }
 
 template <class Visit>
 void each_field(const PoolConfig& object, const Visit& visit) {
-  const auto& [name, tiers, balance, hash_on, hash_name, sticky, check, passive, degraded, failover, retry, tiers_mode,
-               tls, connect_timeout, response_timeout, try_timeout, idle_body_timeout, request_timeout,
+  const auto& [name, tiers, balance, hash_on, hash_name, sticky, check, passive, degraded, fitness, failover, retry,
+               tiers_mode, tls, connect_timeout, response_timeout, try_timeout, idle_body_timeout, request_timeout,
                keepalive_timeout, keepalive_connections, max_in_flight, max_response_header_bytes, slow_start,
                panic_threshold, epoch_header] = object;
   visit("name", name);
@@ -226,6 +257,7 @@ void each_field(const PoolConfig& object, const Visit& visit) {
   visit("check", check);
   visit("passive", passive);
   visit("degraded", degraded);
+  visit("fitness", fitness);
   visit("failover", failover);
   visit("retry", retry);
   visit("tiers_mode", tiers_mode);
