@@ -61,8 +61,8 @@ void read_path(Reader& reader, const Node& node, const Spot& spot, FitnessConfig
 bool is_ours(std::string name) {
   std::transform(name.begin(), name.end(), name.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  constexpr std::array<std::string_view, 9> ours{"host", "content-length", "transfer-encoding", "connection", "upgrade",
-                                                 "expect", "te", "trailer", "keep-alive"};
+  constexpr std::array<std::string_view, 9> ours{
+      "host", "content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "trailer", "keep-alive"};
   return std::find(ours.begin(), ours.end(), name) != ours.end() || name.substr(0, 14) == "sec-websocket-";
 }
 
@@ -115,8 +115,7 @@ void read_json(Reader& reader, const Node& node, const Spot& spot, CompareConfig
 void read_header(Reader& reader, const Node& node, const Spot& spot, CompareConfig& compare) {
   const auto text = reader.text(node, spot, {});
   if (!text) return;
-  if (!is_token(*text))
-    return reader.error(node.span, "'" + printable(*text) + "' is not the name of a header field");
+  if (!is_token(*text)) return reader.error(node.span, "'" + printable(*text) + "' is not the name of a header field");
   compare.header = *text;
 }
 
@@ -204,9 +203,8 @@ void declare_request(Declare<FitnessConfig>& declare) {
               [](const FitnessConfig& request) { return request.path.empty() ? "" : toml_string(request.path); });
   declare.boolean("websocket", &FitnessConfig::websocket,
                   {.help = "Open a WebSocket on `path` instead.", .example = "true"});
-  declare.key(
-      "method", Type::text, {.help = "Method of the request.", .example = "\"HEAD\""}, read_method,
-      [](const FitnessConfig& request) { return toml_string(request.method); });
+  declare.key("method", Type::text, {.help = "Method of the request.", .example = "\"HEAD\""}, read_method,
+              [](const FitnessConfig& request) { return toml_string(request.method); });
   declare.boolean("unsafe", &FitnessConfig::is_unsafe,
                   {.help = "Allows a `method` that may change something (law 2). You vouch that doing it at every "
                            "endpoint, again and again, does no harm.",
@@ -223,9 +221,7 @@ void declare_request(Declare<FitnessConfig>& declare) {
 void declare_expectations(Declare<FitnessConfig>& declare) {
   declare.mixed(
       "expect", statuses_schema,
-      {.help = "Status codes that count as good.",
-       .example = "\"200,404\"",
-       .shape = "status codes and ranges"},
+      {.help = "Status codes that count as good.", .example = "\"200,404\"", .shape = "status codes and ranges"},
       [](Reader& reader, const Node& node, const Spot& spot, FitnessConfig& request) {
         read_statuses(reader, node, spot, request.expect);
       },
@@ -256,11 +252,12 @@ void declare_expectations(Declare<FitnessConfig>& declare) {
                    .min = 1,
                    .max = 100,
                    .example = "3"});
-  declare.integer("fall", &FitnessConfig::fall,
-                  {.help = "Bad answers in a row that make it unfit. After a bad one it is asked again within a second.",
-                   .min = 1,
-                   .max = 100,
-                   .example = "1"});
+  declare.integer(
+      "fall", &FitnessConfig::fall,
+      {.help = "Bad answers in a row that make it unfit. After a bad one it is asked again within a second.",
+       .min = 1,
+       .max = 100,
+       .example = "1"});
 }
 
 }  // namespace
@@ -274,8 +271,7 @@ const Section& compare_section() {
                      "`json`. Numbers are ordered, the higher one is newer; anything else is either the same or not."};
     Declare<CompareConfig> declare(made);
     declare.key("header", Type::text, {.help = "Header field with the value.", .example = "\"X-Data-Version\""},
-                read_header,
-                [](const CompareConfig& c) { return c.header.empty() ? "" : toml_string(c.header); });
+                read_header, [](const CompareConfig& c) { return c.header.empty() ? "" : toml_string(c.header); });
     declare.key("json", Type::text,
                 {.help = "JSON pointer to the value in the answer's body, of which 64 KiB are read.",
                  .example = "\"/data/version\""},

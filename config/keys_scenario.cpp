@@ -154,7 +154,11 @@ const std::vector<std::string_view>& event_kinds() {
                                                    "nothing_better",
                                                    "verdict",
                                                    "gate",
-                                                   "probe_doubted"};
+                                                   "probe_doubted",
+                                                   "endpoint_unfit",
+                                                   "endpoint_fit",
+                                                   "tier_unfit",
+                                                   "tier_fit"};
   return kinds;
 }
 

@@ -115,6 +115,7 @@ struct TierConfig {
 enum class CheckKind : std::uint8_t { http, tcp, tls, websocket, none };
 struct StatusRange {
   std::uint16_t low = 200, high = 299;
+  bool operator==(const StatusRange&) const = default;
 };
 enum class StartPolicy : std::uint8_t { wait, assume_healthy, assume_unhealthy };
 // Whom to believe when probes fail while real requests are answered well.
@@ -195,6 +196,7 @@ struct CompareConfig {
   std::string json;    // RFC 6901, "/data/version"; "" not that
   Duration max_lag{60'000};
   bool given() const { return !header.empty() || !json.empty(); }
+  bool operator==(const CompareConfig&) const = default;
 };
 // A synthetic request that every endpoint of the pool must answer well to count as fit for traffic.
 struct FitnessConfig {
@@ -214,6 +216,7 @@ struct FitnessConfig {
   std::uint32_t rise = 2;
   std::uint32_t fall = 2;
   CompareConfig compare;
+  bool operator==(const FitnessConfig&) const = default;
 };
 
 enum class TiersMode : std::uint8_t { exclusive, shared };

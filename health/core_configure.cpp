@@ -87,6 +87,7 @@ void Core::configure(const config::Config& config, TimePoint now) {
       state.begin_probing(*endpoint,
                           now + Duration(static_cast<Duration::rep>(static_cast<double>(spread.count()) * share)));
     }
+    state.begin_fitness(*endpoint, now);
     state.refresh(*endpoint, now);
   }
   for (const auto& pool : state.pools) state.touch(*pool);
@@ -118,6 +119,10 @@ void Core::State::rebuild(Pool& pool, const config::PoolConfig& written, bool is
     remove_endpoint(pool, *endpoint, "it is no longer configured");
   }
   rebuild_gates(pool);
+  if (!pool.fitness || *pool.fitness != written.fitness) {
+    pool.fitness = std::make_shared<const std::vector<config::FitnessConfig>>(written.fitness);
+    pool.histories.assign(written.fitness.size(), DataHistory());
+  }
   if (is_new) {
     pool.active_since = now;
     pool.active_reason = "the first tier serves from the start";
@@ -158,6 +163,7 @@ void Core::State::rebuild_tiers(Pool& pool, const config::PoolConfig& written, R
       tier.failed = old->failed;
       tier.failed_at = old->failed_at;
       tier.doubtful = old->doubtful;
+      tier.told_fit = old->told_fit;
     }
     tier.sources.reserve(tier_written.endpoints.size());
     for (const config::EndpointConfig& endpoint_written : tier_written.endpoints) {

@@ -72,6 +72,7 @@ void Core::State::arm(Endpoint& endpoint, TimePoint now) {
   std::optional<TimePoint> earliest = endpoint.probes.next_timeout();
   take_earlier(earliest, endpoint.ejector.until());
   take_earlier(earliest, endpoint.order.until);
+  take_earlier(earliest, endpoint.fitness.next_timeout(now));
   if (endpoint.undecided) take_earlier(earliest, endpoint.added_at + pool.config.check.start_wait);
   if (endpoint.available) take_earlier(earliest, endpoint.slow_start.next_step(now));
   if (endpoint.suspicion.suspect() && endpoint.pending == 0) take_earlier(earliest, untried_until(endpoint, pool));
@@ -95,6 +96,7 @@ void Core::State::start_probe(Endpoint& endpoint, TimePoint now) {
 }
 
 void Core::State::begin_probing(Endpoint& endpoint, TimePoint first) {
+  begin_fitness(endpoint, first);
   const Pool& pool = *pools[endpoint.pool];
   if (pool.checked() && endpoint.order.state != OperatorState::disabled) {
     endpoint.probes.resume(first);
@@ -198,6 +200,7 @@ void Core::State::endpoint_due(Endpoint& endpoint, TimePoint now) {
     if (endpoint.probes.running()) endpoint.probes.hurry(now);
   }
   if (const auto next = endpoint.probes.next_probe(); next && *next <= now) start_probe(endpoint, now);
+  start_synthetic(endpoint, now);
   const bool wait_over = endpoint.undecided && now >= endpoint.added_at + pool.config.check.start_wait;
   const bool weight_grows = endpoint.weight != endpoint.configured_weight * endpoint.slow_start.factor(now);
   if (wait_over || weight_grows) return refresh(endpoint, now);
@@ -210,6 +213,7 @@ void Core::State::forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint 
   const std::string who = endpoint.label + " (" + endpoint.address_text + ")";
   const std::string why = "what spoke against it was seen while this process was starved";
   endpoint.probes.void_current(to);
+  endpoint.fitness.starved(from, to);
   const bool probed_then = endpoint.last_probe_at && *endpoint.last_probe_at >= from;
   if (probed_then && !endpoint.last_probe->ok()) {
     if (endpoint.threshold.state() == ActiveState::unhealthy && endpoint.verdict_since >= from) {

@@ -49,6 +49,7 @@ void Core::State::judge(Pool& pool, TimePoint now) {
   std::vector<TierFacts> facts;
   facts.reserve(pool.tiers.size());
   for (Tier& tier : pool.tiers) recount(pool, tier, now);
+  weigh_fitness(pool, now);
   // Weighing signals costs more than counting heads: many verdicts in a row share one look.
   pool.watch_due = std::nullopt;
   if (!pool.watched_at || now >= *pool.watched_at + watch_interval) {
@@ -71,6 +72,14 @@ void Core::State::judge(Pool& pool, TimePoint now) {
     tier.unproven = fact.unproven;
     fact.gated = gated(pool, i) || proof == Proof::missing;
     fact.against_serving = against_serving(pool, tier);
+    fact.fit = tier.fitness.fit;
+    fact.down = tier.count.sound() == 0;
+  }
+  const bool require_fit = pool.config.failover.require_fit;
+  for (std::uint32_t i = 0; i < facts.size(); ++i) {
+    const Fit serving = facts[pool.failover.active()].fit;
+    facts[i].less_fit =
+        i != pool.failover.active() && (facts[i].fit > serving || (require_fit && facts[i].fit != Fit::fit));
   }
   pool.failover.observe(facts, now);
   for (std::uint32_t i = 0; i < pool.tiers.size(); ++i) tell_tier(pool, i, now);
@@ -104,6 +113,7 @@ void Core::State::tell_nothing_better(Pool& pool) {
     if (!others.empty()) others += ", ";
     others += quoted(pool.tiers[i].name) + " is " +
               (pool.tiers[i].count.serviceable() ? describe(pool.tiers[i].watch.quality()) : "not able to serve");
+    if (!pool.tiers[i].fitness.reason.empty()) others += ", " + pool.tiers[i].fitness.reason;
   }
   emit(Event::Kind::nothing_better, pool, &pool.active(), nullptr,
        "tier " + quoted(pool.active().name) + " is " + describe(pool.active().watch.quality()) +

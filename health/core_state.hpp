@@ -55,6 +55,8 @@ struct Endpoint {
   SlowStart slow_start;
   Signals signals;
   Suspicion suspicion;
+  Fitness fitness;
+  Fit told_fit = Fit::unknown;
   Dwell outlier;  // far slower than its peers
   std::uint32_t pending = 0;
   std::optional<TimePoint> oldest_pending;  // as of the last sample
@@ -110,6 +112,13 @@ struct Source {
 
 enum class TierVerdict : std::uint8_t { none, serviceable, lost };
 
+// What the fitness of a tier's endpoints amounts to.
+struct TierFitness {
+  Fit fit = Fit::unknown;
+  std::string reason;
+  std::optional<TimePoint> proven_at;  // since then as many as it needs have been proven
+};
+
 struct Tier {
   std::string name;
   std::vector<Source> sources;
@@ -124,6 +133,8 @@ struct Tier {
   bool unproven = false;     // the traffic given to it before its return is not well
   bool all_doubted = false;  // traffic doubts every available endpoint, not only for having been away
   TierWatch watch;
+  TierFitness fitness;
+  Fit told_fit = Fit::unknown;
   bool told_degraded = false;
   bool failed = false;  // its verdict was `failed`, and nothing newer speaks for it
   TimePoint failed_at{};
@@ -171,6 +182,9 @@ struct Pool {
   std::optional<TimePoint> returned_at;  // traffic came back to the tier that serves
   std::optional<SideTraffic> side;       // as the view shows it
   std::vector<Gate> gates;
+  Fitness::Requests fitness;           // never null
+  std::vector<DataHistory> histories;  // one per request: what the serving tier answered
+  std::string histories_of;            // that tier
   std::string last_verdict;
   PoolStatus::Verdicts verdicts;
   std::optional<TimePoint> moved_until;  // of an operator's move that ends by itself
@@ -242,6 +256,7 @@ struct Core::State {
   // ---- moves (core_moves.cpp): degradation, verdicts, ramps, gates
   void watch_tiers(Pool& pool, TimePoint now);
   void tell_degraded(Pool& pool, std::uint32_t tier, TimePoint now);
+  void forgive_failed(Pool& pool, Tier& tier, TimePoint now);
   void moved(Pool& pool, std::uint32_t from, bool by_operator, TimePoint now);
   void verify(Pool& pool, TimePoint now);
   void end_verification(Pool& pool, std::string_view verdict, const std::string& why, TimePoint now);
@@ -254,6 +269,14 @@ struct Core::State {
   Comparison against_serving(const Pool& pool, const Tier& tier) const;
   void gate_answered(const GateResult& result, TimePoint now);
   std::uint64_t last_gate_run = 0;
+
+  // ---- synthetic requests (core_fitness.cpp)
+  void begin_fitness(Endpoint& endpoint, TimePoint first);
+  void start_synthetic(Endpoint& endpoint, TimePoint now);
+  void synthetic_answered(Endpoint& endpoint, std::uint64_t run, const ProbeResult& result, TimePoint now);
+  void weigh_fitness(Pool& pool, TimePoint now);
+  void tell_fitness(Pool& pool, Tier& tier, TimePoint now);
+  std::uint64_t last_synthetic = 0;
 
   // ---- pools (core_judge.cpp): tiers, panic, moves
   void settle(TimePoint now);

@@ -76,6 +76,10 @@ EndpointStatus status_of(const Endpoint& endpoint, const Pool& pool, TimePoint n
   status.load = endpoint.load;
   if (endpoint.suspicion.suspect()) status.suspicion = name_of(endpoint.suspicion.why());
   status.cause_class = class_of(endpoint);
+  status.fit = endpoint.fitness.verdict(now);
+  status.fit_reason = endpoint.fitness.reason(now);
+  status.proven_at = endpoint.fitness.proven_at();
+  status.synthetic = endpoint.fitness.report(now);
   const SignalWindow* window = endpoint.signals.window(1, now);
   if (window != nullptr) {
     status.samples = window->outcomes.weight();
@@ -151,6 +155,7 @@ std::vector<PoolStatus> Core::status() const {
     status.last_verdict = pool.last_verdict;
     status.verdicts = pool.verdicts;
     status.relapses = pool.failover.relapses(pool.config.failover, state_->last_now);
+    status.has_fitness = !pool.config.fitness.empty();
     for (const Gate& gate : pool.gates) {
       status.gates.push_back(
           {gate.config.name, gate.passed, gate.approved_by.empty() ? gate.detail : "approved by " + gate.approved_by});
@@ -162,6 +167,9 @@ std::vector<PoolStatus> Core::status() const {
       out.panic = tier.panic;
       out.failed = tier.failed;
       out.quality = describe(tier.watch.quality());
+      out.fit = tier.fitness.fit;
+      out.fit_reason = tier.fitness.reason;
+      out.proven_at = tier.fitness.proven_at;
       if (const auto finding = tier.watch.degraded()) {
         out.degraded = true;
         out.degraded_reason = describe(*finding, state_->last_now);

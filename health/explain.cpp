@@ -120,6 +120,7 @@ std::string describe_others(const Pool& pool, std::uint32_t except) {
     if (!text.empty()) text += ", ";
     text += quoted(pool.tiers[i].name) + " has " + std::to_string(count.sound()) + " of " + std::to_string(count.size) +
             " available, needs " + std::to_string(count.needed);
+    if (!pool.config.fitness.empty()) text += ", " + std::string(name_of(pool.tiers[i].fitness.fit));
   }
   return text.empty() ? "there is no other tier" : text;
 }

@@ -117,6 +117,10 @@ std::string_view name_of(Event::Kind kind) {
     case Event::Kind::verdict: return "verdict";
     case Event::Kind::gate: return "gate";
     case Event::Kind::probe_doubted: return "probe_doubted";
+    case Event::Kind::endpoint_unfit: return "endpoint_unfit";
+    case Event::Kind::endpoint_fit: return "endpoint_fit";
+    case Event::Kind::tier_unfit: return "tier_unfit";
+    case Event::Kind::tier_fit: return "tier_fit";
   }
   return "?";
 }

@@ -74,11 +74,18 @@ std::string_view name_of(OperatorState state);
 std::string_view name_of(ActiveState state);
 std::string_view name_of(PassiveState state);
 
+// What synthetic requests prove of an endpoint or a tier. The less fit, the greater. Unknown: not asked, or not answered yet.
+// Stale: its data is behind that of the serving tier, or its last proof is old.
+enum class Fit : std::uint8_t { fit, unknown, stale, unfit };
+std::string_view name_of(Fit fit);
+
 struct ProbeResult {
   Cause cause = Cause::none;
   std::uint16_t status = 0;  // HTTP status if one came
   Duration elapsed{};
   std::string detail;  // one line for a person, at most 200 bytes
+  // What a header field or a JSON pointer of the answer said, where that was asked for.
+  std::optional<std::string> value = {};
   bool ok() const { return cause == Cause::none; }
 };
 
@@ -193,7 +200,11 @@ struct Event {
     nothing_better,    // degraded, but no other tier measures better: traffic stays (law 3)
     verdict,           // what came of a move
     gate,              // a condition of the return passed or failed
-    probe_doubted      // probes and traffic disagree
+    probe_doubted,     // probes and traffic disagree
+    endpoint_unfit,    // synthetic requests speak against it, or its data is stale
+    endpoint_fit,      // and no longer do
+    tier_unfit,        // too few of its endpoints are fit
+    tier_fit           // enough are again
   };
   Kind kind{};
   TimePoint at{};

@@ -2,7 +2,7 @@
 // the newest view, repeated where law 2 allows, given up at their deadlines; what they meet is sampled as the workers do.
 //
 // Events of the queue: request (the next one comes), answer (an attempt ends), deadline (an attempt is late), ask (a request
-// that waits for a tier asks again), probe (a result), sample (every 100 ms, urgent ones after 5 ms), gate, fault (starve),
+// that waits for a tier asks again), probe and synthetic (a result), sample (every 100 ms, urgent ones after 5 ms), gate, fault (starve),
 // act (of the operator).
 #pragma once
 
@@ -44,7 +44,19 @@ public:
   std::string serving_at(TimePoint at) const;
 
 private:
-  enum class Kind : std::uint8_t { request, answer, deadline, ask, probe, sample, urgent, gate, starve, act };
+  enum class Kind : std::uint8_t {
+    request,
+    answer,
+    deadline,
+    ask,
+    probe,
+    synthetic,
+    sample,
+    urgent,
+    gate,
+    starve,
+    act
+  };
   struct Item {
     TimePoint at;
     std::uint64_t order;
@@ -66,6 +78,12 @@ private:
     EndpointId endpoint;
     TimePoint started{}, deadline{};
     std::string tier, label;
+  };
+  // A synthetic request meets what a real one does.
+  struct SyntheticRun {
+    EndpointId endpoint;
+    std::uint64_t run = 0;
+    ProbeResult result;
   };
   struct Target {
     std::string tier, label;
@@ -94,6 +112,9 @@ private:
   void lost(EndpointId endpoint);
   void give_samples(bool urgent);
   void probe_ends(std::uint64_t id);
+  void begin_synthetic(const StartSynthetic& start);
+  std::string label_of(EndpointId id, std::uint32_t pool, std::uint32_t tier,
+                       const config::SocketAddress& address) const;
   void starve(const config::ScenarioFault& fault);
   void act(const config::ScenarioAct& act);
 
@@ -111,6 +132,7 @@ private:
   std::vector<Request> requests_;
   std::vector<std::uint64_t> free_, waiting_;
   std::map<std::uint64_t, ProbeRun> probes_;
+  std::map<std::uint64_t, SyntheticRun> synthetics_;  // by run
   std::map<std::uint64_t, RunGate> gates_;
   std::uint64_t last_probe_ = 0, last_gate_ = 0;
   double post_debt_ = 0;

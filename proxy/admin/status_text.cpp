@@ -160,6 +160,17 @@ std::string traffic_text(const json::value& endpoint) {
   return out;
 }
 
+// What synthetic requests prove of an endpoint: one line when it is fit, else what is wrong.
+std::string fitness_text(const json::value& endpoint, Wall now) {
+  const auto* fitness = get(endpoint, "fitness");
+  if (!fitness || !fitness->is_object()) return "";
+  const std::string reason = text(*fitness, "reason");
+  std::string line = "      " + text(*fitness, "verdict");
+  if (const auto at = time_of(*fitness, "proven_at")) line += concat({", proven ", length_of(now - *at), " ago"});
+  if (!reason.empty()) line += concat({": ", reason});
+  return wrapped(line, "        ");
+}
+
 std::string endpoint_text(const json::value& endpoint, Wall now) {
   const std::string word = word_of(endpoint), label = text(endpoint, "label"), address = text(endpoint, "address");
   std::string out = flag(endpoint, "available") ? "    + " : "    - ";
@@ -174,12 +185,19 @@ std::string endpoint_text(const json::value& endpoint, Wall now) {
   out += "\n";
   const std::string check = last_check(endpoint, now);
   if (!check.empty()) out += concat({"      check: ", check, "\n"});
+  out += fitness_text(endpoint, now);
   out += traffic_text(endpoint);
   const double in_flight = number(endpoint, "in_flight").value_or(0), tunnels = number(endpoint, "tunnels").value_or(0);
   if (in_flight > 0 || tunnels > 0) {
     out += concat({"      ", whole(in_flight), " in flight, ", whole(tunnels), " tunnels\n"});
   }
   return out;
+}
+
+std::string upper(std::string word) {
+  for (char& c : word)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  return word;
 }
 
 std::string tier_text(const json::value& tier, Wall now) {
@@ -193,6 +211,11 @@ std::string tier_text(const json::value& tier, Wall now) {
   if (flag(tier, "panic")) out += ", panic: all are used";
   if (flag(tier, "degraded")) out += ", DEGRADED";
   if (flag(tier, "failed")) out += ", verdict failed";
+  if (const auto* fitness = get(tier, "fitness"); fitness && fitness->is_object()) {
+    const std::string verdict = text(*fitness, "verdict");
+    const bool bad = verdict == "unfit" || verdict == "stale";
+    out += concat({", ", verdict == "unknown" ? "fitness unknown" : bad ? upper(verdict) : verdict});
+  }
   out += "\n";
   const std::string reason = text(tier, "degraded_reason"), quality = text(tier, "quality");
   if (!reason.empty()) out += wrapped(concat({"      degraded: ", reason}), "        ");

@@ -12,6 +12,7 @@
 #include "config/address.hpp"
 #include "config/model.hpp"
 #include "health/types.hpp"
+#include "proxy/probe/synthetic.hpp"
 #include "proxy/probe/tls_settings.hpp"
 
 namespace understudy::probe {
@@ -22,6 +23,7 @@ struct ProbeRequest {
   std::shared_ptr<const config::CheckConfig> check;  // never null
   std::shared_ptr<const TlsSettings> tls;            // set when the pool speaks TLS, and for checks of kind tls
   std::chrono::steady_clock::time_point deadline;    // one absolute end for all rungs
+  std::shared_ptr<const Synthetic> synthetic = {};   // of a synthetic request: what its check has not
 };
 
 // Result of a probe:

@@ -78,6 +78,7 @@ private:
   void pump();
   void perform(const health::StartProbe& probe);
   void perform(const health::RunGate& gate);
+  void perform(const health::StartSynthetic& start);
   void on_event(const health::Event& event);
   std::string_view serving_tier(std::string_view pool_name) const;
   void arm_core_timer();
@@ -142,12 +143,14 @@ private:
   health::Core core_;
   health::LocalCoordinator coordinator_;
   std::unique_ptr<probe::Prober> prober_;
+  std::unique_ptr<probe::Prober> synthetic_prober_;  // of its own, so that what hangs there keeps no check waiting
   std::unique_ptr<probe::Resolver> resolver_;
   std::unique_ptr<probe::NameWatcher> names_;
   // What probes need, by pool.
   struct ProbeSettings {
     std::vector<std::shared_ptr<const config::CheckConfig>> checks;
     std::vector<std::shared_ptr<const probe::TlsSettings>> tls;
+    std::vector<std::vector<probe::SyntheticRequest>> synthetic;  // by pool
     explicit ProbeSettings(const config::Config& config);  // reads certificates; throws naming the file and the remedy
     ProbeSettings() = default;
   };

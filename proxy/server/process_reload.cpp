@@ -60,6 +60,8 @@ Process::ProbeSettings::ProbeSettings(const config::Config& config) {
   static const config::UpstreamTls plain_tls_check{};
   for (const config::PoolConfig& pool : config.pools) {
     checks.push_back(std::make_shared<const config::CheckConfig>(pool.check));
+    auto& requests = synthetic.emplace_back();
+    for (const config::FitnessConfig& request : pool.fitness) requests.emplace_back(request);
     const bool only_checked = !pool.tls && pool.check.kind == config::CheckKind::tls;
     tls.push_back(pool.tls || only_checked
                       ? std::make_shared<const probe::TlsSettings>(pool.tls ? *pool.tls : plain_tls_check)

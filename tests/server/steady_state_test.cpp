@@ -157,8 +157,8 @@ protected:
     const config::LoadContext context{[](const std::string&) { return std::nullopt; },
                                       [](const std::string&) { return std::nullopt; }};
     const std::string address = "127.0.0.1:" + std::to_string(origin_.port);
-    config::LoadResult loaded = config::load("[listen.http]\naddress = \"127.0.0.1:8080\"\n[pool.app]\nprimary = [\"" + address +
-                                                 "\"]\n[[route]]\nname = \"all\"\npool = \"app\"\n",
+    config::LoadResult loaded = config::load("[listen.http]\naddress = \"127.0.0.1:8080\"\n[pool.app]\nprimary = [\"" +
+                                                 address + "\"]\n[[route]]\nname = \"all\"\npool = \"app\"\n",
                                              "test.toml", context);
     if (!loaded.config) throw std::runtime_error(loaded.diagnostics.empty() ? "config" : loaded.diagnostics[0].message);
     auto made = std::make_shared<net::Snapshot>();
@@ -220,7 +220,8 @@ constexpr std::array<std::string_view, 3> kRequests{
 
 void ask(Peer& client, std::string_view request) {
   client.send(request);
-  const std::string answer = client.read_to(request.find("/chunked") == std::string_view::npos ? "end" : "\r\n0\r\n\r\n");
+  const std::string answer =
+      client.read_to(request.find("/chunked") == std::string_view::npos ? "end" : "\r\n0\r\n\r\n");
   ASSERT_EQ(answer.substr(0, 15), "HTTP/1.1 200 OK");
 }
 
