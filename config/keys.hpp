@@ -116,6 +116,8 @@ const Section& passive_section();
 const Section& degraded_section();
 const Section& failover_section();
 const Section& gate_section();
+const Section& fitness_section();
+const Section& compare_section();
 const Section& retry_section();
 const Section& upstream_tls_section();
 const Section& route_section();
@@ -130,6 +132,14 @@ const std::vector<const Section*>& all_sections();
 
 // Adds `gates` to [pool.NAME.failover].
 void declare_gates(Section& failover);
+
+// Adds `fitness` to [pool.NAME].
+void declare_fitness(Section& pool);
+
+// Status codes as `expect` takes them: 204, "200-299", "200,204,300-399".
+void read_statuses(Reader& reader, const Node& node, const Spot& spot, std::vector<StatusRange>& ranges);
+std::string statuses_text(const std::vector<StatusRange>& ranges);
+extern const char* const statuses_schema;
 
 // Whether a key of [check] has a use in that kind of check ("expect" only in HTTP checks, …).
 bool check_key_applies(const std::string& key, CheckKind kind);

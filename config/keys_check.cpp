@@ -67,32 +67,6 @@ bool parse_ranges(std::string_view text, std::vector<StatusRange>& ranges) {
   }
 }
 
-void read_expect(Reader& reader, const Node& node, const Spot& spot, CheckConfig& check) {
-  std::string text;
-  if (node.is(Node::Kind::integer)) {
-    text = std::to_string(node.integer);
-  } else if (const auto given = reader.text(node, spot, {})) {
-    text = *given;
-  } else {
-    return;
-  }
-  std::vector<StatusRange> ranges;
-  if (!parse_ranges(text, ranges)) {
-    return reader.error(node.span, "'expect' must be status codes from 100 to 599",
-                        "write \"200-299\" or \"200,204,300-399\"");
-  }
-  check.expect = std::move(ranges);
-}
-
-std::string expect_text(const CheckConfig& check) {
-  std::string text;
-  for (const StatusRange& range : check.expect) {
-    text += (text.empty() ? "" : ",") + std::to_string(range.low);
-    if (range.high != range.low) text += "-" + std::to_string(range.high);
-  }
-  return toml_string(text);
-}
-
 void read_at_start(Reader& reader, const Node& node, const Spot& spot, CheckConfig& check) {
   constexpr std::string_view wait = "wait ";
   if (node.is(Node::Kind::text) && node.text.substr(0, wait.size()) == wait) {
@@ -118,13 +92,41 @@ std::string at_start_text(const CheckConfig& check) {
 
 // Which keys a kind of check has a use for. The others are refused beside it, and never shown.
 bool applies(const std::string& key, CheckKind kind) {
-  if (key == "path" || key == "expect" || key == "body") return kind == CheckKind::http;
+  if (key == "path" || key == "expect" || key == "body" || key == "agent_header") return kind == CheckKind::http;
   if (key == "host") return kind == CheckKind::http || kind == CheckKind::websocket;
   if (key == "tcp" || key == "tls" || key == "websocket" || key == "off") return true;
   return kind != CheckKind::none;
 }
 
 }  // namespace
+
+const char* const statuses_schema = R"({"anyOf":[{"type":"integer","minimum":100,"maximum":599},{"type":"string"}]})";
+
+void read_statuses(Reader& reader, const Node& node, const Spot& spot, std::vector<StatusRange>& ranges) {
+  std::string text;
+  if (node.is(Node::Kind::integer)) {
+    text = std::to_string(node.integer);
+  } else if (const auto given = reader.text(node, spot, {})) {
+    text = *given;
+  } else {
+    return;
+  }
+  std::vector<StatusRange> read;
+  if (!parse_ranges(text, read)) {
+    return reader.error(node.span, "'" + std::string(spot.name) + "' must be status codes from 100 to 599",
+                        "write \"200-299\" or \"200,204,300-399\"");
+  }
+  ranges = std::move(read);
+}
+
+std::string statuses_text(const std::vector<StatusRange>& ranges) {
+  std::string text;
+  for (const StatusRange& range : ranges) {
+    text += (text.empty() ? "" : ",") + std::to_string(range.low);
+    if (range.high != range.low) text += "-" + std::to_string(range.high);
+  }
+  return toml_string(text);
+}
 
 bool check_key_applies(const std::string& key, CheckKind kind) { return applies(key, kind); }
 
@@ -147,11 +149,15 @@ const Section& check_section() {
                  {.help = "Host field of HTTP and WebSocket checks.",
                   .example = "\"app.example.org\"",
                   .unset = "the endpoint's address"});
-    declare.mixed("expect", R"({"anyOf":[{"type":"integer","minimum":100,"maximum":599},{"type":"string"}]})",
-                  {.help = "Status codes of an HTTP check that count as good.",
-                   .example = "\"200,204,300-399\"",
-                   .shape = "status codes and ranges"},
-                  read_expect, expect_text);
+    declare.mixed(
+        "expect", statuses_schema,
+        {.help = "Status codes of an HTTP check that count as good.",
+         .example = "\"200,204,300-399\"",
+         .shape = "status codes and ranges"},
+        [](Reader& reader, const Node& node, const Spot& spot, CheckConfig& check) {
+          read_statuses(reader, node, spot, check.expect);
+        },
+        [](const CheckConfig& check) { return statuses_text(check.expect); });
     declare.text("body", &CheckConfig::body,
                  {.help = "Text that the body of an HTTP check must contain.", .example = "\"ready\"", .unset = "any"});
     declare.key(
@@ -187,6 +193,40 @@ const Section& check_section() {
                    .example = "\"assume_healthy\"",
                    .shape = "\"wait D\", \"assume_healthy\" or \"assume_unhealthy\""},
                   read_at_start, at_start_text);
+    declare.key(
+        "agent_port", Type::integer,
+        {.help =
+             "Port of an agent on the endpoint's machine that is asked with each probe and answers one line: `75%` of "
+             "its weight, `ready`, `drain`, `maint`, `up`, `down`, as HAProxy's agent-check speaks it.",
+         .min = 1,
+         .max = 65535,
+         .example = "9707",
+         .unset = "none"},
+        [](Reader& reader, const Node& node, const Spot& spot, CheckConfig& check) {
+          if (const auto port = reader.integer(node, spot, {.help = "", .min = 1, .max = 65535}))
+            check.agent_port = static_cast<std::uint16_t>(*port);
+        },
+        [](const CheckConfig& check) {
+          return check.agent_port == 0 ? std::string() : std::to_string(check.agent_port);
+        });
+    declare.text(
+        "agent_send", &CheckConfig::agent_send,
+        {.help = "What is sent to the agent before it answers.", .example = "\"load?\\n\"", .unset = "nothing"});
+    declare.key(
+        "agent_header", Type::text,
+        {.help = "Field of the answer to an HTTP check that says what an agent would.",
+         .example = "\"X-Load\"",
+         .unset = "none"},
+        [](Reader& reader, const Node& node, const Spot& spot, CheckConfig& check) {
+          const auto name = reader.text(node, spot, {});
+          if (!name) return;
+          if (is_token(*name)) {
+            check.agent_header = *name;
+          } else {
+            reader.error(node.span, "'" + printable(*name) + "' is not the name of a header field");
+          }
+        },
+        [](const CheckConfig& check) { return check.agent_header.empty() ? "" : toml_string(check.agent_header); });
     declare.choice(
         "trust", &CheckConfig::trust, {"probe", "traffic", "both"},
         {.help = "What counts when probes fail while requests are answered well: the probes, the requests, or "

@@ -195,6 +195,18 @@ const Section& failover_section() {
                     {.help = "Whether an endpoint that its checks found down (refused, unreachable or not answering) "
                              "stays out when it is back, until the gates have passed or the operator enables it.",
                      .example = "true"});
+    declare.quantity("mirror", Type::share, &FailoverConfig::mirror,
+                     {.help = "Share of the safe requests without a body of which a standby gets a copy, marked "
+                              "`Understudy-Mirror: 1`, at most 20 a second for each worker. Its answer is thrown away; "
+                              "its status and time, compared with the client's, tell whether the standby is fit.",
+                      .min = 0,
+                      .max = 1,
+                      .example = "\"1%\""});
+    declare.boolean(
+        "require_fit", &FailoverConfig::require_fit,
+        {.help = "Move only to tiers that are proven fit by `[[pool.NAME.fitness]]`. When nothing is left of "
+                 "the serving tier, the best of the others serves all the same.",
+         .example = "true"});
     return made;
   }();
   return section;

@@ -242,6 +242,11 @@ const Section& retry_section() {
     declare.boolean("on_5xx", &RetryConfig::on_5xx,
                     {.help = "Repeat idempotent requests that were answered 502, 503 or 504.", .example = "true"});
     declare.boolean(
+        "safe_on_5xx", &RetryConfig::safe_on_5xx,
+        {.help = "Whether a GET, HEAD or OPTIONS that was answered 500 or above is repeated, once, at another "
+                 "endpoint. The second answer is the client's; with an empty budget the first is.",
+         .example = "false"});
+    declare.boolean(
         "hedge", &RetryConfig::hedge,
         {.help = "Whether a GET, HEAD or OPTIONS without a body is sent to a second endpoint too, once, when the first "
                  "has not answered for the longest of its usual p99, 3 times its median and 10 ms. The first good "
@@ -379,6 +384,7 @@ const Section& pool_section() {
     declare.table("passive", &PoolConfig::passive, passive_section(), {.help = "Ejection by traffic."});
     declare.table("degraded", &PoolConfig::degraded, degraded_section(),
                   {.help = "What is worse than usual, and not dead."});
+    declare_fitness(made);
     declare.table("failover", &PoolConfig::failover, failover_section(), {.help = "Moving between tiers."});
     declare.table("retry", &PoolConfig::retry, retry_section(), {.help = "Repeating requests."});
     declare.table("tls", &PoolConfig::tls, upstream_tls_section(), {.help = "TLS towards the endpoints."});

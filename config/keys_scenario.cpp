@@ -158,7 +158,12 @@ const std::vector<std::string_view>& event_kinds() {
                                                    "endpoint_quarantined",
                                                    "spill",
                                                    "shedding",
-                                                   "surge"};
+                                                   "surge",
+                                                   "endpoint_unfit",
+                                                   "endpoint_fit",
+                                                   "tier_unfit",
+                                                   "tier_fit",
+                                                   "agent"};
   return kinds;
 }
 

@@ -115,6 +115,7 @@ struct TierConfig {
 enum class CheckKind : std::uint8_t { http, tcp, tls, websocket, none };
 struct StatusRange {
   std::uint16_t low = 200, high = 299;
+  bool operator==(const StatusRange&) const = default;
 };
 enum class StartPolicy : std::uint8_t { wait, assume_healthy, assume_unhealthy };
 // Whom to believe when probes fail while real requests are answered well.
@@ -135,7 +136,10 @@ struct CheckConfig {
   StartPolicy start = StartPolicy::wait;
   Duration start_wait{3'000};  // with `wait`: after this an unprobed endpoint counts as available
   Trust trust = Trust::probe;
-  Duration doubt{30'000};  // with `both`: failing probes are held that long while traffic is well
+  Duration doubt{30'000};        // with `both`: failing probes are held that long while traffic is well
+  std::uint16_t agent_port = 0;  // 0: none is asked
+  std::string agent_send;        // what is sent to it first; "" nothing
+  std::string agent_header;      // field of an HTTP check's answer that says the same; "" none
 };
 
 struct PassiveConfig {
@@ -166,6 +170,7 @@ struct RetryConfig {
   double budget = 0.2;        // deposited by each first attempt
   double budget_floor = 10;   // per second
   bool on_5xx = false;        // repeat idempotent requests answered 502, 503 or 504
+  bool safe_on_5xx = true;    // repeat safe requests answered 500 or above, once
   bool hedge = true;          // a second attempt beside one that is slow, for safe requests
   double hedge_share = 0.05;  // of requests, while the slow endpoint is not suspect
 };
@@ -192,6 +197,35 @@ struct GateConfig {
   Duration timeout{10'000};
 };
 
+// A value of an answer that tells how new an endpoint's data is: a header field, or what a JSON pointer finds in the body.
+struct CompareConfig {
+  std::string header;  // "" not that
+  std::string json;    // RFC 6901, "/data/version"; "" not that
+  Duration max_lag{60'000};
+  bool given() const { return !header.empty() || !json.empty(); }
+  bool operator==(const CompareConfig&) const = default;
+};
+// A synthetic request that every endpoint of the pool must answer well to count as fit for traffic.
+struct FitnessConfig {
+  std::string name;  // never empty after loading, unique in its pool
+  bool websocket = false;
+  std::string method = "GET";
+  bool is_unsafe = false;  // key `unsafe`: the operator vouches that repeating it does no harm
+  std::string path;
+  std::string host;  // Host field; "" is the endpoint's own address
+  std::vector<NameValue> headers;
+  std::string body;
+  std::vector<StatusRange> expect{{200, 299}};
+  std::string expect_body;  // text that the answer's body must contain; "" any
+  MaybeDuration max_latency;
+  Duration interval{10'000};
+  Duration timeout{2'000};
+  std::uint32_t rise = 2;
+  std::uint32_t fall = 2;
+  CompareConfig compare;
+  bool operator==(const FitnessConfig&) const = default;
+};
+
 enum class TiersMode : std::uint8_t { exclusive, shared };
 enum class FailbackMode : std::uint8_t { automatic, after, manual };
 struct FailoverConfig {
@@ -206,6 +240,8 @@ struct FailoverConfig {
   // How much more than its share of the traffic an endpoint can carry; nothing: `shared` pools do not spill.
   std::optional<double> overprovisioning = 1.4;
   std::vector<GateConfig> gates;
+  double mirror = 0;         // share of the safe requests that a standby gets a copy of
+  bool require_fit = false;  // only tiers that are proven fit are moved to, while the serving one still has an endpoint
 };
 
 struct PoolConfig {
@@ -218,6 +254,7 @@ struct PoolConfig {
   CheckConfig check;
   PassiveConfig passive;
   DegradedConfig degraded;
+  std::vector<FitnessConfig> fitness;
   FailoverConfig failover;
   RetryConfig retry;
   TiersMode tiers_mode = TiersMode::exclusive;

@@ -31,6 +31,7 @@ void complete_check(CheckConfig& check, const std::string& path, Reader& reader)
   const CheckConfig usual;
   if (check.kind != CheckKind::http) {
     check.expect = usual.expect;
+    check.agent_header.clear();
     check.body.clear();
   }
   if (check.kind != CheckKind::http && check.kind != CheckKind::websocket) {
@@ -42,6 +43,7 @@ void complete_check(CheckConfig& check, const std::string& path, Reader& reader)
     check.kind = CheckKind::none;
   }
   if (check.trust != Trust::both) check.doubt = usual.doubt;
+  if (check.agent_port == 0) check.agent_send.clear();
 }
 
 // The longest hold follows a long hold up.

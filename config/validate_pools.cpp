@@ -166,6 +166,31 @@ void validate_gates(const std::vector<GateConfig>& gates, const std::string& pat
   }
 }
 
+void validate_fitness(const PoolConfig& pool, const std::string& path, Reader& reader) {
+  std::unordered_map<std::string, std::size_t> names;
+  for (std::size_t i = 0; i < pool.fitness.size(); ++i) {
+    const FitnessConfig& request = pool.fitness[i];
+    const std::string item = path + ".fitness[" + std::to_string(i) + "]";
+    const auto [earlier, is_fresh] = names.try_emplace(request.name, i);
+    if (!request.name.empty() && !is_fresh) {
+      const Span first = reader.span_of(path + ".fitness[" + std::to_string(earlier->second) + "]");
+      reader.error(reader.span_of(reader.mark(item + ".name") != nullptr ? item + ".name" : item),
+                   "a synthetic request '" + printable(request.name) + "' is there already",
+                   "first at line " + std::to_string(first.line) + "; give one of them another name");
+    }
+    if (request.compare.given() && pool.tiers.size() == 1) {
+      reader.error(reader.key_span_of(item + ".compare"), "'compare' does nothing in a pool with one tier",
+                   "it compares with the tier that serves");
+    }
+  }
+  const Mark* required = reader.mark(path + ".failover.require_fit");
+  if (required != nullptr && pool.failover.require_fit && pool.fitness.empty() &&
+      reader.mark(path + ".fitness") == nullptr) {
+    reader.error(required->key, "'require_fit' does nothing without synthetic requests",
+                 "add [[" + path + ".fitness]] with a 'path'");
+  }
+}
+
 void validate_failover(const PoolConfig& pool, const std::string& path, Reader& reader) {
   validate_min_available(pool, path, reader);
   const std::string inner = path + ".failover";
@@ -252,10 +277,13 @@ void validate_pool(const PoolConfig& pool, Reader& reader) {
   }
   validate_tiers(pool, path, reader);
   validate_failover(pool, path, reader);
+  validate_fitness(pool, path, reader);
   validate_degraded(pool, path, reader);
   validate_balance(pool, path, reader);
   validate_upstream_tls(pool, path, reader);
   validate_check(pool.check, path + ".check", "[" + path + ".check]", reader);
+  if (const Mark* send = reader.mark(path + ".check.agent_send"); send != nullptr && pool.check.agent_port == 0)
+    reader.error(send->key, "'agent_send' does nothing without 'agent_port'", "add agent_port = 9707");
   if (pool.passive.max_ejection < pool.passive.base_ejection) {
     reader.error(
         reader.span_of(path + ".passive." +

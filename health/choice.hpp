@@ -1,8 +1,9 @@
 // Where a request goes: which tiers are asked for an endpoint, in which order. The workers and the rehearsal decide by this very
 // function; how an endpoint is found within a tier is theirs to say.
 //
-//   first attempt   the side tier by its share ─► a suspect whose trial is due ─► (nobody trusted, `shared`) a trusted lower tier
-//                   ─► (`shared`, it cannot carry all) the tier that the spill names
+//   first attempt   the side tier by its share ─► a suspect whose trial is due
+//   any attempt     ─► (nobody trusted, `shared`) a trusted other tier
+//   first attempt   ─► (`shared`, it cannot carry all) the tier that the spill names
 //                   ─► (it sheds and is full) a lower tier that is not, `shared`; else the request is shed
 //   any attempt     ─► the designated tier ─► the other serviceable tiers in order (laws 9 and 11)
 #pragma once
@@ -25,7 +26,8 @@ struct Asking {
 struct Choice {
   std::optional<std::uint32_t> endpoint;  // in the tier
   std::uint32_t tier = 0;
-  bool trial = false;
+  bool trial = false;      // of a suspect
+  bool risked = false;     // a trial, or the side tier: sent where it may fail for our sake, not the client's
   bool elsewhere = false;  // nothing, but another tier could serve
   bool shed = false;       // nothing, because the serving tier has as many requests as it can answer
 };
@@ -54,22 +56,27 @@ Choice choose(const PoolView& pool, const Asking& asking, InTier in_tier, Trial 
   const auto troubled = [&](std::uint32_t tier) {
     return asking.hedge && (pool.tiers[tier].doubtful || pool.tiers[tier].panic || is_full(pool.tiers[tier]));
   };
+  const bool doubtful = pool.active < count && pool.tiers[pool.active].doubtful;
   if (asking.first && pool.active < count) {
-    const bool doubtful = pool.tiers[pool.active].doubtful;
     const bool aside = pool.side && (asking.safe || (asking.shared && !pool.side->safe_only));
-    if (aside && pool.side->tier < count && chance(pool.side->share) && take(pool.side->tier)) return out;
+    if (aside && pool.side->tier < count && chance(pool.side->share) && take(pool.side->tier)) {
+      out.risked = true;
+      return out;
+    }
     if (asking.safe && (asking.shared || !doubtful)) {
       out.tier = pool.active;
       out.endpoint = trial(pool.active);
-      out.trial = out.endpoint.has_value();
+      out.trial = out.risked = out.endpoint.has_value();
       if (out.trial) return out;
     }
-    if (asking.shared && doubtful) {  // nobody in the serving tier is trusted: those who are do the work meanwhile
-      for (std::uint32_t t = 0; t < count; ++t) {
-        if (t == pool.active || !pool.tiers[t].serviceable || pool.tiers[t].doubtful) continue;
-        if (take(t)) return out;
-      }
+  }
+  if (asking.shared && doubtful) {  // nobody in the serving tier is trusted: those who are do the work meanwhile
+    for (std::uint32_t t = 0; t < count; ++t) {
+      if (t == pool.active || !pool.tiers[t].serviceable || pool.tiers[t].doubtful || troubled(t)) continue;
+      if (take(t)) return out;
     }
+  }
+  if (asking.first && pool.active < count) {
     if (asking.shared && !pool.spill.empty()) {
       const std::optional<std::uint32_t> tier = spill();
       if (tier && take(*tier)) return out;

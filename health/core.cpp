@@ -76,6 +76,30 @@ void Core::on_probe_result(EndpointId id, const ProbeResult& result, TimePoint n
   state_->settle(now);
 }
 
+void Core::on_agent_answer(EndpointId id, const AgentAnswer& answer, TimePoint now) {
+  now = state_->advance(now);
+  Endpoint* endpoint = state_->find(id);
+  if (endpoint == nullptr) return;  // removed meanwhile
+  state_->agent_answered(*endpoint, answer, now);
+  state_->settle(now);
+}
+
+void Core::on_mirrored(EndpointId id, const Mirrored& ours, const ProbeResult& theirs, TimePoint now) {
+  now = state_->advance(now);
+  Endpoint* endpoint = state_->find(id);
+  if (endpoint == nullptr) return;  // removed meanwhile
+  state_->mirrored(*endpoint, ours, theirs, now);
+  state_->settle(now);
+}
+
+void Core::on_synthetic_result(EndpointId id, std::uint64_t run, const ProbeResult& result, TimePoint now) {
+  now = state_->advance(now);
+  Endpoint* endpoint = state_->find(id);
+  if (endpoint == nullptr) return;  // removed meanwhile
+  state_->synthetic_answered(*endpoint, run, result, now);
+  state_->settle(now);
+}
+
 void Core::on_traffic(std::span<const TrafficSample> samples, TimePoint now) {
   now = state_->advance(now);
   for (const TrafficSample& sample : samples) {

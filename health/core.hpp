@@ -19,6 +19,9 @@
 #include <vector>
 
 #include "config/model.hpp"
+#include "health/agent.hpp"
+#include "health/fitness.hpp"
+#include "health/mirror.hpp"
 #include "health/types.hpp"
 
 namespace understudy::health {
@@ -54,7 +57,16 @@ struct RunGate {
   std::uint64_t run = 0;  // names this run in the answer
   TimePoint deadline{};
 };
-using Action = std::variant<StartProbe, Proposal, Event, ViewChanged, RunGate>;
+// A synthetic request is to be sent. Answered by on_synthetic_result(), at the deadline at the latest.
+struct StartSynthetic {
+  EndpointId endpoint;
+  std::uint32_t pool = 0, tier = 0, request = 0;  // indices into Config::pools, its tiers, its `fitness`
+  std::uint64_t run = 0;                          // names it in the answer
+  config::SocketAddress address;
+  std::string server_name;
+  TimePoint deadline{};
+};
+using Action = std::variant<StartProbe, Proposal, Event, ViewChanged, RunGate, StartSynthetic>;
 
 struct GateResult {
   std::string pool, gate;
@@ -162,6 +174,13 @@ struct EndpointStatus {
   CauseClass cause_class = CauseClass::none;
   Duration first_byte_p50{}, first_byte_p95{}, first_byte_p99{}, normal_p95{}, connect_p95{}, websocket_open_p95{};
   double error_share = 0, samples = 0;  // of the newest window with enough samples
+  Fit fit = Fit::unknown;               // meaningful where the pool has synthetic requests
+  std::string fit_reason;
+  std::optional<TimePoint> proven_at;  // when the weakest of its proofs was made
+  std::vector<Fitness::Report> synthetic;
+  std::uint64_t mirrored = 0, mirrored_differently = 0;  // copies of real requests, since the start
+  std::string mirror;                                    // what they tell; "" nothing
+  Agent agent;
 };
 struct TierStatus {
   std::string name;
@@ -170,6 +189,9 @@ struct TierStatus {
   std::string degraded_reason, quality;
   double share = 0;                             // of the traffic that is due to it now, by serving, ramp and spill
   std::optional<std::uint32_t> max_unanswered;  // while it sheds
+  Fit fit = Fit::unknown;
+  std::string fit_reason;
+  std::optional<TimePoint> proven_at;  // of the newest endpoints that it needs, the oldest
   std::vector<EndpointStatus> endpoints;
 };
 struct PoolStatus {
@@ -193,7 +215,8 @@ struct PoolStatus {
   std::vector<Gate> gates;
   struct Verdicts {
     std::uint64_t succeeded = 0, failed = 0, undecided = 0;
-  } verdicts;  // of moves, since the start
+  } verdicts;                // of moves, since the start
+  bool has_fitness = false;  // synthetic requests are configured
   std::vector<TierStatus> tiers;
   bool surge = false;  // far more is asked than is usual
   std::uint64_t failovers = 0, failbacks = 0;
@@ -216,6 +239,10 @@ public:
   SavedState save(TimePoint now) const;
 
   void on_probe_result(EndpointId endpoint, const ProbeResult& result, TimePoint now);
+  void on_agent_answer(EndpointId endpoint, const AgentAnswer& answer, TimePoint now);
+  // A copy of a request that the serving tier answered with `ours`.
+  void on_mirrored(EndpointId endpoint, const Mirrored& ours, const ProbeResult& theirs, TimePoint now);
+  void on_synthetic_result(EndpointId endpoint, std::uint64_t run, const ProbeResult& result, TimePoint now);
   void on_traffic(std::span<const TrafficSample> samples, TimePoint now);
   // Each second or so, of every pool.
   void on_arrivals(std::span<const ArrivalSample> samples, TimePoint now);

@@ -129,7 +129,7 @@ CommandResult Core::State::execute(const MoveTier& command, TimePoint now) {
   if (auto stale = stale_epoch(*pool, command.expected_epoch)) return refuse(std::move(*stale));
   const std::uint32_t active = pool->failover.active();
   const auto tiers = static_cast<std::uint32_t>(pool->tiers.size());
-  const auto fit = [&](std::uint32_t tier) { return tier != active && pool->tiers[tier].count.serviceable(); };
+  const auto can_serve = [&](std::uint32_t tier) { return tier != active && pool->tiers[tier].count.serviceable(); };
   std::optional<std::uint32_t> target;
   if (command.to) {
     for (std::uint32_t i = 0; i < tiers; ++i) {
@@ -144,15 +144,18 @@ CommandResult Core::State::execute(const MoveTier& command, TimePoint now) {
                     " already; to keep it there, hold the pool");
     }
   } else {
-    for (std::uint32_t i = 1; i < tiers && !target; ++i) {
-      if (fit((active + i) % tiers)) target = (active + i) % tiers;
+    // Proven ones first, then in order.
+    for (std::uint32_t i = 1; i < tiers; ++i) {
+      const std::uint32_t tier = (active + i) % tiers;
+      if (can_serve(tier) && (!target || pool->tiers[tier].fitness.fit < pool->tiers[*target].fitness.fit))
+        target = tier;
     }
     if (!target) {
       return refuse("no other tier of pool " + quoted(command.pool) + " can serve: " + describe_others(*pool, active));
     }
   }
   // Never to something worse: from a tier that serves to one that cannot is a mistake, whoever asks.
-  if (!fit(*target) && pool->active().count.serviceable()) {
+  if (!can_serve(*target) && pool->active().count.serviceable()) {
     return refuse("tier " + quoted(pool->tiers[*target].name) + " cannot serve: it has " +
                   describe(pool->tiers[*target], *pool, now) + ", while " + quoted(pool->active().name) +
                   " can; bring its endpoints up first, or disable those of " + quoted(pool->active().name));

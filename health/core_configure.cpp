@@ -87,6 +87,7 @@ void Core::configure(const config::Config& config, TimePoint now) {
       state.begin_probing(*endpoint,
                           now + Duration(static_cast<Duration::rep>(static_cast<double>(spread.count()) * share)));
     }
+    state.begin_fitness(*endpoint, now);
     state.refresh(*endpoint, now);
   }
   for (const auto& pool : state.pools) state.touch(*pool);
@@ -118,6 +119,10 @@ void Core::State::rebuild(Pool& pool, const config::PoolConfig& written, bool is
     remove_endpoint(pool, *endpoint, "it is no longer configured");
   }
   rebuild_gates(pool);
+  if (!pool.fitness || *pool.fitness != written.fitness) {
+    pool.fitness = std::make_shared<const std::vector<config::FitnessConfig>>(written.fitness);
+    pool.histories.assign(written.fitness.size(), DataHistory());
+  }
   if (is_new) {
     pool.active_since = now;
     pool.active_reason = "the first tier serves from the start";
@@ -162,6 +167,7 @@ void Core::State::rebuild_tiers(Pool& pool, const config::PoolConfig& written, R
       tier.doubtful = old->doubtful;
       tier.shedder = old->shedder;
       tier.shedding_since = old->shedding_since;
+      tier.told_fit = old->told_fit;
     }
     tier.sources.reserve(tier_written.endpoints.size());
     for (const config::EndpointConfig& endpoint_written : tier_written.endpoints) {
@@ -194,6 +200,9 @@ void Core::State::rebuild_tiers(Pool& pool, const config::PoolConfig& written, R
         kept.tier = tier_index;
         kept.server_name = source.server_name;
         kept.configured_weight = source.weight;
+        const config::CheckConfig& check = pool.config.check;
+        if (check.agent_port == 0 && check.agent_header.empty()) kept.agent.forget();
+        if (pool.config.failover.mirror == 0) kept.mirror.reset();
         source.endpoints.push_back(&kept);
       }
     }

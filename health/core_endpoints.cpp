@@ -14,8 +14,9 @@ constexpr Duration starved_lag = std::chrono::milliseconds(100);
 
 Axes axes_of(const Endpoint& endpoint, const Pool& pool, TimePoint now) {
   Axes axes;
-  axes.operator_state = endpoint.order.state;
+  axes.operator_state = state_in_force(endpoint);
   axes.active = endpoint.probe_doubted ? ActiveState::healthy : endpoint.threshold.state();
+  if (endpoint.agent.state() == Agent::State::down) axes.active = ActiveState::unhealthy;
   axes.passive = endpoint.ejector.ejected() ? PassiveState::ejected : PassiveState::in;
   axes.checked = pool.checked();
   axes.start_wait_over = now >= endpoint.added_at + pool.config.check.start_wait;
@@ -23,6 +24,11 @@ Axes axes_of(const Endpoint& endpoint, const Pool& pool, TimePoint now) {
   axes.held_available = endpoint.held_available;
   axes.quarantined = endpoint.quarantined;
   return axes;
+}
+
+double weight_of(const Endpoint& endpoint, TimePoint now) {
+  const double carries = endpoint.agent.share() > 0 ? endpoint.agent.share() : 1;  // with none of it, it is drained
+  return endpoint.configured_weight * endpoint.slow_start.factor(now) * carries;
 }
 
 // A suspect that nobody tries comes back when its checks are well: there is nothing else to learn from.
@@ -53,10 +59,11 @@ void Core::State::refresh(Endpoint& endpoint, TimePoint now) {
     }
     if (available) endpoint.was_available = true;
   }
-  endpoint.weight = endpoint.configured_weight * endpoint.slow_start.factor(now);
+  endpoint.weight = weight_of(endpoint, now);
   const Suspicion& suspicion = endpoint.suspicion;
-  const Endpoint::Shown shows{endpoint.available,  endpoint.order.state,    marked_bad(endpoint), marked_dead(endpoint),
-                              suspicion.suspect(), suspicion.trial_pause(), endpoint.weight};
+  const Endpoint::Shown shows{endpoint.available,    state_in_force(endpoint), marked_bad(endpoint),
+                              marked_dead(endpoint), suspicion.suspect(),      suspicion.trial_pause(),
+                              endpoint.weight};
   if (shows != endpoint.shown) {
     endpoint.shown = shows;
     view_changed();
@@ -70,6 +77,7 @@ void Core::State::arm(Endpoint& endpoint, TimePoint now) {
   std::optional<TimePoint> earliest = endpoint.probes.next_timeout();
   take_earlier(earliest, endpoint.ejector.until());
   take_earlier(earliest, endpoint.order.until);
+  take_earlier(earliest, endpoint.fitness.next_timeout(now));
   if (endpoint.undecided) take_earlier(earliest, endpoint.added_at + pool.config.check.start_wait);
   if (endpoint.available) take_earlier(earliest, endpoint.slow_start.next_step(now));
   if (endpoint.suspicion.suspect() && endpoint.pending == 0) take_earlier(earliest, untried_until(endpoint, pool));
@@ -93,6 +101,7 @@ void Core::State::start_probe(Endpoint& endpoint, TimePoint now) {
 }
 
 void Core::State::begin_probing(Endpoint& endpoint, TimePoint first) {
+  begin_fitness(endpoint, first);
   const Pool& pool = *pools[endpoint.pool];
   if (pool.checked() && endpoint.order.state != OperatorState::disabled) {
     endpoint.probes.resume(first);
@@ -118,6 +127,8 @@ void Core::State::probed(Endpoint& endpoint, const ProbeResult& result, TimePoin
   }
   endpoint.last_probe = result;
   endpoint.last_probe_at = now;
+  if (result.ok() && result.value && !pool.config.check.agent_header.empty())
+    agent_answered(endpoint, {true, *result.value}, now);
   endpoint.signals.observe_probe(result, now);
   const config::CheckConfig& check = pool.config.check;
   if (result.cause == Cause::own_error) {  // we could not try: no evidence, try again soon
@@ -196,8 +207,9 @@ void Core::State::endpoint_due(Endpoint& endpoint, TimePoint now) {
     if (endpoint.probes.running()) endpoint.probes.hurry(now);
   }
   if (const auto next = endpoint.probes.next_probe(); next && *next <= now) start_probe(endpoint, now);
+  start_synthetic(endpoint, now);
   const bool wait_over = endpoint.undecided && now >= endpoint.added_at + pool.config.check.start_wait;
-  const bool weight_grows = endpoint.weight != endpoint.configured_weight * endpoint.slow_start.factor(now);
+  const bool weight_grows = endpoint.weight != weight_of(endpoint, now);
   if (wait_over || weight_grows) return refresh(endpoint, now);
   arm(endpoint, now);
 }
@@ -208,6 +220,7 @@ void Core::State::forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint 
   const std::string who = name_and_address(endpoint);
   const std::string why = "what spoke against it was seen while this process was starved";
   endpoint.probes.void_current(to);
+  endpoint.fitness.starved(from, to);
   const bool probed_then = endpoint.last_probe_at && *endpoint.last_probe_at >= from;
   if (probed_then && !endpoint.last_probe->ok()) {
     if (endpoint.threshold.state() == ActiveState::unhealthy && endpoint.verdict_since >= from) {

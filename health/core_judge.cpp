@@ -47,6 +47,7 @@ void Core::State::judge(Pool& pool, TimePoint now) {
   std::vector<TierFacts> facts;
   facts.reserve(pool.tiers.size());
   for (Tier& tier : pool.tiers) recount(pool, tier, now);
+  weigh_fitness(pool, now);
   // Weighing signals costs more than counting heads: many verdicts in a row share one look.
   pool.watch_due = std::nullopt;
   if (!pool.watched_at || now >= *pool.watched_at + watch_interval) {
@@ -70,6 +71,14 @@ void Core::State::judge(Pool& pool, TimePoint now) {
     fact.gated = gated(pool, i);
     fact.proving = proof == Proof::missing;
     fact.against_serving = against_serving(pool, tier);
+    fact.fit = tier.fitness.fit;
+    fact.down = tier.count.sound() == 0;
+  }
+  const bool require_fit = pool.config.failover.require_fit;
+  for (std::uint32_t i = 0; i < facts.size(); ++i) {
+    const Fit serving = facts[pool.failover.active()].fit;
+    facts[i].less_fit =
+        i != pool.failover.active() && (facts[i].fit > serving || (require_fit && facts[i].fit != Fit::fit));
   }
   pool.failover.observe(facts, now);
   for (std::uint32_t i = 0; i < pool.tiers.size(); ++i) tell_tier(pool, i, now);
@@ -103,6 +112,7 @@ void Core::State::tell_nothing_better(Pool& pool) {
     if (!others.empty()) others += ", ";
     others += quoted(pool.tiers[i].name) + " is " +
               (pool.tiers[i].count.serviceable() ? describe(pool.tiers[i].watch.quality()) : "not able to serve");
+    if (!pool.tiers[i].fitness.reason.empty()) others += ", " + pool.tiers[i].fitness.reason;
   }
   emit(Event::Kind::nothing_better, pool, &pool.active(), nullptr,
        "tier " + quoted(pool.active().name) + " is " + describe(pool.active().watch.quality()) +
@@ -114,7 +124,7 @@ void Core::State::recount(Pool& pool, Tier& tier, TimePoint now) {
   TierCount count;
   for (const Endpoint* endpoint : tier.endpoints) {
     ++count.size;
-    const OperatorState state = endpoint->order.state;
+    const OperatorState state = state_in_force(*endpoint);
     const bool may_be_used = state == OperatorState::enabled || state == OperatorState::held;
     count.enabled += may_be_used && !endpoint->quarantined ? 1 : 0;
     count.available += endpoint->available ? 1 : 0;
@@ -174,9 +184,8 @@ void Core::State::choose_usable(Pool& pool, std::uint32_t index, bool other_to_b
   key.reserve(tier.endpoints.size());
   for (std::uint32_t i = 0; i < tier.endpoints.size(); ++i) {
     const Endpoint& endpoint = *tier.endpoints[i];
-    const bool enabled =
-        (endpoint.order.state == OperatorState::enabled || endpoint.order.state == OperatorState::held) &&
-        !endpoint.quarantined;
+    const OperatorState state = state_in_force(endpoint);
+    const bool enabled = (state == OperatorState::enabled || state == OperatorState::held) && !endpoint.quarantined;
     const bool untried = nobody_yet && endpoint.undecided;
     if (!endpoint.available && !untried && !(panic && enabled)) continue;
     if (endpoint.available && endpoint.suspicion.suspect() && (avoid || tier.doubtful)) tier.trials.push_back(i);

@@ -62,8 +62,22 @@ void Core::State::watch_tiers(Pool& pool, TimePoint now) {
     tier.all_doubted = counted > 0 && suspects == counted;
     tier.all_overdue = counted > 0 && overdue == counted;
     tell_degraded(pool, i, now);
-    if (tier.failed && i != pool.failover.active() && now - tier.failed_at >= failed_memory) tier.failed = false;
+    if (tier.failed && i != pool.failover.active()) forgive_failed(pool, tier, now);
   }
+}
+
+// A tier whose verdict was `failed` is no candidate until its endpoints are proven fit anew; without synthetic requests,
+// for five minutes.
+void Core::State::forgive_failed(Pool& pool, Tier& tier, TimePoint now) {
+  if (pool.config.fitness.empty()) {
+    if (now - tier.failed_at >= failed_memory) tier.failed = false;
+    return;
+  }
+  if (tier.fitness.fit != Fit::fit || !tier.fitness.proven_at || *tier.fitness.proven_at <= tier.failed_at) return;
+  tier.failed = false;
+  emit(Event::Kind::tier_fit, pool, &tier, nullptr,
+       "tier " + quoted(tier.name) + ", whose verdict was failed " + describe(now - tier.failed_at) +
+           " ago, is a candidate again: its synthetic requests have been answered well since then");
 }
 
 void Core::State::tell_degraded(Pool& pool, std::uint32_t index, TimePoint now) {

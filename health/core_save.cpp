@@ -185,7 +185,10 @@ void Core::State::apply(Endpoint& endpoint, const SavedEndpoint& saved, TimePoin
   if (ejected) ejected = std::min<Duration>(*ejected, pool.config.passive.max_ejection);
   if (saved.normal_p50 && saved.normal_p95) endpoint.signals.restore_normal(*saved.normal_p50, *saved.normal_p95, now);
   if (pool.config.passive.enabled) endpoint.ejector.restore(saved.ejections, ejected, now);
-  if (endpoint.order.state == OperatorState::disabled) endpoint.probes.stop();
+  if (endpoint.order.state == OperatorState::disabled) {
+    endpoint.probes.stop();
+    endpoint.fitness.stop();
+  }
   endpoint.newcomer = false;  // it served before the restart: no slow start
 }
 

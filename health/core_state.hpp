@@ -29,6 +29,8 @@
 #include "health/threshold.hpp"
 #include "health/tier_watch.hpp"
 #include "health/timer_index.hpp"
+#include "health/agent.hpp"
+#include "health/mirror.hpp"
 #include "health/weighing.hpp"
 
 namespace understudy::health {
@@ -61,6 +63,10 @@ struct Endpoint {
   SlowStart slow_start;
   Signals signals;
   Suspicion suspicion;
+  Fitness fitness;
+  Fit told_fit = Fit::unknown;
+  std::optional<MirrorWatch> mirror;  // once a copy was answered
+  Agent agent;
   Dwell outlier;  // far slower than its peers
   ClientWeighing weighing;
   std::uint32_t pending = 0;
@@ -98,11 +104,21 @@ struct Endpoint {
   std::optional<Duration> hedge_after;  // as published: it moves all the time, and is told when it has moved far
 };
 
+// The operator's order, or, where that leaves it be, what its agent asks for.
+OperatorState state_in_force(const Endpoint& endpoint);
+
 // Checks or traffic say that it is no good (whatever the operator says): waiting repeatable requests may
 // leave it.
 bool marked_bad(const Endpoint& endpoint);
 // Checks say that it is down.
 bool marked_dead(const Endpoint& endpoint);
+
+struct Pool;
+// Does anything of the pool's configuration prove fitness?
+bool proves_fitness(const Pool& pool);
+// By synthetic requests and by copies of real ones; and what is wrong, "" for nothing.
+Fit fit_of(const Endpoint& endpoint, const Pool& pool, TimePoint now);
+std::string fit_reason(const Endpoint& endpoint, const Pool& pool, TimePoint now);
 
 // One configured endpoint: an address, or a name with the addresses it has now.
 struct Source {
@@ -117,6 +133,13 @@ struct Source {
 };
 
 enum class TierVerdict : std::uint8_t { none, serviceable, lost };
+
+// What the fitness of a tier's endpoints amounts to.
+struct TierFitness {
+  Fit fit = Fit::unknown;
+  std::string reason;
+  std::optional<TimePoint> proven_at;  // since then as many as it needs have been proven
+};
 
 struct Tier {
   std::string name;
@@ -136,6 +159,8 @@ struct Tier {
   Shedder shedder;
   double served = 0, unserved = 0;  // good answers, and requests that got none, since the shedder was asked
   std::optional<TimePoint> shedding_since;
+  TierFitness fitness;
+  Fit told_fit = Fit::unknown;
   bool told_degraded = false;
   bool failed = false;  // its verdict was `failed`, and nothing newer speaks for it
   TimePoint failed_at{};
@@ -194,6 +219,9 @@ struct Pool {
   std::vector<SpillShare> spill;         // as the view shows it
   SurgeWatch surge;
   std::vector<Gate> gates;
+  Fitness::Requests fitness;           // never null
+  std::vector<DataHistory> histories;  // one per request: what the serving tier answered
+  std::string histories_of;            // that tier
   std::string last_verdict;
   PoolStatus::Verdicts verdicts;
   std::optional<TimePoint> moved_until;  // of an operator's move that ends by itself
@@ -267,6 +295,7 @@ struct Core::State {
   // ---- moves (core_moves.cpp): degradation, verdicts, ramps, gates
   void watch_tiers(Pool& pool, TimePoint now);
   void tell_degraded(Pool& pool, std::uint32_t tier, TimePoint now);
+  void forgive_failed(Pool& pool, Tier& tier, TimePoint now);
   void moved(Pool& pool, std::uint32_t from, bool by_operator, TimePoint now);
   void verify(Pool& pool, TimePoint now);
   void fail_verification(Pool& pool, Tier& tier, const std::string& why, TimePoint now);
@@ -294,6 +323,17 @@ struct Core::State {
   Comparison against_serving(const Pool& pool, const Tier& tier) const;
   void gate_answered(const GateResult& result, TimePoint now);
   std::uint64_t last_gate_run = 0;
+
+  // ---- synthetic requests (core_fitness.cpp)
+  void begin_fitness(Endpoint& endpoint, TimePoint first);
+  void start_synthetic(Endpoint& endpoint, TimePoint now);
+  void synthetic_answered(Endpoint& endpoint, std::uint64_t run, const ProbeResult& result, TimePoint now);
+  // ---- what agents say, and copies of real requests prove (core_agent.cpp)
+  void agent_answered(Endpoint& endpoint, const AgentAnswer& answer, TimePoint now);
+  void mirrored(Endpoint& endpoint, const Mirrored& ours, const ProbeResult& theirs, TimePoint now);
+  void weigh_fitness(Pool& pool, TimePoint now);
+  void tell_fitness(Pool& pool, Tier& tier, TimePoint now);
+  std::uint64_t last_synthetic = 0;
 
   // ---- pools (core_judge.cpp): tiers, panic, moves
   void settle(TimePoint now);

@@ -15,7 +15,7 @@ EndpointView view_of(const Endpoint& endpoint) {
   view.label = endpoint.label;
   view.server_name = endpoint.server_name;
   view.available = endpoint.available;
-  view.draining = endpoint.order.state == OperatorState::draining;
+  view.draining = state_in_force(endpoint) == OperatorState::draining;
   view.disabled = endpoint.order.state == OperatorState::disabled;
   view.unhealthy = marked_bad(endpoint);
   view.dead = marked_dead(endpoint);
@@ -80,6 +80,16 @@ EndpointStatus status_of(const Endpoint& endpoint, const Pool& pool, TimePoint n
   status.quarantined = endpoint.quarantined;
   if (endpoint.suspicion.suspect()) status.suspicion = name_of(endpoint.suspicion.why());
   status.cause_class = class_of(endpoint);
+  status.fit = fit_of(endpoint, pool, now);
+  status.fit_reason = fit_reason(endpoint, pool, now);
+  status.agent = endpoint.agent;
+  if (endpoint.mirror) {
+    status.mirrored = endpoint.mirror->total();
+    status.mirrored_differently = endpoint.mirror->different();
+    status.mirror = endpoint.mirror->describe(pool.config.degraded);
+  }
+  status.proven_at = endpoint.fitness.proven_at();
+  status.synthetic = endpoint.fitness.report(now);
   const SignalWindow* window = endpoint.signals.window(1, now);
   if (window != nullptr) {
     status.samples = window->outcomes.weight();
@@ -184,6 +194,7 @@ std::vector<PoolStatus> Core::status() const {
     status.surge = pool.surge.surging();
     status.verdicts = pool.verdicts;
     status.relapses = pool.failover.relapses(pool.config.failover, state_->last_now);
+    status.has_fitness = proves_fitness(pool);
     for (const Gate& gate : pool.gates) {
       status.gates.push_back(
           {gate.config.name, gate.passed, gate.approved_by.empty() ? gate.detail : "approved by " + gate.approved_by});
@@ -197,6 +208,9 @@ std::vector<PoolStatus> Core::status() const {
       out.share = share_of(pool, static_cast<std::uint32_t>(&tier - pool.tiers.data()));
       out.failed = tier.failed;
       out.quality = describe(tier.watch.quality());
+      out.fit = tier.fitness.fit;
+      out.fit_reason = tier.fitness.reason;
+      out.proven_at = tier.fitness.proven_at;
       if (const auto finding = tier.watch.degraded()) {
         out.degraded = true;
         out.degraded_reason = describe(*finding, state_->last_now);

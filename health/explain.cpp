@@ -61,6 +61,11 @@ std::string describe(const Endpoint& endpoint, const Pool& pool, TimePoint now) 
       return text + "held by the operator as " + (endpoint.held_available ? "available" : "not available");
     case OperatorState::enabled: break;
   }
+  if (!endpoint.agent.takes_new()) {
+    text += "out by its agent, " + std::string(name_of(endpoint.agent.state()));
+    if (endpoint.agent.share() == 0) text += ", 0 % of its weight";
+    return text + (endpoint.agent.reason().empty() ? "" : " (" + endpoint.agent.reason() + ")");
+  }
   if (endpoint.threshold.state() == ActiveState::unhealthy) {
     text += "unhealthy, " + std::string(name_of(endpoint.last_failure));
     if (endpoint.threshold.changing()) {
@@ -127,6 +132,7 @@ std::string describe_others(const Pool& pool, std::uint32_t except) {
     if (!text.empty()) text += ", ";
     text += quoted(pool.tiers[i].name) + " has " + std::to_string(count.sound()) + " of " + std::to_string(count.size) +
             " available, needs " + std::to_string(count.needed);
+    if (proves_fitness(pool)) text += ", " + std::string(name_of(pool.tiers[i].fitness.fit));
   }
   return text.empty() ? "there is no other tier" : text;
 }

@@ -19,7 +19,12 @@ constexpr Duration least_good_time = std::chrono::minutes(5);
 constexpr std::uint32_t most_relapses = 16;
 
 // Good to return to.
-bool well(const TierFacts& facts) { return facts.serviceable && !facts.degraded && !facts.failed && !facts.doubted; }
+bool well(const TierFacts& facts) {
+  return facts.serviceable && !facts.degraded && !facts.failed && !facts.doubted && !facts.less_fit;
+}
+
+// The order in which tiers are considered: the more there is against one, the later.
+Fit rank(const TierFacts& facts) { return facts.degraded || facts.failed ? Fit::unfit : facts.fit; }
 
 }  // namespace
 
@@ -40,32 +45,33 @@ std::optional<Failover::Wish> Failover::decide(const config::FailoverConfig& pol
   const TierFacts& serving = facts_[active_];
   if (!serving.serviceable) {
     if (serving.undecided) return std::nullopt;
-    const std::optional<std::uint32_t> other = refuge();
+    const std::optional<std::uint32_t> other = refuge(policy);
+    nothing_better_ = !other && policy.require_fit && refuge({}).has_value();
     if (!other) return std::nullopt;
     return Wish{*other, phase_ == Phase::returning ? Why::relapsed : Why::lost, {}};
   }
-  if (auto wish = leave_degraded(now)) return wish;
+  if (auto wish = leave_degraded(policy, now)) return wish;
   if (serving.degraded || serving.failed || moved_by_operator_) return std::nullopt;
   const std::optional<std::uint32_t> above = return_target(policy, now);
   if (!above) return std::nullopt;
   return Wish{*above, Why::returned, {}};
 }
 
-// Tiers below first: one above is either not serviceable or still on trial. Sound ones before doubtful ones.
-std::optional<std::uint32_t> Failover::refuge() const {
+// Tiers below first: one above is either not serviceable or still on trial. The least doubtful one.
+std::optional<std::uint32_t> Failover::refuge(const config::FailoverConfig& policy) const {
   const auto tiers = static_cast<std::uint32_t>(facts_.size());
-  std::optional<std::uint32_t> doubtful;
+  std::optional<std::uint32_t> best;
   for (std::uint32_t i = 1; i < tiers; ++i) {
     const std::uint32_t tier = active_ + i < tiers ? active_ + i : active_ + i - tiers;
     if (!facts_[tier].serviceable) continue;
-    if (!facts_[tier].degraded && !facts_[tier].failed) return tier;
-    if (!doubtful) doubtful = tier;
+    if (policy.require_fit && facts_[tier].fit != Fit::fit && !facts_[active_].down) continue;
+    if (!best || rank(facts_[tier]) < rank(facts_[*best])) best = tier;
   }
-  return doubtful;
+  return best;
 }
 
 // Law 3: only for a tier that measures better. What was not measured is given a little safe traffic first.
-std::optional<Failover::Wish> Failover::leave_degraded(TimePoint now) {
+std::optional<Failover::Wish> Failover::leave_degraded(const config::FailoverConfig& policy, TimePoint now) {
   const TierFacts& serving = facts_[active_];
   if (!serving.degraded && !serving.failed) {
     audition_.reset();
@@ -75,19 +81,25 @@ std::optional<Failover::Wish> Failover::leave_degraded(TimePoint now) {
     return std::nullopt;
   }
   const auto tiers = static_cast<std::uint32_t>(facts_.size());
-  std::optional<std::uint32_t> unknown;
+  std::optional<std::uint32_t> better, unknown;
+  const auto prefer = [this](std::optional<std::uint32_t>& best, std::uint32_t tier) {
+    if (!best || rank(facts_[tier]) < rank(facts_[*best])) best = tier;
+  };
   for (std::uint32_t i = 1; i < tiers; ++i) {
     const std::uint32_t tier = active_ + i < tiers ? active_ + i : active_ + i - tiers;
     const TierFacts& facts = facts_[tier];
     if (!facts.serviceable || facts.failed) continue;
-    if (facts.against_serving == Comparison::better) {
-      audition_.reset();
-      audition_until_.reset();
-      nothing_better_ = false;
-      const Why why = phase_ == Phase::returning ? Why::relapsed : serving.failed ? Why::verdict_failed : Why::degraded;
-      return Wish{tier, why, {}};
-    }
-    if (facts.against_serving == Comparison::unknown && !unknown) unknown = tier;
+    if (policy.require_fit && facts.fit != Fit::fit) continue;
+    if (facts.fit == Fit::unfit && serving.fit != Fit::unfit) continue;
+    if (facts.against_serving == Comparison::better) prefer(better, tier);
+    if (facts.against_serving == Comparison::unknown) prefer(unknown, tier);
+  }
+  if (better) {
+    audition_.reset();
+    audition_until_.reset();
+    nothing_better_ = false;
+    const Why why = phase_ == Phase::returning ? Why::relapsed : serving.failed ? Why::verdict_failed : Why::degraded;
+    return Wish{*better, why, {}};
   }
   if (audition_until_ && now >= *audition_until_) {
     audition_.reset();

@@ -22,8 +22,10 @@
 //   ReturnHold   | the hold begins anew   | Deciding: may go back  | Shifting         | -                  | the hold begins anew
 //   Returning    | back down at once      | stays                  | Shifting         | -                  | back down at once
 //
-// Rules: a lost tier is left at once, for the next serviceable tier below, else above; fit tiers first, those whose verdict
-// was `failed` last. A degraded tier is left only for one that measures better. Going back picks the topmost tier whose hold
+// Rules: a lost tier is left at once, for the next serviceable tier below, else above; the fitter ones first, those that are
+// degraded or whose verdict was `failed` last. With `require_fit` only for a fit one, unless nothing at all is left of it. A
+// degraded tier is never left for an unfit one while it is none itself, and traffic does not return to a tier that is less
+// fit than the serving one. A degraded tier is left only for one that measures better. Going back picks the topmost tier whose hold
 // is over and whose gates passed. An operator's move forbids going back until the operator's failback (a tier that is lost is
 // left at once all the same); a hold forbids everything but the operator's orders.
 //
@@ -54,6 +56,9 @@ struct TierFacts {
   bool gated = false;     // a condition of the return to it has not passed
   Comparison against_serving = Comparison::unknown;
   bool proving = false;  // the return to it waits for what a little traffic says
+  Fit fit = Fit::unknown;
+  bool down = false;      // not even one endpoint is left of it
+  bool less_fit = false;  // than the serving tier
 };
 
 class Failover {
@@ -152,8 +157,8 @@ private:
   };
   Outcome give_up(TimePoint now);
   bool waits_for(const Proposal& proposal) const;
-  std::optional<std::uint32_t> refuge() const;
-  std::optional<Wish> leave_degraded(TimePoint now);
+  std::optional<std::uint32_t> refuge(const config::FailoverConfig& policy) const;
+  std::optional<Wish> leave_degraded(const config::FailoverConfig& policy, TimePoint now);
   Duration hold_time(const config::FailoverConfig& policy, TimePoint now) const;
   std::optional<std::uint32_t> return_target(const config::FailoverConfig& policy, TimePoint now) const;
   std::optional<TimePoint> return_due(const config::FailoverConfig& policy, std::uint32_t tier, TimePoint now) const;

@@ -121,6 +121,11 @@ std::string_view name_of(Event::Kind kind) {
     case Event::Kind::spill: return "spill";
     case Event::Kind::shedding: return "shedding";
     case Event::Kind::surge: return "surge";
+    case Event::Kind::endpoint_unfit: return "endpoint_unfit";
+    case Event::Kind::endpoint_fit: return "endpoint_fit";
+    case Event::Kind::tier_unfit: return "tier_unfit";
+    case Event::Kind::tier_fit: return "tier_fit";
+    case Event::Kind::agent: return "agent";
   }
   return "?";
 }

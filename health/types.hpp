@@ -75,12 +75,25 @@ std::string_view name_of(OperatorState state);
 std::string_view name_of(ActiveState state);
 std::string_view name_of(PassiveState state);
 
+// What synthetic requests prove of an endpoint or a tier. The less fit, the greater. Unknown: not asked, or not answered yet.
+// Stale: its data is behind that of the serving tier, or its last proof is old.
+enum class Fit : std::uint8_t { fit, unknown, stale, unfit };
+std::string_view name_of(Fit fit);
+
 struct ProbeResult {
   Cause cause = Cause::none;
   std::uint16_t status = 0;  // HTTP status if one came
   Duration elapsed{};
   std::string detail;  // one line for a person, at most 200 bytes
+  // What a header field or a JSON pointer of the answer said, where that was asked for.
+  std::optional<std::string> value = {};
   bool ok() const { return cause == Cause::none; }
+};
+
+// What an agent on an endpoint's machine said: its line, or why there is none.
+struct AgentAnswer {
+  bool ok = false;
+  std::string text;
 };
 
 // Shared by all workers, one per endpoint, own cache line. Lives as long as anything refers to it.
@@ -226,7 +239,12 @@ struct Event {
     endpoint_quarantined,  // it was down, and is out until the gates have passed; or no longer
     spill,                 // the serving tier cannot carry all of the traffic, or can again
     shedding,              // what is more than the serving tier can answer is refused, or no longer
-    surge                  // far more is asked than is usual, or no longer
+    surge,                 // far more is asked than is usual, or no longer
+    endpoint_unfit,        // synthetic requests speak against it, or its data is stale
+    endpoint_fit,          // and no longer do
+    tier_unfit,            // too few of its endpoints are fit
+    tier_fit,              // enough are again
+    agent                  // an endpoint's agent takes it out or back in, or can't be understood
   };
   Kind kind{};
   TimePoint at{};

@@ -64,7 +64,7 @@ void RehearsalWorld::arrive() {
 
 const EndpointView* RehearsalWorld::choose_endpoint(Request& request, bool hedge) {
   const PoolView& pool = view_->pools.front();
-  request.trial = request.shed = false;
+  request.trial = request.risked = request.shed = false;
   if (pool.maintenance) return nullptr;
   Asking asking;
   asking.safe = request.safe;
@@ -79,6 +79,7 @@ const EndpointView* RehearsalWorld::choose_endpoint(Request& request, bool hedge
   request.shed = choice.shed;
   if (!choice.endpoint) return nullptr;
   request.trial = choice.trial;
+  request.risked = choice.risked;
   return &pool.tiers[choice.tier].endpoints[*choice.endpoint];
 }
 
@@ -199,10 +200,21 @@ void RehearsalWorld::end_attempt(std::uint64_t id, Cause cause, bool told) {
     if (cause != Cause::none) return close(id);  // a failure leaves the field to the other
     supersede(*twin);
   }
-  if (answered) return done(id, cause == Cause::none);
   const config::PoolConfig& pool = config_.pools.front();
+  if (cause == Cause::none) return done(id, true);
+  if (answered && !repeats_error(request)) return done(id, false);
   if ((!request.safe && was_sent) || request.attempts > pool.retry.max) return done(id, false);
   pick(id);
+}
+
+// An answer of 500 to a safe request is not the client's yet: for free where it was sent for our sake, else once, for a token.
+bool RehearsalWorld::repeats_error(Request& request) {
+  const config::PoolConfig& pool = config_.pools.front();
+  if (!request.safe || request.attempts > pool.retry.max) return false;
+  if (std::exchange(request.risked, false)) return true;
+  if (!pool.retry.safe_on_5xx || request.error_repeated || retry_budget_ < 1) return false;
+  retry_budget_ -= 1;
+  return request.error_repeated = true;
 }
 
 // ---- a second attempt beside one that is slow

@@ -82,6 +82,13 @@ void RehearsalWorld::handle(const Item& item) {
       if (requests_[item.id].waits_since) pick(item.id);
       return;
     case Kind::probe: return probe_ends(item.id);
+    case Kind::synthetic: {
+      const auto found = synthetics_.find(item.id);
+      if (found == synthetics_.end()) return;
+      const SyntheticRun run = std::move(found->second);
+      synthetics_.erase(found);
+      return core_.on_synthetic_result(run.endpoint, run.run, run.result, now_);
+    }
     case Kind::sample: give_samples(false); return push(now_ + sample_time, Kind::sample);
     case Kind::urgent: return give_samples(true);
     case Kind::gate: {
@@ -103,13 +110,8 @@ void RehearsalWorld::drain() {
       if (const auto* probe = std::get_if<StartProbe>(&*action)) {
         const std::uint64_t id = ++last_probe_;
         const config::PoolConfig& pool = config_.pools[probe->pool];
-        ProbeRun run{probe->endpoint, now_, probe->deadline, pool.tiers[probe->tier].name, {}};
-        if (const auto target = targets_.find(probe->endpoint); target != targets_.end())
-          run.label = target->second.label;
-        for (const auto& endpoint : pool.tiers[probe->tier].endpoints) {
-          const auto numeric = endpoint.address.numeric();
-          if (run.label.empty() && numeric && *numeric == probe->address) run.label = endpoint.label();
-        }
+        ProbeRun run{probe->endpoint, now_, probe->deadline, pool.tiers[probe->tier].name,
+                     label_of(probe->endpoint, probe->pool, probe->tier, probe->address)};
         const Behaviour is = script_.at(run.tier, run.label, now_);
         const bool silent = is.connect == Behaviour::Connect::silent || !is.probe_latency;
         const TimePoint due =
@@ -127,6 +129,8 @@ void RehearsalWorld::drain() {
       } else if (const auto* gate = std::get_if<RunGate>(&*action)) {
         gates_.emplace(++last_gate_, *gate);
         push(now_ + gate_time, Kind::gate, last_gate_);
+      } else if (const auto* synthetic = std::get_if<StartSynthetic>(&*action)) {
+        begin_synthetic(*synthetic);
       } else {
         refresh_view();
       }
@@ -176,7 +180,43 @@ std::string RehearsalWorld::serving_at(TimePoint at) const {
   return tier;
 }
 
-// ---- probes, gates, faults of our own, operators
+// ---- probes, synthetic requests, gates, faults of our own, operators
+
+std::string RehearsalWorld::label_of(EndpointId id, std::uint32_t pool, std::uint32_t tier,
+                                     const config::SocketAddress& address) const {
+  if (const auto target = targets_.find(id); target != targets_.end()) return target->second.label;
+  for (const auto& endpoint : config_.pools[pool].tiers[tier].endpoints) {
+    const auto numeric = endpoint.address.numeric();
+    if (numeric && *numeric == address) return endpoint.label();
+  }
+  return {};
+}
+
+void RehearsalWorld::begin_synthetic(const StartSynthetic& start) {
+  const std::string& tier = config_.pools[start.pool].tiers[start.tier].name;
+  const Behaviour is = script_.at(tier, label_of(start.endpoint, start.pool, start.tier, start.address), now_);
+  TimePoint due = start.deadline;
+  SyntheticRun run{start.endpoint, start.run, {}};
+  if (is.connect == Behaviour::Connect::refuses) {
+    run.result.cause = Cause::tcp_refused;
+    due = now_ + connect_time;
+  } else if (is.connect == Behaviour::Connect::silent) {
+    run.result.cause = Cause::tcp_timeout;
+  } else if (!is.latency || now_ + *is.latency + connect_time > start.deadline) {
+    run.result.cause = Cause::http_timeout;
+  } else {
+    due = now_ + *is.latency + connect_time;
+    run.result.status = 200;
+    if (is.error_share > 0 && random_.fraction() < is.error_share) {
+      run.result.cause = Cause::http_status;
+      run.result.status = is.error_status;
+      run.result.detail = "answered " + std::to_string(is.error_status);
+    }
+  }
+  run.result.elapsed = due - now_;
+  synthetics_.emplace(start.run, std::move(run));
+  push(due, Kind::synthetic, start.run);
+}
 
 void RehearsalWorld::probe_ends(std::uint64_t id) {
   const auto found = probes_.find(id);
@@ -205,6 +245,7 @@ void RehearsalWorld::starve(const config::ScenarioFault& fault) {
   const TimePoint from = now_;
   now_ = fault.until ? begin_ + *fault.until : now_ + std::chrono::seconds(1);
   probes_.clear();  // the prober gives up what was under way
+  synthetics_.clear();
   core_.on_starved(from, now_);
 }
 

@@ -2,7 +2,7 @@
 // the newest view, repeated where law 2 allows, given up at their deadlines; what they meet is sampled as the workers do.
 //
 // Events of the queue: request (the next one comes), answer (an attempt ends), deadline (an attempt is late), hedge (an attempt
-// is worth a second one), ask (a request that waits for a tier asks again), probe (a result), sample (every 100 ms, urgent ones after 5 ms), gate, fault (starve),
+// is worth a second one), ask (a request that waits for a tier asks again), probe and synthetic (a result), sample (every 100 ms, urgent ones after 5 ms), gate, fault (starve),
 // act (of the operator).
 #pragma once
 
@@ -52,7 +52,20 @@ public:
   std::string serving_at(TimePoint at) const;
 
 private:
-  enum class Kind : std::uint8_t { request, answer, deadline, hedge, ask, probe, sample, urgent, gate, starve, act };
+  enum class Kind : std::uint8_t {
+    request,
+    answer,
+    deadline,
+    hedge,
+    ask,
+    probe,
+    synthetic,
+    sample,
+    urgent,
+    gate,
+    starve,
+    act
+  };
   struct Item {
     TimePoint at;
     std::uint64_t order;
@@ -63,7 +76,7 @@ private:
   };
   struct Request {
     TimePoint came{}, sent{};
-    bool safe = true, open = false, trial = false, shed = false;
+    bool safe = true, open = false, trial = false, risked = false, error_repeated = false, shed = false;
     std::uint32_t attempt = 0, attempts = 0;
     EndpointId endpoint{};
     std::vector<EndpointId> tried;
@@ -77,6 +90,12 @@ private:
     EndpointId endpoint;
     TimePoint started{}, deadline{};
     std::string tier, label;
+  };
+  // A synthetic request meets what a real one does.
+  struct SyntheticRun {
+    EndpointId endpoint;
+    std::uint64_t run = 0;
+    ProbeResult result;
   };
   struct Target {
     std::string tier, label;
@@ -102,6 +121,7 @@ private:
   std::optional<std::uint32_t> choose_trial(const TierView& tier);
   std::optional<std::uint32_t> choose_spill(const PoolView& pool);
   void start(std::uint64_t id, const EndpointView& endpoint);
+  bool repeats_error(Request& request);
   void end_attempt(std::uint64_t id, Cause cause, bool report);
   void hedge(std::uint64_t id);
   void supersede(std::uint64_t id);
@@ -113,6 +133,9 @@ private:
   void lost(EndpointId endpoint);
   void give_samples(bool urgent);
   void probe_ends(std::uint64_t id);
+  void begin_synthetic(const StartSynthetic& start);
+  std::string label_of(EndpointId id, std::uint32_t pool, std::uint32_t tier,
+                       const config::SocketAddress& address) const;
   void starve(const config::ScenarioFault& fault);
   void act(const config::ScenarioAct& act);
 
@@ -131,6 +154,7 @@ private:
   std::vector<std::uint64_t> free_;
   std::set<std::uint64_t> waiting_;
   std::map<std::uint64_t, ProbeRun> probes_;
+  std::map<std::uint64_t, SyntheticRun> synthetics_;  // by run
   std::map<std::uint64_t, RunGate> gates_;
   std::uint64_t last_probe_ = 0, last_gate_ = 0;
   double post_debt_ = 0, hedge_share_ = 0, retry_budget_ = 0;

@@ -43,6 +43,41 @@ json::value describe_traffic(const health::EndpointStatus& endpoint) {
                       {"websocket_open_p95_ms", ms(endpoint.websocket_open_p95)}};
 }
 
+// What synthetic requests prove; null where a pool has none.
+json::value describe_fitness(const health::EndpointStatus& endpoint, const Instant& now) {
+  if (endpoint.synthetic.empty() && endpoint.mirrored == 0) return nullptr;
+  json::array requests;
+  for (const health::Fitness::Report& request : endpoint.synthetic) {
+    requests.push_back(
+        json::object{{"name", request.name},
+                     {"verdict", health::name_of(request.fit)},
+                     {"detail", request.detail},
+                     {"asked_at", time_or_null(request.asked_at, now)},
+                     {"elapsed_ms", ms(request.elapsed)},
+                     {"passed", request.passed},
+                     {"failed", request.failed},
+                     {"value", request.value.empty() ? json::value(nullptr) : json::value(request.value)},
+                     {"lag_ms", request.lag ? json::value(ms(*request.lag)) : json::value(nullptr)}});
+  }
+  return json::object{{"verdict", health::name_of(endpoint.fit)},
+                      {"reason", endpoint.fit_reason},
+                      {"proven_at", time_or_null(endpoint.proven_at, now)},
+                      {"requests", std::move(requests)},
+                      {"mirrored", endpoint.mirrored},
+                      {"mirrored_differently", endpoint.mirrored_differently},
+                      {"mirror", endpoint.mirror}};
+}
+
+// What its agent says; null where none has said anything.
+json::value describe_agent(const health::Agent& agent, const Instant& now) {
+  if (!agent.heard_at() && agent.complaint().empty()) return nullptr;
+  return json::object{{"state", health::name_of(agent.state())},
+                      {"weight_share", agent.share()},
+                      {"reason", agent.reason()},
+                      {"heard_at", time_or_null(agent.heard_at(), now)},
+                      {"complaint", agent.complaint()}};
+}
+
 json::object describe_endpoint(const health::EndpointStatus& endpoint, const Instant& now) {
   const auto* load = endpoint.load.get();
   return json::object{{"label", endpoint.label},
@@ -62,7 +97,9 @@ json::object describe_endpoint(const health::EndpointStatus& endpoint, const Ins
                       {"quarantined", endpoint.quarantined},
                       {"suspicion", endpoint.suspicion},
                       {"class", health::name_of(endpoint.cause_class)},
-                      {"traffic", describe_traffic(endpoint)}};
+                      {"traffic", describe_traffic(endpoint)},
+                      {"fitness", describe_fitness(endpoint, now)},
+                      {"agent", describe_agent(endpoint.agent, now)}};
 }
 
 std::size_t available_in(const health::TierStatus& tier) {
@@ -77,6 +114,17 @@ std::string tiers_above(const health::PoolStatus& pool, std::size_t below) {
     const health::TierStatus& tier = pool.tiers[i];
     out += (out.empty() ? "" : ", ") + tier.name + ": " + std::to_string(available_in(tier)) + "/" +
            std::to_string(tier.endpoints.size()) + " available";
+  }
+  return out;
+}
+
+// ", but standby is unfit" for the tiers below `from` that synthetic requests speak against.
+std::string unfit_below(const health::PoolStatus& pool, std::size_t from) {
+  std::string out;
+  for (std::size_t i = from + 1; i < pool.tiers.size(); ++i) {
+    const health::Fit fit = pool.tiers[i].fit;
+    if (fit != health::Fit::unfit && fit != health::Fit::stale) continue;
+    out += (out.empty() ? ", but " : ", ") + pool.tiers[i].name + " is " + std::string(health::name_of(fit));
   }
   return out;
 }
@@ -120,7 +168,8 @@ Verdict judge(const health::PoolStatus& pool) {
   if (available < tier.endpoints.size()) {
     return {"degraded", name + " serves from " + tier.name + " (" + share + " available)"};
   }
-  return {"ok", name + " serves from " + tier.name + " (" + share + " available)"};
+  const std::string unfit = unfit_below(pool, pool.active);
+  return {unfit.empty() ? "ok" : "degraded", name + " serves from " + tier.name + " (" + share + " available)" + unfit};
 }
 
 int severity(std::string_view state) {
@@ -149,18 +198,21 @@ json::object describe_pool(const health::PoolStatus& pool, const Instant& now) {
     const health::TierStatus& tier = pool.tiers[i];
     json::array endpoints;
     for (const auto& endpoint : tier.endpoints) endpoints.push_back(describe_endpoint(endpoint, now));
-    tiers.push_back(json::object{{"name", tier.name},
-                                 {"active", i == pool.active},
-                                 {"serviceable", tier.serviceable},
-                                 {"panic", tier.panic},
-                                 {"available", available_in(tier)},
-                                 {"degraded", tier.degraded},
-                                 {"degraded_reason", tier.degraded_reason},
-                                 {"failed", tier.failed},
-                                 {"quality", tier.quality},
-                                 {"share", tier.share},
-                                 {"max_unanswered", tier.max_unanswered ? json::value(*tier.max_unanswered) : nullptr},
-                                 {"endpoints", std::move(endpoints)}});
+    tiers.push_back(
+        json::object{{"name", tier.name},
+                     {"active", i == pool.active},
+                     {"serviceable", tier.serviceable},
+                     {"panic", tier.panic},
+                     {"available", available_in(tier)},
+                     {"degraded", tier.degraded},
+                     {"degraded_reason", tier.degraded_reason},
+                     {"failed", tier.failed},
+                     {"quality", tier.quality},
+                     {"fitness", pool.has_fitness ? json::value{{"verdict", health::name_of(tier.fit)},
+                                                                {"reason", tier.fit_reason},
+                                                                {"proven_at", time_or_null(tier.proven_at, now)}}
+                                                  : json::value(nullptr)},
+                     {"endpoints", std::move(endpoints)}});
   }
   json::array gates;
   for (const auto& gate : pool.gates)

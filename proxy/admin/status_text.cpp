@@ -161,6 +161,28 @@ std::string traffic_text(const json::value& endpoint) {
   return out;
 }
 
+std::string agent_text(const json::value& endpoint) {
+  const auto* agent = get(endpoint, "agent");
+  if (!agent || !agent->is_object()) return "";
+  const std::string reason = text(*agent, "reason"), complaint = text(*agent, "complaint");
+  std::string line = concat({"      its agent says ", text(*agent, "state"), ", ",
+                             share_of(number(*agent, "weight_share").value_or(1)), " of its weight"});
+  if (!reason.empty()) line += concat({" (", reason, ")"});
+  if (!complaint.empty()) line += concat({"; of no use now: ", complaint});
+  return wrapped(line, "        ");
+}
+
+// What synthetic requests prove of an endpoint: one line when it is fit, else what is wrong.
+std::string fitness_text(const json::value& endpoint, Wall now) {
+  const auto* fitness = get(endpoint, "fitness");
+  if (!fitness || !fitness->is_object()) return "";
+  const std::string reason = text(*fitness, "reason");
+  std::string line = "      " + text(*fitness, "verdict");
+  if (const auto at = time_of(*fitness, "proven_at")) line += concat({", proven ", length_of(now - *at), " ago"});
+  if (!reason.empty()) line += concat({": ", reason});
+  return wrapped(line, "        ");
+}
+
 std::string endpoint_text(const json::value& endpoint, Wall now) {
   const std::string word = word_of(endpoint), label = text(endpoint, "label"), address = text(endpoint, "address");
   std::string out = flag(endpoint, "available") ? "    + " : "    - ";
@@ -175,12 +197,20 @@ std::string endpoint_text(const json::value& endpoint, Wall now) {
   out += "\n";
   const std::string check = last_check(endpoint, now);
   if (!check.empty()) out += concat({"      check: ", check, "\n"});
+  out += fitness_text(endpoint, now);
+  out += agent_text(endpoint);
   out += traffic_text(endpoint);
   const double in_flight = number(endpoint, "in_flight").value_or(0), tunnels = number(endpoint, "tunnels").value_or(0);
   if (in_flight > 0 || tunnels > 0) {
     out += concat({"      ", whole(in_flight), " in flight, ", whole(tunnels), " tunnels\n"});
   }
   return out;
+}
+
+std::string upper(std::string word) {
+  for (char& c : word)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  return word;
 }
 
 std::string tier_text(const json::value& tier, Wall now) {
@@ -196,6 +226,11 @@ std::string tier_text(const json::value& tier, Wall now) {
   if (flag(tier, "failed")) out += ", verdict failed";
   const double share = number(tier, "share").value_or(0);
   if (share > 0 && share < 1) out += concat({", ", share_of(share), " of the traffic"});
+  if (const auto* fitness = get(tier, "fitness"); fitness && fitness->is_object()) {
+    const std::string verdict = text(*fitness, "verdict");
+    const bool bad = verdict == "unfit" || verdict == "stale";
+    out += concat({", ", verdict == "unknown" ? "fitness unknown" : bad ? upper(verdict) : verdict});
+  }
   out += "\n";
   if (const auto most = number(tier, "max_unanswered"))
     out += concat({"      SHEDDING: at most ", whole(*most), " requests at once\n"});

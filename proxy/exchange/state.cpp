@@ -88,6 +88,7 @@ void State::begin_attempt(TimePoint now) {
   current_ = Attempt{};
   current_.began = now;
   current_.limit = std::exchange(next_limit_, std::nullopt);
+  current_.risked = std::exchange(next_risked_, false);
   current_.hedge_after = std::exchange(next_hedge_, std::nullopt);
   if (current_.hedge_after) current_.hedge_at = now + kDialling + *current_.hedge_after;
   waiting_since_.reset();
@@ -155,12 +156,24 @@ Actions State::on_attempt_end(Cause cause, bool report, TimePoint now) {
     return actions;
   }
   // A refused connect, and any end with proof that no byte was sent, costs nothing: no endpoint did work for it.
-  for (const Action& next : retry_or(cause, !current_.byte_sent, now)) actions.push(next);
+  for (const Action& next : retry_or(cause, !current_.byte_sent || current_.risked, now)) actions.push(next);
   return actions;
 }
 
+// Is an answer with this status not the client's, but the next attempt's?
+bool State::repeats(std::uint16_t status) const {
+  const bool wanted =
+      (policy_.retry_on_5xx && status >= 502 && status <= 504) || (current_.risked && is_failure(status));
+  return wanted && may_repeat() && attempts_ <= policy_.max_retries;
+}
+
 // The final head of the current attempt.
-Actions State::on_head(std::uint16_t status, TimePoint now) {
+bool State::may_repeat_error() const {
+  return !error_repeated_ && !other_ && !current_.risked && may_repeat() && attempts_ <= policy_.max_retries;
+}
+
+// `paid`: a token was taken, so that a failure may be repeated.
+Actions State::on_head(std::uint16_t status, bool paid, TimePoint now) {
   Actions actions;
   if (!current_.first_byte) current_.first_byte = now;
   progress_ = now;
@@ -176,7 +189,13 @@ Actions State::on_head(std::uint16_t status, TimePoint now) {
     actions.push({held ? ActionKind::drop_other : ActionKind::supersede, held ? Cause::http_status : Cause::none,
                   End::none, false, false});
   }
-  if (policy_.retry_on_5xx && status >= 502 && status <= 504 && may_repeat() && attempts_ <= policy_.max_retries) {
+  if (paid && is_failure(status) && may_repeat_error()) {
+    error_repeated_ = true;
+    current_.risked = true;  // nothing more is to be paid
+    for (const Action& next : on_attempt_end(Cause::http_status, true, now)) actions.push(next);
+    return actions;
+  }
+  if (repeats(status)) {
     for (const Action& next : on_attempt_end(Cause::http_status, true, now)) actions.push(next);
     return actions;
   }
@@ -234,7 +253,7 @@ Actions State::on(const Event& event, TimePoint now) {
       if (current_.hedge_at) current_.hedge_at = now + *current_.hedge_after;
       if (phase_ == Phase::uploading) phase_ = Phase::awaiting;
       return actions;
-    case EventKind::response_head: return on_head(event.status, now);
+    case EventKind::response_head: return on_head(event.status, event.flag, now);
     case EventKind::response_progress: progress_ = now; return actions;
     case EventKind::response_end:
       actions.push({ActionKind::report, event.cause, End::none, false, false});

@@ -161,6 +161,12 @@ public:
   }
   // The next attempt is given up after that long if it may be repeated: a trial of a suspect endpoint.
   void limit_next_attempt(std::optional<std::chrono::nanoseconds> limit) { next_limit_ = limit; }
+  // The next attempt goes where it may fail for our sake (a trial, the tier that is proven before a return): an answer of
+  // 500 and above is repeated once, whatever the policy says, where law 2 allows, and costs the client's budget nothing.
+  void risk_next_attempt() { next_risked_ = true; }
+  // Would an answer of 500 and above to the current attempt be repeated, if the budget had a token for it? Then the
+  // response_head that tells of it has its flag set. Once in a request: the second such answer is the client's.
+  bool may_repeat_error() const;
   // The next attempt is worth a second one elsewhere after so long without a head. For safe requests without a body only.
   void hedge_next_attempt(std::optional<std::chrono::nanoseconds> after) { next_hedge_ = after; }
   // Two attempts are under way.
@@ -192,14 +198,16 @@ private:
     std::optional<TimePoint> hedge_at;
     bool byte_sent = false;
     bool reused = false;
+    bool risked = false;
     bool held = false;             // has answered, with a failure
     Phase phase = Phase::picking;  // while it is the other
   };
 
   Actions retry_or(Cause cause, bool free_of_charge, TimePoint now);
   Actions give_up(End end);
-  Actions on_head(std::uint16_t status, TimePoint now);
+  Actions on_head(std::uint16_t status, bool paid, TimePoint now);
   Actions on_deadline(TimePoint now);
+  bool repeats(std::uint16_t status) const;
   Actions on_attempt_end(Cause cause, bool report, TimePoint now);
   void begin_attempt(TimePoint now);
   void park();
@@ -217,6 +225,8 @@ private:
   bool replayable_ = true;
   bool started_downstream_ = false;
   bool hedged_ = false;  // this request has had its second attempt
+  bool next_risked_ = false;
+  bool error_repeated_ = false;
   std::optional<TimePoint> waiting_since_;
   std::uint32_t asked_ = 0;                        // times it asked again while waiting
   std::chrono::nanoseconds waited_{}, waiting_{};  // before earlier attempts; before the next one, so far

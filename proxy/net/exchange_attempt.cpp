@@ -124,6 +124,8 @@ void Exchange::start_attempt(Picked picked, TimePoint now) {
   attempt_.tier = picked.tier;
   attempt_.epoch = picked.epoch;
   attempt_.began = now;
+  attempt_.serving = !picked.fallthrough && !picked.risked;
+  if (picked.risked) state_.risk_next_attempt();
   if (picked.trial) state_.limit_next_attempt(picked.endpoint->overdue_after);
   if (hedgeable_ && !other_) state_.hedge_next_attempt(picked.endpoint->hedge_after);
   note_endpoint();
@@ -207,6 +209,14 @@ void Exchange::drop_attempts() {
 
 void Exchange::report(Cause cause) {
   if (attempt_.endpoint) worker_.outcome(*attempt_.endpoint, cause);
+  if (!mirror_) return;
+  const auto first_byte = state_.first_byte_time();
+  if (cause == Cause::none && first_byte) {
+    mirror_->status = status_;
+    mirror_->first_byte = *first_byte;
+    worker_.hand_in(std::move(*mirror_));
+  }
+  mirror_.reset();
 }
 
 void Exchange::count_answered() {

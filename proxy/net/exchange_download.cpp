@@ -102,6 +102,17 @@ void Exchange::put_down_head(std::string_view head) {
 }
 
 // A head of 101 or 200 and above stands in the scratch response.
+// The answer is an error: may another endpoint be asked, and does the budget give a token for it? A client stays with the
+// endpoint that its cookie names.
+bool Exchange::pay_for_repetition() {
+  if (!pool_->retry.safe_on_5xx || !http::is_safe(method_) || sticky_ || !state_.may_repeat_error()) return false;
+  const bool others = pool_->tiers.size() > 1 || pool_->tiers.front().endpoints.size() > 1;
+  if (!others) return false;
+  if (worker_.take_retry_token(plan_->plan(), pool_index_)) return true;
+  plan_->counters().pools[pool_index_]->retries_refused.add();
+  return false;
+}
+
 bool Exchange::on_final_head(TimePoint now) {
   http::ResponseHead& response = worker_.scratch().response;
   UpstreamConnection& connection = *attempt_.connection;
@@ -113,7 +124,8 @@ bool Exchange::on_final_head(TimePoint now) {
     upstream_failed(Cause::ws_malformed, now);
     return true;
   }
-  const auto actions = state_.on({EventKind::response_head, Cause::none, response.status, false, End::none}, now);
+  const bool paid = response.status >= 500 && pay_for_repetition();
+  const auto actions = state_.on({EventKind::response_head, Cause::none, response.status, paid, End::none}, now);
   if (attempt_.answered_at == TimePoint{}) attempt_.answered_at = now;
   perform(actions, now);
   if (!actions.has(exchange::ActionKind::forward)) return true;

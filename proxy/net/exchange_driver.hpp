@@ -65,6 +65,7 @@ private:
     bool head_written = false;
     bool upload_broken = false;
     bool sent = false;
+    bool serving = false;           // at the serving tier, and not for our sake
     bool blocked = false;           // the endpoint does not take what is to be sent
     bool unanswered = false;        // counted so in the endpoint's load
     AwaitHook* awaiting = nullptr;  // one of hooks_, while it waits for its first byte
@@ -99,6 +100,7 @@ private:
   void no_longer_awaits();
   void stop_waiting();
   void report(health::Cause cause);
+  void copy_for_mirror();
   void count_answered();
   void end_exchange(exchange::End end, bool recycle, TimePoint now);
   PickRequest pick_request() const;
@@ -125,6 +127,7 @@ private:
   bool download(TimePoint now);
   bool read_response_head(TimePoint now);
   bool on_final_head(TimePoint now);
+  bool pay_for_repetition();
   bool upgrade(const http::ResponseHead& response, TimePoint now);
   void forward_informational(const http::ResponseHead& response);
   void write_response_head(const http::ResponseHead& response);
@@ -158,6 +161,7 @@ private:
   bool hedging_ = false;        // its result is open
   bool hedge_refused_ = false;  // counted
   bool second_is_current_ = false;
+  std::unique_ptr<MirrorSample> mirror_;  // of few requests: a copy for a standby
   Pipe up_, down_;
   HeadOut down_head_;
   std::array<char, 1024> small_head_;  // copy of the request head's bytes: no block is held while waiting

@@ -53,7 +53,19 @@ bool Exchange::write_request_head() {
   if (!http::write_request(out, request, base(), rewrite())) return false;
   attempt_.head.pending = out.view();
   attempt_.head_written = true;
+  if (pool_->failover.mirror > 0) copy_for_mirror();
   return true;
+}
+
+// Of the first attempt at the serving tier.
+void Exchange::copy_for_mirror() {
+  if (!http::is_safe(method_) || websocket_ || !body_done_ || body_in_ > 0 || state_.attempts() > 1) return;
+  if (!attempt_.serving || !worker_.wants_mirror(pool_->failover.mirror)) return;
+  mirror_ = std::make_unique<MirrorSample>();
+  mirror_->generation = plan_->plan().generation;
+  mirror_->pool = pool_index_;
+  mirror_->head_only = method_ == http::Method::head;
+  mirror_->head = std::string(attempt_.head.pending);
 }
 
 bool Exchange::upload(TimePoint now) {

@@ -47,6 +47,16 @@ struct Arrivals {
   limit::Busiest clients;
 };
 
+// A safe request of which a standby gets a copy: its head as it was sent, and what came of it.
+struct MirrorSample {
+  std::uint64_t generation = 0;  // of the plan
+  std::uint32_t pool = 0;        // index there
+  bool head_only = false;        // HEAD
+  std::string head;
+  std::uint16_t status = 0;
+  std::chrono::nanoseconds first_byte{};
+};
+
 // What all workers share: limits that must be exact, and the way to tell the control thread something urgent.
 struct WorkerShared {
   std::atomic<std::uint64_t> connections{0};
@@ -62,6 +72,10 @@ struct WorkerShared {
     std::uint64_t generation;
     std::vector<Arrivals> pools;
   };
+  // Copies to be sent, at most kMaxMirrors; what is more is dropped. Locked for each, 20 times a second at most by a worker.
+  static constexpr std::size_t kMaxMirrors = 64;
+  std::mutex mirrors_mutex;
+  std::vector<MirrorSample> mirrors;
   std::mutex arrivals_mutex;
   std::vector<HandedIn> arrivals;
 
@@ -75,7 +89,8 @@ struct Picked {
   std::uint32_t tier = 0;
   std::uint64_t epoch = 0;
   bool fallthrough = false;
-  bool trial = false;  // a suspect is being tried: give it up when the answer is overdue
+  bool trial = false;   // a suspect is being tried: give it up when the answer is overdue
+  bool risked = false;  // sent there for our sake: what fails is repeated
   bool maintenance = false;
   bool shed = false;              // the serving tier has as many requests as it can answer
   bool may_wait = false;          // none now, but a move of tiers is possible
@@ -182,6 +197,9 @@ public:
   // `client` stands for the client's address.
   void note_first_attempt(const Plan& plan, std::uint32_t pool, std::uint64_t client, std::string_view client_ip);
   void hand_in_arrivals();
+  // Is this request one of the share that is copied? At most one in 50 ms.
+  bool wants_mirror(double share);
+  void hand_in(MirrorSample sample);
   // The same for a second attempt beside the first: within the share of hedges too, but for `beyond_share`. Nothing if granted.
   std::optional<observe::HedgeRefusal> take_hedge_token(const Plan& plan, std::uint32_t pool, bool beyond_share);
   // In the newest view: is this endpoint of the request's pool suspect or unhealthy?
@@ -260,7 +278,8 @@ private:
   std::vector<std::vector<std::unique_ptr<balance::Balancer>>> balancers_;  // [pool][tier] of the newest plan
   std::uint64_t balancer_generation_ = 0;
   std::vector<std::uint32_t> first_attempts_;  // by pool of the newest plan, not yet deposited
-  std::vector<Arrivals> arrivals_;             // likewise, not yet handed in
+  TimePoint mirror_due_{};
+  std::vector<Arrivals> arrivals_;  // likewise, not yet handed in
   std::vector<Ref<Acceptor>> acceptors_;
   struct ConnectionList;
   std::unique_ptr<ConnectionList> lists_;

@@ -109,6 +109,7 @@ Picked Worker::pick(const PickRequest& request) {
     out.epoch = pool.epoch;
     out.fallthrough = choice.tier != pool.active;
     out.trial = choice.trial;
+    out.risked = choice.risked;
     return out;
   }
   out.shed = choice.shed;
@@ -212,6 +213,18 @@ void Worker::hand_in_arrivals() {
   const std::lock_guard lock(shared_.arrivals_mutex);
   shared_.arrivals.push_back({balancer_generation_, arrivals_});
   for (Arrivals& pool : arrivals_) pool = Arrivals{};
+}
+
+bool Worker::wants_mirror(double share) {
+  constexpr std::chrono::milliseconds pause{50};
+  if (reactor_.now() < mirror_due_ || !chance(share)) return false;
+  mirror_due_ = reactor_.now() + pause;
+  return true;
+}
+
+void Worker::hand_in(MirrorSample sample) {
+  const std::lock_guard lock(shared_.mirrors_mutex);
+  if (shared_.mirrors.size() < WorkerShared::kMaxMirrors) shared_.mirrors.push_back(std::move(sample));
 }
 
 bool Worker::take_retry_token(const Plan& plan, std::uint32_t pool) {

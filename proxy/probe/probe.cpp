@@ -29,6 +29,7 @@ constexpr std::uint32_t kMaxHead = 64 * 1024;            // all heads of an answ
 constexpr unsigned kMaxInterim = 16;                     // 1xx answers before the final one
 constexpr std::size_t kMaxBody = 64 * 1024;              // searched for the expected text
 constexpr std::size_t kMaxPlain = std::size_t{1} << 20;  // what chunk framing may add to that
+constexpr std::size_t kMaxAgentLine = 512;
 constexpr std::size_t kReadSize = 16 * 1024;
 constexpr milliseconds kBacklogPause{10};
 constexpr milliseconds kQueueTolerance{20};  // waited longer for a slot: a timeout is ours
@@ -104,6 +105,7 @@ asio::awaitable<bool> Probe::climb() {
   const CheckKind kind = request_.check->kind;
   if (kind == CheckKind::none) co_return fail(Cause::own_error, "this pool has no check; nothing was tried");
   if (!co_await connect()) co_return false;
+  if (kind == CheckKind::tcp && request_.agent) co_return co_await ask_agent();
   if (kind == CheckKind::tcp) co_return succeed(connected());
   if (request_.tls || kind == CheckKind::tls) {
     if (!co_await shake_hands()) co_return false;
@@ -188,10 +190,11 @@ asio::awaitable<bool> Probe::read_head() {
   const http::HeadLimits limits{kMaxHead, static_cast<std::uint32_t>(http::kMaxFields), 0};
   const Cause malformed = by_kind(Cause::http_malformed, Cause::ws_malformed);
   http::ResponseParser parser;
+  const bool to_head = request_.synthetic && request_.synthetic->is_head();
+  const http::Method method = to_head ? http::Method::head : http::Method::get;
   unsigned interim = 0;
   for (;;) {
-    const auto parsed =
-        buffer_.empty() ? http::ParseStatus::need_more : parser.parse(buffer_, limits, http::Method::get, head_);
+    const auto parsed = buffer_.empty() ? http::ParseStatus::need_more : parser.parse(buffer_, limits, method, head_);
     if (parsed == http::ParseStatus::error)
       co_return fail(malformed,
                      target_ + " sent no valid HTTP answer: " + printable(http::sentence_of(parser.error()), 120));
@@ -218,11 +221,72 @@ asio::awaitable<bool> Probe::check_http() {
   const bool sent = co_await flush();
   if (!sent) co_return false;
   const bool answered = co_await read_head();
-  if (!answered || !judge_status()) co_return false;
-  if (request_.check->body.empty()) co_return answered_well();
+  if (!answered || !judge_status() || !take_header()) co_return false;
+  const bool wants_value = request_.synthetic && !request_.synthetic->compare.json.empty();
+  if (request_.check->body.empty() && !wants_value) co_return answered_well();
   buffer_.erase(0, head_.head_bytes);
-  const bool found = co_await find_text();
+  bool found = false;
+  if (wants_value) {
+    found = co_await find_value();
+  } else {
+    found = co_await find_text();
+  }
   co_return found;
+}
+
+bool Probe::take_header() {
+  const bool needed = request_.synthetic != nullptr;
+  const std::string& wanted = needed ? request_.synthetic->compare.header : request_.check->agent_header;
+  if (wanted.empty()) return true;
+  const auto low = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  for (std::size_t i = 0; i < head_.fields.count; ++i) {
+    const http::Field& field = head_.fields.list[i];
+    const std::string_view name = field.name.in(buffer_.data());
+    if (!std::equal(name.begin(), name.end(), wanted.begin(), wanted.end(),
+                    [&](char a, char b) { return low(a) == low(b); }))
+      continue;
+    value_ = printable(field.value.in(buffer_.data()), 200);
+    return true;
+  }
+  if (!needed) return true;  // no agent speaks: that is no failure of the check
+  return fail(Cause::http_malformed,
+              target_ + " answered " + std::to_string(status_) + " without the field " + printable(wanted, 60));
+}
+
+// The whole body, for a value in it.
+asio::awaitable<bool> Probe::find_value() {
+  rung_ = Rung::body;
+  decoder_ = http::BodyDecoder::make(head_.framing, head_.content_length, UINT64_MAX);
+  std::string text;
+  const std::string answered = target_ + " answered " + std::to_string(status_);
+  for (;;) {
+    if (!buffer_.empty() && !decoder_.done()) {
+      const http::DecodeResult result = decoder_.decode(buffer_.data(), buffer_.size());
+      text.append(buffer_, 0, result.payload);
+      if (result.error != http::ParseError::none)
+        co_return fail(Cause::http_malformed, answered + " with broken chunked framing");
+      buffer_.erase(0, result.consumed);
+    }
+    if (text.size() > kMaxBody || plain_received_ > kMaxPlain)
+      co_return fail(Cause::http_body, answered + " with a body of more than 64 KiB");
+    if (decoder_.done() || (eof_ && !cut_ && decoder_.finish_at_eof())) co_return judge_body(text);
+    if (eof_) co_return fail(Cause::body_cut, answered + " and ended the body early");
+    const bool more = co_await receive();
+    if (!more) co_return false;
+  }
+}
+
+bool Probe::judge_body(const std::string& text) {
+  const std::string& wanted = request_.check->body;
+  const std::string answered = target_ + " answered " + std::to_string(status_);
+  if (text.find(wanted) == std::string::npos)
+    return fail(Cause::http_body, answered + ", but '" + printable(wanted, 40) + "' is not in its body");
+  std::string why;
+  const std::string& pointer = request_.synthetic->compare.json;
+  value_ = json_value(text, pointer, why);
+  if (!value_) return fail(Cause::http_body, answered + ", but its body " + why + " (" + printable(pointer, 60) + ")");
+  value_ = printable(*value_, 200);
+  return answered_well();
 }
 
 bool Probe::answered_well() { return succeed(target_ + " answered " + std::to_string(status_)); }
@@ -275,6 +339,23 @@ Probe::Search Probe::search_body(std::string& text) {
   return Search::more;
 }
 
+asio::awaitable<bool> Probe::ask_agent() {
+  rung_ = Rung::answer;
+  link_.queue(request_.check->agent_send);
+  const bool sent = co_await flush();
+  if (!sent) co_return false;
+  for (;;) {
+    const auto end = buffer_.find_first_of("\r\n");
+    if (end != std::string::npos || (eof_ && !buffer_.empty())) {
+      value_ = printable(buffer_.substr(0, end), 200);
+      co_return succeed(target_ + " said a line");
+    }
+    if (eof_ || buffer_.size() > kMaxAgentLine) co_return fail(Cause::http_malformed, target_ + " said no line");
+    const bool more = co_await receive();
+    if (!more) co_return false;
+  }
+}
+
 asio::awaitable<bool> Probe::check_websocket() {
   const std::string key = random_key();
   link_.queue(websocket_request(key));
@@ -304,14 +385,20 @@ std::string Probe::host_field() const {
 
 std::string Probe::http_request() const {
   const std::string& path = request_.check->path;
+  if (const Synthetic* synthetic = request_.synthetic.get()) {
+    if (!synthetic->raw.empty()) return synthetic->raw;
+    return synthetic->method + " " + (path.empty() ? std::string("/") : path) + " HTTP/1.1\r\nHost: " + host_field() +
+           "\r\n" + request_fields(*synthetic) + "Connection: close\r\n\r\n" + synthetic->body;
+  }
   return "GET " + (path.empty() ? std::string("/") : path) + " HTTP/1.1\r\nHost: " + host_field() +
          "\r\nUser-Agent: understudy-check\r\nAccept: */*\r\nConnection: close\r\n\r\n";
 }
 
 std::string Probe::websocket_request(std::string_view key) const {
   const std::string& path = request_.check->path;
-  return "GET " + (path.empty() ? std::string("/") : path) + " HTTP/1.1\r\nHost: " + host_field() +
-         "\r\nUser-Agent: understudy-check\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+  return "GET " + (path.empty() ? std::string("/") : path) + " HTTP/1.1\r\nHost: " + host_field() + "\r\n" +
+         (request_.synthetic ? request_fields(*request_.synthetic) : "User-Agent: understudy-check\r\n") +
+         "Connection: Upgrade\r\nUpgrade: websocket\r\n"
          "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " +
          std::string(key) + "\r\n\r\n";
 }
@@ -396,6 +483,7 @@ void Probe::finish(Cause cause, const std::string& detail) {
   result.status = status_;
   result.elapsed = Clock::now() - began_;
   result.detail = printable(detail, 200);
+  result.value = std::move(value_);
   const Report report = std::exchange(report_, nullptr);
   if (report) report(*this, std::move(result));
 }

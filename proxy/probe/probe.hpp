@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -47,7 +48,11 @@ private:
   bool answered_well();
   boost::asio::awaitable<bool> check_http();
   boost::asio::awaitable<bool> find_text();
+  boost::asio::awaitable<bool> find_value();
+  bool take_header();
+  bool judge_body(const std::string& text);
   boost::asio::awaitable<bool> check_websocket();
+  boost::asio::awaitable<bool> ask_agent();
 
   bool judge_status();
   enum class Search : std::uint8_t { found, absent, broken, more };
@@ -85,6 +90,7 @@ private:
   std::uint16_t status_ = 0;
   http::ResponseHead head_;
   http::BodyDecoder decoder_;
+  std::optional<std::string> value_;  // of the answer, where one is wanted
 };
 
 }  // namespace understudy::probe

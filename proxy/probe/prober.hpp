@@ -12,6 +12,7 @@
 #include "config/address.hpp"
 #include "config/model.hpp"
 #include "health/types.hpp"
+#include "proxy/probe/synthetic.hpp"
 #include "proxy/probe/tls_settings.hpp"
 
 namespace understudy::probe {
@@ -22,6 +23,8 @@ struct ProbeRequest {
   std::shared_ptr<const config::CheckConfig> check;  // never null
   std::shared_ptr<const TlsSettings> tls;            // set when the pool speaks TLS, and for checks of kind tls
   std::chrono::steady_clock::time_point deadline;    // one absolute end for all rungs
+  std::shared_ptr<const Synthetic> synthetic = {};   // of a synthetic request: what its check has not
+  bool agent = false;  // an agent is asked (check->kind is tcp): its first line goes to ProbeResult::value
 };
 
 // Result of a probe:
@@ -33,6 +36,7 @@ struct ProbeRequest {
 //   http_body
 //             | of the body, if the check names a text              | body_cut body_timeout
 //   websocket | 101 with the right Sec-WebSocket-Accept             | ws_refused ws_timeout ws_malformed
+// An agent that ends without a line, or says more than 512 bytes without one, is http_malformed; one that says nothing http_timeout.
 // tcp_reset means closed or reset after connecting and before any byte of an answer. own_error means that
 // this process could not try (no descriptor, no memory, no free slot in time, late by more than 100 ms) and
 // is no evidence.

@@ -109,6 +109,7 @@ std::string Process::start() {
   for (const std::string& note : start_notes_) log(observe::Level::warn, note);
 
   prober_ = std::make_unique<probe::Prober>(io_);
+  synthetic_prober_ = std::make_unique<probe::Prober>(io_);
   resolver_ = std::make_unique<probe::Resolver>(io_, config.dns);
   names_ = std::make_unique<probe::NameWatcher>(
       io_, *resolver_, seed(),
@@ -333,6 +334,7 @@ void Process::finish_stop(TimePoint now) {
   if (state_dir_.kept()) files_->write_later("state", state_writer(state_dir_.file(), to_json(core_.save(now))));
   log(observe::Level::info, "stopped");
   prober_->cancel_all();
+  synthetic_prober_->cancel_all();
   gates_->cancel_all();
   io_.stop();
 }

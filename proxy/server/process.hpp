@@ -78,6 +78,7 @@ private:
   void pump();
   void perform(const health::StartProbe& probe);
   void perform(const health::RunGate& gate);
+  void perform(const health::StartSynthetic& start);
   void on_event(const health::Event& event);
   std::string_view serving_tier(std::string_view pool_name) const;
   void arm_core_timer();
@@ -85,6 +86,9 @@ private:
   health::TrafficSample collect(std::uint32_t slot, bool urgent);
   void on_urgent(health::EndpointId endpoint);
   void take_arrivals(TimePoint now);
+  void ask_agent(const health::StartProbe& probe);
+  void take_mirrors(TimePoint now);
+  void send_mirror(net::MirrorSample sample, TimePoint now);
   void publish(std::shared_ptr<const net::Plan> plan);
   void index_view(const health::View& view);
   void acknowledge();
@@ -143,12 +147,15 @@ private:
   health::Core core_;
   health::LocalCoordinator coordinator_;
   std::unique_ptr<probe::Prober> prober_;
+  std::unique_ptr<probe::Prober> synthetic_prober_;  // of its own, so that what hangs there keeps no check waiting
   std::unique_ptr<probe::Resolver> resolver_;
   std::unique_ptr<probe::NameWatcher> names_;
   // What probes need, by pool.
   struct ProbeSettings {
     std::vector<std::shared_ptr<const config::CheckConfig>> checks;
     std::vector<std::shared_ptr<const probe::TlsSettings>> tls;
+    std::vector<std::vector<probe::SyntheticRequest>> synthetic;     // by pool
+    std::vector<std::shared_ptr<const config::CheckConfig>> agents;  // null: none is asked
     explicit ProbeSettings(const config::Config& config);  // reads certificates; throws naming the file and the remedy
     ProbeSettings() = default;
   };
@@ -177,6 +184,7 @@ private:
   DecisionCounts counts_;
   std::uint64_t ticks_ = 0;
   TimePoint arrivals_asked_{};
+  std::uint64_t mirror_turn_ = 0;
   std::uint64_t endpoints_beyond_ = 0;  // more than the workers have room for
 
   struct PendingReload {

@@ -25,6 +25,7 @@ TimePoint Process::note_time() {
     const TimePoint from = last_beat_;
     last_beat_ = now;
     prober_->cancel_all();
+    synthetic_prober_->cancel_all();
     core_.on_starved(from, now);
   }
   return now;
@@ -40,6 +41,7 @@ void Process::beat() {
   static_assert(kSample == 2 * kBeat);
   if (++ticks_ % 2 == 0) sample(now);
   if (now - arrivals_asked_ >= kArrivals) take_arrivals(now);
+  take_mirrors(now);
   pump();
   manager_.tick(now, workers_);
   rotate_tickets(now);
@@ -63,6 +65,8 @@ void Process::pump() {
         on_event(*event);
       else if (const auto* gate = std::get_if<health::RunGate>(&*action))
         perform(*gate);
+      else if (const auto* synthetic = std::get_if<health::StartSynthetic>(&*action))
+        perform(*synthetic);
       else
         view_changed_ = true;
     }
@@ -93,6 +97,7 @@ void Process::arm_core_timer() {
 }
 
 void Process::perform(const health::StartProbe& probe) {
+  ask_agent(probe);
   probe::ProbeRequest request;
   request.address = probe.address;
   request.host = probe.server_name;
@@ -104,6 +109,23 @@ void Process::perform(const health::StartProbe& probe) {
     core_.on_probe_result(id, result, note_time());
     pump();
   });
+}
+
+void Process::perform(const health::StartSynthetic& start) {
+  const probe::SyntheticRequest& asked = probes_.synthetic[start.pool][start.request];
+  probe::ProbeRequest request;
+  request.address = start.address;
+  request.host = start.server_name;
+  request.check = asked.check;
+  // Speaks TLS as traffic does, whatever the pool's check is.
+  if (plan_->config.pools[start.pool].tls) request.tls = probes_.tls[start.pool];
+  request.deadline = start.deadline;
+  request.synthetic = asked.more;
+  synthetic_prober_->start(std::move(request),
+                           [this, id = start.endpoint, run = start.run](const health::ProbeResult& result) {
+                             core_.on_synthetic_result(id, run, result, note_time());
+                             pump();
+                           });
 }
 
 void Process::perform(const health::RunGate& gate) {
@@ -135,11 +157,13 @@ void Process::on_event(const health::Event& event) {
     case Kind::all_down:
     case Kind::shedding:
     case Kind::nothing_better:
+    case Kind::tier_unfit:
     case Kind::tier_degraded:
     case Kind::failover: log(observe::Level::error, line); break;
     case Kind::endpoint_unhealthy:
     case Kind::endpoint_ejected:
     case Kind::endpoint_suspect:
+    case Kind::endpoint_unfit:
     case Kind::probe_doubted:
     case Kind::tier_lost:
     case Kind::panic_entered:

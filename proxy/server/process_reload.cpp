@@ -56,10 +56,25 @@ admin::Reply check(const RunOptions& options) {
 }
 }  // namespace
 
+namespace {
+// The question to an agent, as a check: a connection to its port, for as long as a probe may take.
+std::shared_ptr<const config::CheckConfig> agent_check(const config::CheckConfig& written) {
+  if (written.agent_port == 0) return nullptr;
+  auto check = std::make_shared<config::CheckConfig>();
+  check->kind = config::CheckKind::tcp;
+  check->port = written.agent_port;
+  check->agent_send = written.agent_send;
+  return check;
+}
+}  // namespace
+
 Process::ProbeSettings::ProbeSettings(const config::Config& config) {
   static const config::UpstreamTls plain_tls_check{};
   for (const config::PoolConfig& pool : config.pools) {
     checks.push_back(std::make_shared<const config::CheckConfig>(pool.check));
+    agents.push_back(agent_check(pool.check));
+    auto& requests = synthetic.emplace_back();
+    for (const config::FitnessConfig& request : pool.fitness) requests.emplace_back(request);
     const bool only_checked = !pool.tls && pool.check.kind == config::CheckKind::tls;
     tls.push_back(pool.tls || only_checked
                       ? std::make_shared<const probe::TlsSettings>(pool.tls ? *pool.tls : plain_tls_check)

@@ -106,6 +106,41 @@ TEST_F(StatusText, ShowsWhatServesWhatIsDownAndSinceWhen) {
             "understudy 0.1.0, pid 42, up 2d 1h\n");
 }
 
+TEST_F(StatusText, ShowsWhatSyntheticRequestsProve) {
+  health::PoolStatus pool = pool_on_standby();
+  const std::string without = pool_text(describe_pool(pool, kNow), kWall);
+  EXPECT_EQ(without.find("fit"), std::string::npos) << without;
+  pool.has_fitness = true;
+  pool.active = 0;
+  pool.tiers[0].fit = health::Fit::fit;
+  health::TierStatus& standby = pool.tiers[1];
+  standby.fit = health::Fit::unfit;
+  standby.fit_reason = "unfit: 0 of 1 endpoints proven fit, needs 1";
+  health::EndpointStatus& spare = standby.endpoints[0];
+  spare.fit = health::Fit::unfit;
+  spare.fit_reason = "GET /orders/1: answered 500";
+  spare.proven_at = kNow.steady - std::chrono::seconds(70);
+  health::Fitness::Report report;
+  report.name = "GET /orders/1";
+  report.fit = health::Fit::unfit;
+  report.detail = "answered 500";
+  report.failed = 2;
+  report.value = "41";
+  report.lag = std::chrono::seconds(5);
+  spare.synthetic = {report};
+  const auto described = describe_pool(pool, kNow);
+  const std::string text = pool_text(described, kWall);
+  EXPECT_NE(text.find("  > primary 0/1 available, serving, fit\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("    standby 1/2 available, UNFIT\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("      unfit, proven 1m 10s ago: GET /orders/1: answered 500\n"), std::string::npos) << text;
+  const auto& tier = described.at("tiers").as_array().at(1);
+  EXPECT_EQ(tier.at("fitness").at("verdict").as_string(), "unfit");
+  const auto& request = tier.at("endpoints").as_array().at(0).at("fitness").at("requests").as_array().at(0);
+  EXPECT_EQ(request.at("failed").to_number<int>(), 2);
+  EXPECT_EQ(request.at("value").as_string(), "41");
+  EXPECT_EQ(request.at("lag_ms").to_number<double>(), 5000);
+}
+
 TEST_F(StatusText, ShowsDoubtVerdictAndGates) {
   health::PoolStatus pool = pool_on_standby();
   pool.phase = "return_hold";

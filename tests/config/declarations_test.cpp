@@ -109,13 +109,16 @@ TEST(Declarations, EveryExampleIsReadWithoutAComplaint) {
       CertificateFiles certificate;
       EndpointConfig endpoint;
       GateConfig gate;
+      FitnessConfig fitness;
+      CompareConfig compare;
       TierConfig tier;
       UpstreamTls tls;
       RedirectConfig redirect;
       RespondConfig respond;
       const std::map<std::string, void*> more{
-          {"certificate", &certificate}, {"endpoint", &endpoint}, {"gate", &gate}, {"tier", &tier}, {"pool.tls", &tls},
-          {"redirect", &redirect},       {"respond", &respond}};
+          {"certificate", &certificate}, {"endpoint", &endpoint}, {"gate", &gate},    {"fitness", &fitness},
+          {"compare", &compare},         {"tier", &tier},         {"pool.tls", &tls}, {"redirect", &redirect},
+          {"respond", &respond}};
       void* object = objects.count(section->id) != 0 ? objects.at(section->id) : more.at(section->id);
       const std::string path = section->id + "." + key.name;
       const std::string usual = default_text(*section, key);

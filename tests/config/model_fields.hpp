@@ -121,7 +121,7 @@ void each_field(const StatusRange& object, const Visit& visit) {
 template <class Visit>
 void each_field(const CheckConfig& object, const Visit& visit) {
   const auto& [kind, path, host, body, expect, port, interval, fast_interval, timeout, rise, fall, start, start_wait,
-               trust, doubt] = object;
+               trust, doubt, agent_port, agent_send, agent_header] = object;
   visit("kind", kind);
   visit("path", path);
   visit("host", host);
@@ -137,6 +137,9 @@ void each_field(const CheckConfig& object, const Visit& visit) {
   visit("start_wait", start_wait);
   visit("trust", trust);
   visit("doubt", doubt);
+  visit("agent_port", agent_port);
+  visit("agent_send", agent_send);
+  visit("agent_header", agent_header);
 }
 
 template <class Visit>
@@ -168,11 +171,12 @@ void each_field(const UpstreamTls& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const RetryConfig& object, const Visit& visit) {
-  const auto& [max, budget, budget_floor, on_5xx, hedge, hedge_share] = object;
+  const auto& [max, budget, budget_floor, on_5xx, safe_on_5xx, hedge, hedge_share] = object;
   visit("max", max);
   visit("budget", budget);
   visit("budget_floor", budget_floor);
   visit("on_5xx", on_5xx);
+  visit("safe_on_5xx", safe_on_5xx);
   visit("hedge", hedge);
   visit("hedge_share", hedge_share);
 }
@@ -201,9 +205,39 @@ void each_field(const GateConfig& object, const Visit& visit) {
 }
 
 template <class Visit>
+void each_field(const CompareConfig& object, const Visit& visit) {
+  const auto& [header, json, max_lag] = object;
+  visit("header", header);
+  visit("json", json);
+  visit("max_lag", max_lag);
+}
+
+template <class Visit>
+void each_field(const FitnessConfig& object, const Visit& visit) {
+  const auto& [name, websocket, method, is_unsafe, path, host, headers, body, expect, expect_body, max_latency,
+               interval, timeout, rise, fall, compare] = object;
+  visit("name", name);
+  visit("websocket", websocket);
+  visit("method", method);
+  visit("is_unsafe", is_unsafe);
+  visit("path", path);
+  visit("host", host);
+  visit("headers", headers);
+  visit("body", body);
+  visit("expect", expect);
+  visit("expect_body", expect_body);
+  visit("max_latency", max_latency);
+  visit("interval", interval);
+  visit("timeout", timeout);
+  visit("rise", rise);
+  visit("fall", fall);
+  visit("compare", compare);
+}
+
+template <class Visit>
 void each_field(const FailoverConfig& object, const Visit& visit) {
   const auto& [min_available_count, min_available_share, failback, failback_after, max_hold, verify, ramp, quarantine,
-               overprovisioning, gates] = object;
+               overprovisioning, gates, mirror, require_fit] = object;
   visit("min_available_count", min_available_count);
   visit("min_available_share", min_available_share);
   visit("failback", failback);
@@ -214,12 +248,14 @@ void each_field(const FailoverConfig& object, const Visit& visit) {
   visit("quarantine", quarantine);
   visit("overprovisioning", overprovisioning);
   visit("gates", gates);
+  visit("mirror", mirror);
+  visit("require_fit", require_fit);
 }
 
 template <class Visit>
 void each_field(const PoolConfig& object, const Visit& visit) {
-  const auto& [name, tiers, balance, hash_on, hash_name, sticky, check, passive, degraded, failover, retry, tiers_mode,
-               tls, connect_timeout, response_timeout, try_timeout, idle_body_timeout, request_timeout,
+  const auto& [name, tiers, balance, hash_on, hash_name, sticky, check, passive, degraded, fitness, failover, retry,
+               tiers_mode, tls, connect_timeout, response_timeout, try_timeout, idle_body_timeout, request_timeout,
                keepalive_timeout, keepalive_connections, max_in_flight, max_response_header_bytes, slow_start,
                panic_threshold, epoch_header] = object;
   visit("name", name);
@@ -231,6 +267,7 @@ void each_field(const PoolConfig& object, const Visit& visit) {
   visit("check", check);
   visit("passive", passive);
   visit("degraded", degraded);
+  visit("fitness", fitness);
   visit("failover", failover);
   visit("retry", retry);
   visit("tiers_mode", tiers_mode);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 namespace understudy::exchange {
@@ -258,6 +259,50 @@ TEST_F(Life, AServerErrorIsRepeatedOnlyWhereThePoolAsksForIt) {
   send(true);
   EXPECT_EQ(on(EventKind::response_head, Cause::none, false, 503), (std::vector{Kind::report, Kind::drop, Kind::pick}));
   connect();
+  EXPECT_EQ(on(EventKind::response_head, Cause::none, false, 500), std::vector{Kind::forward});
+}
+
+TEST_F(Life, AnErrorThatIsPaidForIsRepeatedOnce) {
+  send(true);
+  EXPECT_TRUE(state.may_repeat_error());
+  EXPECT_EQ(on(EventKind::response_head, Cause::none, true, 500), (std::vector{Kind::report, Kind::drop, Kind::pick}));
+  EXPECT_FALSE(action(2).token);  // it is paid
+  EXPECT_FALSE(state.may_repeat_error());
+  connect();
+  EXPECT_EQ(on(EventKind::response_head, Cause::none, true, 500), std::vector{Kind::forward});
+
+  state = State(policy, now);
+  send(false);  // law 2
+  EXPECT_FALSE(state.may_repeat_error());
+  EXPECT_EQ(on(EventKind::response_head, Cause::none, true, 500), std::vector{Kind::forward});
+
+  state = State(policy, now);
+  send(true);
+  EXPECT_EQ(on(EventKind::response_head, Cause::none, true, 404),
+            std::vector{Kind::forward});  // no error of the server
+}
+
+// The client did not ask for the trial: it pays neither with the answer nor with its budget.
+TEST_F(Life, AFailedTrialIsRepeatedOnceAndFreeOfCharge) {
+  state.risk_next_attempt();
+  send(true);
+  const Actions actions = state.on({EventKind::response_head, Cause::none, 500, false, End::none}, now);
+  EXPECT_TRUE(actions.has(Kind::report));
+  const auto* const pick =
+      std::find_if(actions.begin(), actions.end(), [](const Action& a) { return a.kind == Kind::pick; });
+  ASSERT_NE(pick, actions.end());
+  EXPECT_FALSE(pick->token);
+  connect();
+  EXPECT_EQ(on(EventKind::response_head, Cause::none, false, 500), std::vector{Kind::forward});  // no trial any more
+
+  state = State(policy, now);
+  state.risk_next_attempt();
+  send(false);  // law 2
+  EXPECT_EQ(on(EventKind::response_head, Cause::none, false, 500), std::vector{Kind::forward});
+  policy.max_retries = 0;
+  state = State(policy, now);
+  state.risk_next_attempt();
+  send(true);
   EXPECT_EQ(on(EventKind::response_head, Cause::none, false, 500), std::vector{Kind::forward});
 }
 

@@ -80,6 +80,7 @@ TEST_F(Choosing, ATrialIsForTheFirstAttemptOfASafeRequest) {
   trial = true;
   EXPECT_EQ(asked(get), "t0");
   EXPECT_TRUE(last.trial);
+  EXPECT_TRUE(last.risked);
   EXPECT_EQ(asked({.safe = true}), "012");
   EXPECT_EQ(asked(post), "0");
   pool.tiers[0].doubtful = true;  // nobody is trusted there: everything is a trial
@@ -90,6 +91,7 @@ TEST_F(Choosing, TheSideTierGetsItsShareOfWhatMayGoThere) {
   pool.side = SideTraffic{2, 0.1, true};
   giving = {2};
   EXPECT_EQ(asked(get), "?2");
+  EXPECT_TRUE(last.risked);
   EXPECT_EQ(asked(post), "0");
   EXPECT_EQ(asked({.shared = true, .first = true}), "012");
   pool.side->safe_only = false;
@@ -101,6 +103,8 @@ TEST_F(Choosing, WhereNobodyIsTrustedASharedPoolUsesThoseWhoAre) {
   pool.tiers[0].doubtful = pool.tiers[1].doubtful = true;
   giving = {2};
   EXPECT_EQ(asked({.shared = true, .first = true}), "2");
+  EXPECT_FALSE(last.risked);
+  EXPECT_EQ(asked({.safe = true, .shared = true}), "2");  // what failed there is not sent there again
   EXPECT_EQ(asked(post), "0");
 }
 

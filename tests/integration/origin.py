@@ -23,6 +23,7 @@ Behaviour by path (query string gives numbers):
     /mood?...             from now on, for all but /healthz: delay=MS (ramp=MS: grows to it), errors=PERCENT, hang=1
                           (records "hang", and "gone" when the client goes),
                           rate=N (answers so many requests a second, one after the other); none: well again
+    /data                 JSON with data.version, and the same in X-Data-Version: version=N of the mood, else 1; none with 0
     /post                 records "post ID" (header X-Id) with --record, answers 200
     upgrade on any path   WebSocket echo
 """
@@ -254,6 +255,10 @@ async def one(reader, writer):
             writer.write(block[: min(n, len(block))])
             n -= len(block)
             await writer.drain()
+    elif path == "/data":
+        version = int(MOOD.get("version", 1))
+        writer.write(answer(200, b'{"data":{"version":%d}}' % version if version else b"{}",
+                            b"X-Data-Version: %d\r\n" % version if version else b""))
     elif path == "/post":
         ident = [l for l in head.split(b"\r\n") if l.lower().startswith(b"x-id:")][0].split(b":")[1].strip().decode()
         record("post " + ident)

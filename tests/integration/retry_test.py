@@ -84,6 +84,32 @@ class RetryTest(Story):
         self.assertEqual(understudy.metric("fallthrough_total", pool="app"), 4)
         self.assertEqual(understudy.metric("failover_epoch", pool="app"), epoch)
 
+    def test_a_read_that_is_answered_500_is_asked_once_more_elsewhere(self):
+        bad = [self.origin("bad%d" % i, "--status", "500", "--record", self.record) for i in range(2)]
+        good = self.origin("good", "--record", self.record)
+        understudy = self.proxy(self.config([bad[0].address, good.address], check=NO_VERDICTS, server="workers = 1",
+                                            pool='balance = "round_robin"\n' + CALM))
+        statuses = {self.request("POST", "/post", headers={"X-Id": str(i)}, body=b"x")[0] for i in range(2)}
+        self.assertEqual(statuses, {200, 500})    # law 2: a write is not repeated
+        for _ in range(10):
+            self.assertEqual(self.request()[2], b"hello from good")
+        failed = len(self.recorded("failed GET"))
+        self.assertGreater(failed, 0)
+        self.assertEqual(understudy.metric("retries_total", pool="app"), failed)
+        understudy.kill()
+
+        # Where everybody fails, the second answer is the client's, and with an empty budget the first: as it came.
+        self.port = None
+        pool = '[pool.app.retry]\nbudget = "0%"\nbudget_floor = "1/s"' + CALM
+        understudy = self.proxy(self.config([b.address for b in bad], check=NO_VERDICTS, server="workers = 1", pool=pool))
+        before = len(self.recorded("failed GET"))
+        for _ in range(40):
+            self.assertEqual(self.request()[0], 500)
+        asked = len(self.recorded("failed GET")) - before
+        self.assertGreater(asked, 40)
+        self.assertLess(asked, 60)
+        self.assertGreater(understudy.metric("retries_refused_total", pool="app"), 20)
+
     def test_the_budget_bounds_what_retries_add_with_one_worker_and_with_four(self):
         bad = [self.origin("bad%d" % i, "--status", "503") for i in range(2)]
         for workers in (1, 4):

@@ -187,6 +187,8 @@ struct Job {
   config::SocketAddress address;
   std::string host = "127.0.0.1";
   std::shared_ptr<const TlsSettings> tls;
+  std::shared_ptr<const Synthetic> synthetic = {};
+  bool agent = false;
 };
 // Not inlined: g++ 12 warns wrongly about CheckConfig's initializer list when it is.
 [[gnu::noinline]] inline Job job(config::CheckKind kind, const config::SocketAddress& address,
@@ -200,8 +202,13 @@ struct Job {
   return made;
 }
 inline ProbeRequest request_of(const Job& what) {
-  return {what.address, what.host, std::make_shared<config::CheckConfig>(what.check), what.tls,
-          Clock::now() + what.check.timeout};
+  return {what.address,
+          what.host,
+          std::make_shared<config::CheckConfig>(what.check),
+          what.tls,
+          Clock::now() + what.check.timeout,
+          what.synthetic,
+          what.agent};
 }
 
 class ProberTest : public ::testing::Test {

@@ -88,8 +88,8 @@ TEST(Degradation, ErrorsBehindAGreenPageCostFewRequests) {
   ScenarioFault errors = fault(FaultKind::errors, 20s, 30s);
   errors.share = 0.3;
   std::string told;
-  // A safe request answered 500 is answered: nothing is repeated without `retry.on_5xx`.
-  EXPECT_LE(median_bad(the_config(), scenario({errors}), told), 14U) << told;
+  // The reads are repeated elsewhere; what fails are the writes until the doubt.
+  EXPECT_LE(median_bad(the_config(), scenario({errors}), told), 5U) << told;
 }
 TEST(Degradation, NeverToAStandbyThatOnlyFails) {
   ScenarioFault errors = fault(FaultKind::errors, 20s, 23s);

@@ -158,8 +158,10 @@ public:
   std::vector<Event> events;
   std::map<std::string, Mode> modes;  // by address
   Traffic traffic;
-  std::map<std::string, std::uint64_t> served, failed;  // requests by tier
-  std::map<std::string, bool> gates;                    // by name
+  std::map<std::string, std::uint64_t> served, failed;   // requests by tier
+  std::map<std::string, bool> gates;                     // by name
+  std::map<std::string, health::ProbeResult> synthetic;  // by address
+  std::uint64_t synthetics = 0;
   std::uint64_t gates_asked = 0;
   std::uint64_t probes = 0, unserved = 0, view_changes = 0;
   std::function<void()> after_step;  // invariants
@@ -343,6 +345,18 @@ private:
     const TimePoint due = silent ? probe.deadline : now + 2ms;
     queue_.emplace(due, [this, id = probe.endpoint, address, started, deadline = probe.deadline] {
       core_->on_probe_result(id, probe_result(address, started, deadline), now);
+    });
+  }
+  // A synthetic request meets what is said of it by `synthetic`, else what a probe would.
+  void perform(const health::StartSynthetic& start) {
+    const std::string address = start.address.to_string();
+    EXPECT_GT(start.deadline, now);
+    ++synthetics;
+    queue_.emplace(now + 2ms, [this, start, address, started = now] {
+      health::ProbeResult result = probe_result(address, started, start.deadline);
+      if (const auto found = synthetic.find(address); found != synthetic.end() && result.ok()) result = found->second;
+      result.elapsed = std::max<Duration>(result.elapsed, now - started);
+      core_->on_synthetic_result(start.endpoint, start.run, result, now);
     });
   }
   health::ProbeResult probe_result(const std::string& address, TimePoint started, TimePoint deadline) const {
