@@ -60,7 +60,7 @@ struct WorkerShared {
   // What workers were asked to hand in: by generation of the plan and index of the pool. Locked once a second.
   struct HandedIn {
     std::uint64_t generation;
-    std::vector<Arrivals> pools;
+    std::vector<std::pair<std::uint32_t, Arrivals>> pools;  // those that were asked anything, ascending
   };
   std::mutex arrivals_mutex;
   std::vector<HandedIn> arrivals;
