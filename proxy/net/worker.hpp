@@ -70,7 +70,7 @@ struct WorkerShared {
   // What workers were asked to hand in: by generation of the plan and index of the pool. Locked once a second.
   struct HandedIn {
     std::uint64_t generation;
-    std::vector<Arrivals> pools;
+    std::vector<std::pair<std::uint32_t, Arrivals>> pools;  // those that were asked anything, ascending
   };
   // Copies to be sent, at most kMaxMirrors; what is more is dropped. Locked for each, 20 times a second at most by a worker.
   static constexpr std::size_t kMaxMirrors = 64;

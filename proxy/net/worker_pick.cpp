@@ -211,8 +211,13 @@ std::uint32_t Worker::take_deposits(const Plan& plan, std::uint32_t pool) {
 // What was asked since the last time, to where the control thread finds it.
 void Worker::hand_in_arrivals() {
   const std::lock_guard lock(shared_.arrivals_mutex);
-  shared_.arrivals.push_back({balancer_generation_, arrivals_});
-  for (Arrivals& pool : arrivals_) pool = Arrivals{};
+  auto& handed_in = shared_.arrivals.emplace_back();
+  handed_in.generation = balancer_generation_;
+  for (std::uint32_t pool = 0; pool < arrivals_.size(); ++pool) {
+    if (arrivals_[pool].requests == 0) continue;
+    handed_in.pools.emplace_back(pool, arrivals_[pool]);
+    arrivals_[pool] = Arrivals{};
+  }
 }
 
 bool Worker::wants_mirror(double share) {

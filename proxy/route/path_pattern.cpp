@@ -65,6 +65,16 @@ PathPattern::PathPattern(std::string_view rule) {
   if (rule.ends_with("/*")) segments_.back().many = true;
 }
 
+std::string PathPattern::literal() const {
+  if (kind_ != Kind::glob) return text_;
+  std::string out;
+  for (const Segment& segment : segments_) {
+    if (segment.many || segment.pieces.size() != 1) break;
+    out += '/' + segment.pieces.front();
+  }
+  return out;
+}
+
 bool PathPattern::Segment::matches(std::string_view text) const {
   if (pieces.size() == 1) return text == pieces.front();
   if (pieces.size() == 2 && pieces[0].empty() && pieces[1].empty()) return !text.empty();

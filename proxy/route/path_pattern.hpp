@@ -23,6 +23,8 @@ public:
   explicit PathPattern(std::string_view rule);
   bool matches(std::string_view path) const;
   bool is_any() const { return kind_ == Kind::any; }
+  // What every path that matches begins with, up to the end of a segment; "" when that can be anything.
+  std::string literal() const;
 
 private:
   enum class Kind : std::uint8_t { any, exact, prefix, glob };

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "proxy/route/host_name.hpp"
+#include "proxy/route/path_index.hpp"
 #include "proxy/route/path_pattern.hpp"
 #include "proxy/route/path_reading.hpp"
 
@@ -53,6 +54,7 @@ struct Rule {
 // first match.
 struct Host {
   std::vector<std::uint32_t> routes;
+  PathIndex paths;  // the same routes
   const Host* wider = nullptr;
   bool path_rules = false;  // here or in a wider one
 };
@@ -129,6 +131,7 @@ RouteTable::Index::Index(const config::Config& config) {
     if (!everywhere && name.empty()) continue;  // meets no host there is; loading reports such a pattern
     Host& host = everywhere ? any : (suffix ? suffixes : exact)[name];
     host.routes.push_back(index);
+    host.paths.add(rules.back().path.literal(), index);
     host.path_rules = host.path_rules || !rules.back().path.is_any();
     if (suffix && !everywhere) most_suffix_labels = std::max(most_suffix_labels, labels_of(name));
   }
@@ -173,16 +176,17 @@ RouteTable::Index::Outcome RouteTable::Index::scan(const Host& host, std::string
   Outcome outcome;
   const std::string_view method = head.method_text.in(base);
   for (const Host* level = &host; level != nullptr; level = level->wider) {
-    for (const std::uint32_t index : level->routes) {
-      if (index >= outcome.route) break;
+    level->paths.each(path, [&](std::uint32_t index) {
+      if (index >= outcome.route) return false;
       const Rule& rule = rules[index];
-      if (!rule.path.matches(path) || !rule.matches_headers(head, base)) continue;
+      if (!rule.path.matches(path) || !rule.matches_headers(head, base)) return true;
       if (rule.matches_method(method)) {
         outcome.route = index;
-        break;
+        return false;
       }
       outcome.but_for_method = true;
-    }
+      return true;
+    });
   }
   if (outcome.route != kNone) outcome.but_for_method = false;
   return outcome;

@@ -203,6 +203,7 @@ private:
   bool save_pending_ = false;
   bool pumping_ = false;
   bool view_changed_ = false;  // the core has a view that was not published
+  TimePoint publish_due_{};    // and it is not told before that
   enum class Stop { no, leading, draining, finishing } stop_ = Stop::no;
   TimePoint stop_deadline_{}, lead_until_{}, next_extension_{};
   std::shared_ptr<std::atomic<std::size_t>> not_draining_;  // workers that have not heard of it yet

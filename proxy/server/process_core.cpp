@@ -15,6 +15,8 @@ constexpr std::chrono::milliseconds kStarved{100};  // law 12: this much later t
 constexpr std::chrono::milliseconds kSample{100};
 constexpr std::chrono::seconds kArrivals{1};  // what was asked, and by whom
 constexpr std::size_t kBusiest = 5;
+constexpr int kPublishShare = 9;  // times as long as a publication took is waited until the next
+constexpr std::chrono::milliseconds kPublishLate{100};
 }  // namespace
 
 // Every fact enters through here: if this thread has not run for longer than it should have, the core is told first.
@@ -78,7 +80,7 @@ void Process::pump() {
     else if (const auto* refusal = std::get_if<health::Refusal>(&*answer))
       core_.on_refused(refusal->proposal, refusal->why, now);
   }
-  if (view_changed_) {
+  if (view_changed_ && std::chrono::steady_clock::now() >= publish_due_) {
     publish(plan_);
     if (stop_ == Stop::no) manager_.status(describe_pools());
   }
@@ -86,7 +88,8 @@ void Process::pump() {
 }
 
 void Process::arm_core_timer() {
-  const auto next = core_.next_timeout();
+  auto next = core_.next_timeout();
+  if (view_changed_) next = std::min(next.value_or(publish_due_), publish_due_);
   if (!next) return;
   core_timer_.expires_at(*next);
   core_timer_.async_wait([this](const boost::system::error_code& error) {
@@ -264,9 +267,12 @@ void Process::take_arrivals(TimePoint now) {
     sample.over = over;
     std::map<std::string, std::uint64_t, std::less<>> clients;
     for (const auto& part : handed_in) {
-      if (part.generation != plan_->generation || p >= part.pools.size()) continue;
-      sample.requests += part.pools[p].requests;
-      part.pools[p].clients.each(
+      if (part.generation != plan_->generation) continue;
+      const auto found = std::lower_bound(part.pools.begin(), part.pools.end(), p,
+                                          [](const auto& one, std::uint32_t pool) { return one.first < pool; });
+      if (found == part.pools.end() || found->first != p) continue;
+      sample.requests += found->second.requests;
+      found->second.clients.each(
           [&clients](std::string_view name, std::uint64_t count) { clients[std::string(name)] += count; });
     }
     for (const auto& [address, count] : clients) sample.most.push_back({address, count});
@@ -311,7 +317,10 @@ void Process::index_view(const health::View& view) {
   endpoints_beyond_ = beyond;
 }
 
+// A view costs as much as there are endpoints: what changes while many are being looked at is told together, so that a tenth of
+// the time at most is spent on telling. With a hundred endpoints that delays nothing by as much as a millisecond.
 void Process::publish(std::shared_ptr<const net::Plan> plan) {
+  const TimePoint began = std::chrono::steady_clock::now();
   view_ = core_.view();
   view_changed_ = false;
   index_view(*view_);
@@ -336,6 +345,8 @@ void Process::publish(std::shared_ptr<const net::Plan> plan) {
   unacknowledged_.emplace_back(snapshot->version, view_->version);
   for (const auto& worker : workers_)
     worker->post([w = worker.get(), snapshot]() mutable { w->apply(std::move(snapshot)); });
+  const TimePoint now = std::chrono::steady_clock::now();
+  publish_due_ = now + std::min<TimePoint::duration>(kPublishShare * (now - began), kPublishLate);
 }
 
 // What every worker has applied can be forgotten, and slots without an owner since may be given out again.

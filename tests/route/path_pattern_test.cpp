@@ -44,7 +44,20 @@ TEST(PathPattern, MeansWhatItSays) {
     const PathPattern pattern(c.rule);
     for (const auto& path : c.yes) EXPECT_TRUE(pattern.matches(path)) << c.rule << " on " << path;
     for (const auto& path : c.no) EXPECT_FALSE(pattern.matches(path)) << c.rule << " on " << path;
+    const std::string literal = pattern.literal();
+    for (const auto& path : c.yes) {
+      EXPECT_TRUE(path.starts_with(literal)) << c.rule << " on " << path;
+      EXPECT_TRUE(path.size() == literal.size() || path[literal.size()] == '/' || literal.empty()) << c.rule;
+    }
   }
+}
+
+TEST(PathPattern, KnowsHowEveryPathBegins) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"/*", ""},       {"/x/y", "/x/y"},  {"/x/", "/x/"},       {"/x/y/*", "/x/y"},
+      {"/x/*/y", "/x"}, {"/x/a*/y", "/x"}, {"/x/**/y", "/x"},    {"/x/y/**", "/x/y"},
+      {"/*/x", ""},     {"/x*", ""},       {"/a%20b/c*", "/a b"}};
+  for (const auto& [rule, literal] : cases) EXPECT_EQ(PathPattern(rule).literal(), literal) << rule;
 }
 
 TEST(PathPattern, KnowsWhichRulesLookAtThePath) {

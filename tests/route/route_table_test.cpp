@@ -184,6 +184,24 @@ NaiveRequest random_request(Dice& dice) {
   return out;
 }
 
+TEST(RouteTable, RulesAreFoundHoweverDeepTheyBeginAlike) {
+  std::string deep;
+  std::vector<config::RouteConfig> list;
+  for (int depth = 0; depth < 20; ++depth) {
+    deep += "/s" + std::to_string(depth);
+    list.push_back(route("example.org", deep));
+  }
+  list.push_back(route("example.org", "/s0/*"));
+  list.push_back(route("example.org", "/s0//x"));  // never: the one before meets it
+  const RouteTable table(routes(list));
+  std::string path;
+  for (std::uint32_t depth = 0; depth < 20; ++depth) {
+    path += "/s" + std::to_string(depth);
+    EXPECT_EQ(Request("example.org", path).in(table).index, depth);
+    EXPECT_EQ(Request("example.org", path + "/").in(table).index, 20U);
+  }
+}
+
 TEST(RouteTable, AnswersLikeALinearScanOnRandomTablesAndRequests) {
   Dice dice(20260727);
   std::array<std::size_t, 5> seen{};

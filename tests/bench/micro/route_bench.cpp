@@ -82,7 +82,7 @@ void LongEncodedPath(benchmark::State& state) {
 }
 BENCHMARK(LongEncodedPath);
 
-// All routes on one host: file order must be kept, so this one is linear.
+// All routes on one host, in file order.
 void PathsOfOneHost(benchmark::State& state) {
   std::vector<config::RouteConfig> list;
   for (std::int64_t i = 0; i < state.range(0); ++i) {
@@ -92,5 +92,16 @@ void PathsOfOneHost(benchmark::State& state) {
   run(state, table, one("example.org", "/service" + std::to_string(state.range(0) - 1) + "/x"));
 }
 BENCHMARK(PathsOfOneHost)->Arg(10)->Arg(100)->Arg(1000);
+
+// The same below a segment that they share.
+void PathsBelowOneSegment(benchmark::State& state) {
+  std::vector<config::RouteConfig> list;
+  for (std::int64_t i = 0; i < state.range(0); ++i) {
+    list.push_back(route::testing::route("example.org", "/api/v1/service" + std::to_string(i) + "/*"));
+  }
+  const route::RouteTable table(route::testing::routes(list));
+  run(state, table, one("example.org", "/api/v1/service" + std::to_string(state.range(0) - 1) + "/x/y/z"));
+}
+BENCHMARK(PathsBelowOneSegment)->Arg(10)->Arg(1000);
 
 }  // namespace
