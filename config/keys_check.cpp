@@ -209,9 +209,10 @@ const Section& check_section() {
         [](const CheckConfig& check) {
           return check.agent_port == 0 ? std::string() : std::to_string(check.agent_port);
         });
-    declare.text(
-        "agent_send", &CheckConfig::agent_send,
-        {.help = "What is sent to the agent before it answers.", .example = "\"load?\\n\"", .unset = "nothing"});
+    declare.text("agent_send", &CheckConfig::agent_send,
+                 {.help = "What is sent to the agent, and a line's end, before it answers.",
+                  .example = "\"load?\"",
+                  .unset = "nothing"});
     declare.key(
         "agent_header", Type::text,
         {.help = "Field of the answer to an HTTP check that says what an agent would.",

@@ -18,7 +18,8 @@ std::string lowered(std::string_view text) {
 
 std::string printable(std::string_view text) {
   std::string out(text.substr(0, longest_reason));
-  std::replace_if(out.begin(), out.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  std::replace_if(
+      out.begin(), out.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
   return out;
 }
 

@@ -29,7 +29,9 @@ public:
   // As if it had never been asked: the check names no agent any more.
   void forget() { *this = Agent{}; }
 
-  State state() const { return down_ ? State::down : maintenance_ ? State::maintenance : drain_ ? State::drain : State::ready; }
+  State state() const {
+    return down_ ? State::down : maintenance_ ? State::maintenance : drain_ ? State::drain : State::ready;
+  }
   // Of the configured weight, in [0, 1].
   double share() const { return share_; }
   bool takes_new() const { return state() == State::ready && share_ > 0; }

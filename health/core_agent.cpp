@@ -26,8 +26,9 @@ void Core::State::agent_answered(Endpoint& endpoint, const AgentAnswer& answer, 
          text + because + (agent.takes_new() ? "; it takes requests again" : "; it gets no new requests"));
   }
   if (!agent.complaint().empty() && agent.complaint() != before.complaint()) {
-    emit(Event::Kind::agent, pool, &tier, &endpoint,
-         name_and_address(endpoint) + ": its agent is of no use: " + agent.complaint() + "; what it said before stands");
+    emit(
+        Event::Kind::agent, pool, &tier, &endpoint,
+        name_and_address(endpoint) + ": its agent is of no use: " + agent.complaint() + "; what it said before stands");
   }
   refresh(endpoint, now);
 }

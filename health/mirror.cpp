@@ -27,7 +27,8 @@ void MirrorWatch::add(const Mirrored& ours, const ProbeResult& theirs, TimePoint
   outcomes_.add(same ? 1 : 0, same ? 0 : 1, now);
   if (!same) {
     ++different_;
-    last_difference_ = "answered " + std::to_string(theirs.status) + " where " + std::to_string(ours.status) + " was right";
+    last_difference_ =
+        "answered " + std::to_string(theirs.status) + " where " + std::to_string(ours.status) + " was right";
     if (!theirs.ok()) last_difference_ = theirs.detail.empty() ? std::string(name_of(theirs.cause)) : theirs.detail;
   }
   ours_.add(one(ours.elapsed), now);
@@ -51,11 +52,10 @@ Fit MirrorWatch::verdict(const config::DegradedConfig& limits, TimePoint now) co
 
 std::string MirrorWatch::describe(const config::DegradedConfig& limits) const {
   if (outcomes_.weight() < least) return "";
-  std::string text = describe_share(outcomes_.bad_share()) + " of the copies of real requests are answered differently, p95 " +
-                     health::describe(theirs_.quantile(0.95)) + " (the serving tier: " + health::describe(ours_.quantile(0.95)) +
-                     ")";
-  if (failing(limits) && !last_difference_.empty())
-    text += "; last: " + last_difference_;
+  std::string text =
+      describe_share(outcomes_.bad_share()) + " of the copies of real requests are answered differently, p95 " +
+      health::describe(theirs_.quantile(0.95)) + " (the serving tier: " + health::describe(ours_.quantile(0.95)) + ")";
+  if (failing(limits) && !last_difference_.empty()) text += "; last: " + last_difference_;
   return text;
 }
 

@@ -341,7 +341,7 @@ Probe::Search Probe::search_body(std::string& text) {
 
 asio::awaitable<bool> Probe::ask_agent() {
   rung_ = Rung::answer;
-  link_.queue(request_.check->agent_send);
+  if (!request_.check->agent_send.empty()) link_.queue(request_.check->agent_send + "\n");
   const bool sent = co_await flush();
   if (!sent) co_return false;
   for (;;) {

@@ -47,7 +47,7 @@ class ProofsTest(Story):
         a2 = Agent("127.0.0.2", a1.port)
         self.addCleanup(a1.stop)
         self.addCleanup(a2.stop)
-        check = CHECK + f'agent_port = {a1.port}\nagent_send = "load?\\n"\n'
+        check = CHECK + f'agent_port = {a1.port}\nagent_send = "load?"\n'
         proxy = self.proxy(self.config([p1.address, p2.address], check=check, pool='balance = "round_robin"\n'))
         self.await_healthy(proxy, p1.address, p2.address)
         wait_until(lambda: a1.heard and a2.heard, 10)

@@ -110,11 +110,11 @@ Job agent_job(const Origin& origin, const std::string& send = "") {
 }
 
 TEST_F(SyntheticProbe, AnAgentsFirstLineIsItsAnswer) {
-  Origin origin(io, [](TcpPeer peer) { peer->read_more(3, [peer] { peer->drip({"75", "% up", "\r\nmore"}); }); });
+  Origin origin(io, [](TcpPeer peer) { peer->read_more(4, [peer] { peer->drip({"75", "% up", "\r\nmore"}); }); });
   const auto result = probe(agent_job(origin, "ask"));
   EXPECT_CAUSE(result, Cause::none);
   EXPECT_EQ(result.value, "75% up");
-  EXPECT_EQ(origin.peers.at(0)->request, "ask");
+  EXPECT_EQ(origin.peers.at(0)->request, "ask\n");
   Origin ended(io, [](TcpPeer peer) { peer->send("drain", [peer] { peer->close(); }); });
   EXPECT_EQ(probe(agent_job(ended)).value, "drain");
 }
