@@ -17,7 +17,8 @@ std::string lowered(std::string_view text) {
 }
 
 std::string printable(std::string_view text) {
-  std::string out(text.substr(0, longest_reason));
+  text.remove_prefix(std::min(text.find_first_not_of(separators), text.size()));
+  std::string out(text.substr(0, std::min(text.find_last_not_of(separators) + 1, longest_reason)));
   std::replace_if(
       out.begin(), out.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
   return out;

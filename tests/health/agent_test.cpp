@@ -54,7 +54,7 @@ TEST_F(Heard, WordsHoldUntilTheyAreTakenBack) {
 TEST_F(Heard, SeveralWordsAndAReason) {
   EXPECT_TRUE(say(" up,\tready 40% # queue of 120 \x01\r\n"));
   EXPECT_EQ(agent.share(), 0.4);
-  EXPECT_EQ(agent.reason(), " queue of 120 ???");
+  EXPECT_EQ(agent.reason(), "queue of 120 ?");
   EXPECT_EQ(agent.heard_at(), now);
   EXPECT_TRUE(say("down#database gone"));
   EXPECT_EQ(agent.reason(), "database gone");
