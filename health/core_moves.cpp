@@ -42,20 +42,25 @@ void Core::State::watch_tiers(Pool& pool, TimePoint now) {
     Tier& tier = pool.tiers[i];
     compare_with_peers(pool, tier, now);
     TierSignals signals;
-    std::size_t silent = 0, counted = 0, suspects = 0, overdue = 0;
+    std::size_t silent = 0, counted = 0, suspects = 0, improving = 0, overdue = 0;
     Duration longest{};
     for (const Endpoint* endpoint : tier.endpoints) {
       signals.merge(endpoint->signals, now);
       if (!endpoint->available) continue;
       ++counted;
-      suspects += endpoint->suspicion.suspect() && endpoint->suspicion.why() != Suspicion::Why::returning ? 1 : 0;
-      if (endpoint->suspicion.why() != Suspicion::Why::overdue) continue;
+      const Suspicion& suspicion = endpoint->suspicion;
+      suspects += suspicion.suspect() && suspicion.why() != Suspicion::Why::returning ? 1 : 0;
+      // What is answered in time again was a blip: no reason to leave, though it is not trusted yet. Where a third fails, a
+      // good trial means little.
+      const bool timely = suspicion.why() == Suspicion::Why::overdue || suspicion.why() == Suspicion::Why::slow;
+      improving += timely && suspicion.good_trials() > 0 ? 1 : 0;
+      if (suspicion.why() != Suspicion::Why::overdue) continue;
       ++overdue;
       if (!endpoint->oldest_pending) continue;
       ++silent;
       longest = std::max<Duration>(longest, now - *endpoint->oldest_pending);
     }
-    if (counted > 0) signals.suspects = static_cast<double>(suspects) / static_cast<double>(counted);
+    if (counted > 0) signals.suspects = static_cast<double>(suspects - improving) / static_cast<double>(counted);
     if (silent > 0 && silent * 2 >= counted) signals.waiting = longest;
     tier.watch.observe(pool.config.degraded, signals, i == pool.failover.active(), now);
     shed(pool, i, signals, now);

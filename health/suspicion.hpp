@@ -39,7 +39,7 @@ public:
   enum class Why : std::uint8_t { none, overdue, erroring, slow, returning };
   static constexpr Duration gone_after = std::chrono::seconds(1);
   static constexpr Duration least_pause = std::chrono::milliseconds(100);
-  static constexpr Duration longest_pause = std::chrono::seconds(5);
+  static constexpr Duration longest_pause = std::chrono::seconds(1);
 
   // True when the doubt began, ended, or became `gone` or no longer so.
   bool observe(const SuspicionInput& input, TimePoint now);

@@ -91,6 +91,16 @@ TEST(Degradation, ErrorsBehindAGreenPageCostFewRequests) {
   // The reads are repeated elsewhere; what fails are the writes until the doubt.
   EXPECT_LE(median_bad(the_config(), scenario({errors}), told), 5U) << told;
 }
+TEST(Degradation, ABlipMovesNothing) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    ScenarioFault slow = fault(FaultKind::slow, 20s, 25s);
+    slow.latency = 600ms;
+    std::string told;
+    const Rehearsal run = health::rehearse(the_config(), scenario({slow}, 60s), seed);
+    for (const std::string& line : run.log) told += line + "\n";
+    ASSERT_EQ(run.moves, 0U) << "seed " << seed << "\n" << told;
+  }
+}
 TEST(Degradation, NeverToAStandbyThatOnlyFails) {
   ScenarioFault errors = fault(FaultKind::errors, 20s, 23s);
   errors.share = 0.3;
