@@ -73,7 +73,8 @@ struct Entry {
     count
   };
   Kind kind = Kind::note;
-  std::string event;  // kind of the core's event, or a word of ours: "diagnosis", "normal", "relapse", "traffic_moved", …
+  std::string
+      event;  // kind of the core's event, or a word of ours: "diagnosis", "normal", "relapse", "traffic_moved", …
   Wall at{};
   Wall since{};  // when what it tells of began
   std::string tier, endpoint;

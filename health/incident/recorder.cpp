@@ -14,10 +14,11 @@ using health::Event;
 using std::chrono::milliseconds;
 using Kind = Event::Kind;
 
-constexpr Duration kLookEvery = std::chrono::seconds(1);       // at what is open or may become so
-constexpr Duration kSuspicionLasts = std::chrono::seconds(3);  // before a mere doubt is an incident
+constexpr Duration kLookEvery = std::chrono::seconds(1);          // at what is open or may become so
+constexpr Duration kSuspicionLasts = std::chrono::seconds(3);     // before a mere doubt is an incident
 constexpr milliseconds kContextLasts = std::chrono::minutes(10);  // what happened earlier explains nothing
 constexpr std::size_t kMostText = 2000;
+constexpr milliseconds kGap{2000};       // between samples that belong together
 constexpr double kAbnormalShare = 0.05;  // of failed requests, in one sample
 
 Entry::Kind kind_of(const Event& event) {
@@ -226,11 +227,11 @@ void Recorder::on_event(const Event& event, const std::string& who, const Moment
         watch.told = entry.at;
       }
       if (watch.signals.size() < kContext) watch.signals.push_back(entry);
+      pending_.insert(event.pool);
       look_now_ = true;
     } else {
       if (event.kind == Kind::failover && !watch.left) watch.left = watch.serving;
-      watch.context.push_back(std::move(entry));
-      if (watch.context.size() > kContext) watch.context.pop_front();
+      remember(watch, std::move(entry));
     }
     return;
   }
@@ -254,15 +255,19 @@ void Recorder::on_act(const std::string& pool, const std::string& who, const std
   entry.who = who;
   cut(entry.text);
   if (const auto found = open_.find(pool); found != open_.end()) return add(found->second, watch, std::move(entry));
+  remember(watch, std::move(entry));
+}
+
+// For when something follows that it may explain.
+void Recorder::remember(Watch& watch, Entry entry) const {
+  if (watch.context.size() >= kContext) watch.context.erase(watch.context.begin());
   watch.context.push_back(std::move(entry));
-  if (watch.context.size() > kContext) watch.context.pop_front();
 }
 
 bool Recorder::wants_status(TimePoint now) const {
   if (look_now_) return true;
   if (now < looked_at_ + kLookEvery) return false;
-  return !open_.empty() ||
-         std::any_of(watches_.begin(), watches_.end(), [](const auto& one) { return !one.second.signals.empty(); });
+  return !open_.empty() || !pending_.empty();
 }
 
 void Recorder::on_status(std::span<const health::PoolStatus> pools, const Moment& now) {
@@ -285,29 +290,29 @@ void Recorder::on_status(std::span<const health::PoolStatus> pools, const Moment
       open(pool, watch, now);
     } else if (!wellness.doubtful) {
       // It passed by itself: good to know should something follow.
-      for (Entry& entry : watch.signals) watch.context.push_back(std::move(entry));
-      while (watch.context.size() > kContext) watch.context.pop_front();
-      watch.signals.clear();
+      for (Entry& entry : std::exchange(watch.signals, {})) remember(watch, std::move(entry));
+      pending_.erase(pool.name);
       watch.left.reset();
     }
   }
-  const auto configured = [&pools](const std::string& name) {
-    return std::any_of(pools.begin(), pools.end(), [&](const auto& pool) { return pool.name == name; });
-  };
+  if (watches_.size() == pools.size()) return;  // each of them was just met
+  std::set<std::string_view> names;
+  for (const health::PoolStatus& pool : pools) names.insert(pool.name);
+  const auto configured = [&names](const std::string& name) { return names.contains(name); };
   for (auto it = open_.begin(); it != open_.end();) {
     if (!configured(it->first)) close(it->second, watches_[it->first], "the pool is no longer configured", now);
     it = it->second.closed ? open_.erase(it) : std::next(it);
   }
   std::erase_if(watches_, [&](const auto& one) { return !configured(one.first); });
+  std::erase_if(pending_, [&](const std::string& name) { return !configured(name); });
 }
 
 // The trouble may have been there before anything was said of it: samples right before it that are already bad belong to it.
 Wall Recorder::first_abnormal(const Watch& watch, Wall since) const {
   Wall began = since;
   for (auto past = watch.before.rbegin(); past != watch.before.rend(); ++past) {
-    const Wall end = past->from + std::chrono::round<milliseconds>(past->series.over);
-    if (end > since) continue;
-    if (past->series.counts.error_share() < kAbnormalShare) break;
+    if (past->end() > since) continue;
+    if (past->counts.error_share() < kAbnormalShare || began - past->end() > kGap) break;
     began = past->from;
   }
   return began;
@@ -336,6 +341,7 @@ void Recorder::open(const health::PoolStatus& pool, Watch& watch, const Moment& 
   opened.config = settings_.config;
   opened.version = settings_.version;
 
+  pending_.erase(pool.name);
   const std::uint64_t number = next_++;
   Incident& incident = open_[pool.name] = Incident{};
   write(incident, {number, std::move(opened)});
@@ -343,16 +349,13 @@ void Recorder::open(const health::PoolStatus& pool, Watch& watch, const Moment& 
     if (entry.at + kContextLasts > incident.opened.began) add(incident, watch, std::move(entry));
   for (Entry& entry : std::exchange(watch.signals, {})) add(incident, watch, std::move(entry));
   // The values before the fault, and those from its first second on.
-  const std::size_t skip = watch.before.size() > kBefore * 2 ? watch.before.size() - kBefore * 2 : 0;
-  std::size_t early = 0;
-  for (const Past& past : watch.before)
-    early += past.from + std::chrono::round<milliseconds>(past.series.over) <= incident.opened.began ? 1 : 0;
-  for (std::size_t i = std::max(skip, early > kBefore ? early - kBefore : 0); i < watch.before.size(); ++i) {
-    const Past& past = watch.before[i];
+  std::vector<Sample> before = std::exchange(watch.before, {});
+  const auto early = static_cast<std::size_t>(std::count_if(
+      before.begin(), before.end(), [&](const Sample& past) { return past.end() <= incident.opened.began; }));
+  for (std::size_t i = early > kBefore ? early - kBefore : 0; i < before.size(); ++i) {
     ++watch.samples;
-    write(incident, {number, sample_of(past.from, past.series.over, past.series.counts, past.series.duration)});
+    write(incident, {number, before[i]});
   }
-  watch.before.clear();
   // The move is often made in the same moment as its signals are told.
   watch.shifting = watch.consider = incident.moved.has_value();
   watch.was_moved = incident.moved || pool.active != first_in_use(pool);
@@ -410,16 +413,16 @@ void Recorder::judge(const health::PoolStatus& pool, Incident& incident, Watch& 
 void Recorder::close(Incident& incident, Watch& watch, std::string text, const Moment& now) {
   put_sample(incident, watch);
   write(incident, {incident.number, Closed{wall_of(watch, now.at, now), std::move(text), watch.left_out}});
-  watch = Watch{};
+  Watch fresh;
+  fresh.serving = watch.serving;
+  watch = std::move(fresh);
 }
 
 void Recorder::put_sample(Incident& incident, Watch& watch) {
   if (watch.sampled <= Duration::zero()) return;
-  if (watch.samples < kMostSamples) {
-    ++watch.samples;
-    ++watch.fine;
-    write(incident, {incident.number, sample_of(watch.sample_from, watch.sampled, watch.counts, watch.duration)});
-  }
+  ++watch.samples;
+  ++watch.fine;
+  write(incident, {incident.number, sample_of(watch.sample_from, watch.sampled, watch.counts, watch.duration)});
   watch.sampled = Duration::zero();
   watch.counts = {};
   watch.duration = {};
@@ -430,16 +433,26 @@ void Recorder::on_series(const std::string& pool, const Series& series, const Mo
   const Wall from = wall_of(watch, now.at - series.over, now);
   const auto found = open_.find(pool);
   if (found == open_.end()) {
-    watch.before.push_back({from, series});
-    if (watch.before.size() > kBefore * 2) watch.before.pop_front();
+    if (series.counts == Counts{}) return;
+    if (watch.before.size() >= kBefore * 2) watch.before.erase(watch.before.begin());
+    watch.before.push_back(sample_of(from, series.over, series.counts, series.duration));
     return;
   }
   if (watch.sampled <= Duration::zero()) watch.sample_from = from;
   watch.sampled += series.over;
   watch.counts.add(series.counts);
   watch.duration.add(series.duration);
-  // Half a point more or less than it should be is well enough.
-  if (watch.sampled + series.over / 2 >= width(watch.fine, watch.samples)) put_sample(found->second, watch);
+  // Half a point more or less than it should be is well enough. The last one that there is room for takes the rest.
+  if (watch.samples + 1 < kMostSamples && watch.sampled + series.over / 2 >= width(watch.fine, watch.samples))
+    put_sample(found->second, watch);
+}
+
+void Recorder::on_stop(const Moment& now) {
+  for (auto& [pool, incident] : open_) {
+    Watch& watch = watches_[pool];
+    put_sample(incident, watch);
+    note(incident, watch, Entry::Kind::note, "stopped", "understudy was stopped", now);
+  }
 }
 
 std::optional<Record> Recorder::poll_record() {

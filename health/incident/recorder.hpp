@@ -16,6 +16,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -69,27 +70,26 @@ public:
   // All pools. Asked for by wants_status().
   void on_status(std::span<const health::PoolStatus> pools, const Moment& now);
   bool wants_status(TimePoint now) const;
-  // Once a second, of every pool. What is not reported is not known.
+  // Once a second, of every pool that was asked something or has an open incident.
   void on_series(const std::string& pool, const Series& series, const Moment& now);
   // What somebody did that the core tells no event of.
   void on_act(const std::string& pool, const std::string& who, const std::string& text, const Moment& now);
+
+  // This process ends in good order: what was counted so far is written.
+  void on_stop(const Moment& now);
 
   std::optional<Record> poll_record();
   // By pool; what poll_record() has not given out yet is in it.
   const std::map<std::string, Incident, std::less<>>& open() const { return open_; }
 
 private:
-  struct Past {
-    Wall from{};
-    Series series;
-  };
   // What is known of a pool beyond the incident itself.
   struct Watch {
     std::vector<Entry> signals;     // since it was last well
     std::optional<TimePoint> when;  // the first of them was told
     Wall told{};
-    std::deque<Entry> context;
-    std::deque<Past> before;
+    std::vector<Entry> context;  // a few, the oldest first
+    std::vector<Sample> before;  // not those in which nothing was asked
     struct Serving {
       std::string tier;
       std::uint64_t epoch = 0;
@@ -122,6 +122,7 @@ private:
   void judge(const health::PoolStatus& pool, Incident& incident, Watch& watch, const Moment& now);
   void close(Incident& incident, Watch& watch, std::string text, const Moment& now);
   void put_sample(Incident& incident, Watch& watch);
+  void remember(Watch& watch, Entry entry) const;
   Wall first_abnormal(const Watch& watch, Wall since) const;
 
   Settings settings_;
@@ -129,6 +130,7 @@ private:
   std::map<std::string, Incident, std::less<>> open_;
   std::map<std::string, Watch, std::less<>> watches_;
   std::deque<Record> records_;
+  std::set<std::string, std::less<>> pending_;  // pools with signals and no incident
   TimePoint looked_at_{};
   bool look_now_ = true;
 };

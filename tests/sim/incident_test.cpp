@@ -40,7 +40,9 @@ public:
   Counts add;  // to the next series
 
   Moment moment() const { return {world_.now, wall(world_.now)}; }
-  static Wall wall(TimePoint at) { return kMidnight + std::chrono::round<std::chrono::milliseconds>(at - TimePoint{1h}); }
+  static Wall wall(TimePoint at) {
+    return kMidnight + std::chrono::round<std::chrono::milliseconds>(at - TimePoint{1h});
+  }
 
   void run(Duration length) {
     for (const TimePoint end = world_.now + length; world_.now < end;) {
@@ -153,7 +155,8 @@ TEST(Incident, TellsAnOutageFromTheFirstBadSampleToTheReturn) {
 }
 
 TEST(Incident, KnowsWhatServedThoughTheMoveCameAtOnce) {
-  auto pool = sim::pool("app", {{"primary", {sim::endpoint("10.0.0.1:80", "p1")}}, {"standby", {sim::endpoint("10.0.1.1:80", "s1")}}});
+  auto pool = sim::pool(
+      "app", {{"primary", {sim::endpoint("10.0.0.1:80", "p1")}}, {"standby", {sim::endpoint("10.0.1.1:80", "s1")}}});
   World world(sim::config_of({pool}));
   Notebook book(world);
   book.run(10s);
@@ -209,7 +212,8 @@ TEST(Incident, APassingDoubtIsNone) {
   book.run(10s);
   ASSERT_NE(book.open(), nullptr);
   const auto& entries = book.open()->entries;
-  const auto told = std::find_if(entries.begin(), entries.end(), [](const auto& e) { return e.text == "p1 is doubted"; });
+  const auto told =
+      std::find_if(entries.begin(), entries.end(), [](const auto& e) { return e.text == "p1 is doubted"; });
   ASSERT_NE(told, entries.end());
   EXPECT_GT(book.open()->opened.began, told->at);
 }
@@ -304,8 +308,8 @@ TEST(Incident, GoesOnAfterARestart) {
   ASSERT_NE(after.open(), nullptr);
   EXPECT_EQ(after.open()->number, 1U);
   EXPECT_EQ(after.open()->restarts, 1U);
-  EXPECT_THAT(after.open()->entries, Contains(testing::AllOf(Field(&Entry::event, "restarted"),
-                                                             Field(&Entry::text, HasSubstr("7")))));
+  EXPECT_THAT(after.open()->entries,
+              Contains(testing::AllOf(Field(&Entry::event, "restarted"), Field(&Entry::text, HasSubstr("7")))));
   EXPECT_EQ(after.open()->moved, kept.moved);
   primaries(world, Mode::up);
   after.run(4min);
