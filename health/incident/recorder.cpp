@@ -345,9 +345,10 @@ void Recorder::open(const health::PoolStatus& pool, Watch& watch, const Moment& 
   const std::uint64_t number = next_++;
   Incident& incident = open_[pool.name] = Incident{};
   write(incident, {number, std::move(opened)});
+  // Signals first: what was done in the same moment follows them in the timeline.
+  for (Entry& entry : std::exchange(watch.signals, {})) add(incident, watch, std::move(entry));
   for (Entry& entry : std::exchange(watch.context, {}))
     if (entry.at + kContextLasts > incident.opened.began) add(incident, watch, std::move(entry));
-  for (Entry& entry : std::exchange(watch.signals, {})) add(incident, watch, std::move(entry));
   // The values before the fault, and those from its first second on.
   std::vector<Sample> before = std::exchange(watch.before, {});
   const auto early = static_cast<std::size_t>(std::count_if(

@@ -68,7 +68,8 @@ void times(std::string& out, const Incident& incident) {
   row(out, {"---", "---", "---:", "---"});
   row(out, {"begin", clock(incident.opened.began), "0", "the first abnormal sample or signal"});
   for (const Step& step : steps(incident))
-    row(out, {std::string(step.name), clock(step.at), after(step.at, incident.opened.began), std::string(step.meaning)});
+    row(out,
+        {std::string(step.name), clock(step.at), after(step.at, incident.opened.began), std::string(step.meaning)});
   row(out, {"close", incident.closed ? clock(incident.closed->at) : "open",
             incident.closed ? after(incident.closed->at, incident.opened.began) : "-",
             incident.closed ? plain(incident.closed->text) : "it is not over"});
@@ -92,8 +93,7 @@ void charts(std::string& out, const Incident& incident) {
   for (const Sample& sample : incident.samples) {
     const Wall middle = sample.from + sample.over / 2;
     errors.points.emplace_back(middle, sample.counts.error_share() * 100);
-    if (sample.p95.count() > 0)
-      latency.points.emplace_back(middle, static_cast<double>(sample.p95.count()) / 1000);
+    if (sample.p95.count() > 0) latency.points.emplace_back(middle, static_cast<double>(sample.p95.count()) / 1000);
   }
   std::vector<Chart::Mark> marks{{incident.opened.began, "begin"}};
   if (incident.moved) marks.push_back({*incident.moved, "moved"});
@@ -127,8 +127,7 @@ void to_add(std::string& out) {
        {"**Root cause**: why did it happen? What had changed before? (deployments, data, traffic, a provider)",
         "**Who was affected**, and how did they notice? Which of the failed requests mattered?",
         "**How it was found**: by an alert, by a customer, by chance? What would have found it earlier?",
-        "**What people did** beside the machine, and what slowed them down.",
-        "**What went well**, and what was luck.",
+        "**What people did** beside the machine, and what slowed them down.", "**What went well**, and what was luck.",
         "**What will change**: each with an owner and a date. Which drill would have shown it?"})
     out += std::string("- [ ] ") + prompt + "\n";
 }
@@ -165,8 +164,8 @@ std::string markdown(const Incident& incident, Charts with_charts) {
   out += "- Tier that served: " + plain(incident.opened.tier) + "; epochs " + std::to_string(incident.opened.epoch) +
          " to " + std::to_string(incident.epoch) + "\n- Configuration: " + plain(incident.opened.config);
   if (incident.configured != incident.opened.config) out += ", then " + plain(incident.configured);
-  out += "\n- Relapses: " + std::to_string(incident.relapses) + "; restarts of understudy meanwhile: " +
-         std::to_string(incident.restarts) + "\n";
+  out += "\n- Relapses: " + std::to_string(incident.relapses) +
+         "; restarts of understudy meanwhile: " + std::to_string(incident.restarts) + "\n";
   to_add(out);
   return out;
 }

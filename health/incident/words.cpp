@@ -47,9 +47,7 @@ std::string instant(Wall at) { return date(at) + "T" + clock(at) + "Z"; }
 
 std::string length(milliseconds time) { return health::describe(time); }
 
-std::string after(Wall at, Wall began) {
-  return at < began ? "-" + length(began - at) : "+" + length(at - began);
-}
+std::string after(Wall at, Wall began) { return at < began ? "-" + length(began - at) : "+" + length(at - began); }
 
 std::string share(double value) {
   char text[32];
