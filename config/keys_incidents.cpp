@@ -46,8 +46,9 @@ const Section& incidents_section() {
                       .min = second,
                       .max = 24 * hour,
                       .example = "\"15m\""});
-    declare.integer("keep", &IncidentsConfig::keep,
-                    {.help = "Incidents that are kept; the oldest closed ones go.", .min = 1, .max = 10000, .example = "50"});
+    declare.integer(
+        "keep", &IncidentsConfig::keep,
+        {.help = "Incidents that are kept; the oldest closed ones go.", .min = 1, .max = 10000, .example = "50"});
     declare.size("max_bytes", &IncidentsConfig::max_bytes,
                  {.help = "Room for all of them together; the oldest closed ones go.",
                   .min = mib,
@@ -69,26 +70,26 @@ const Section& alert_section() {
                  .example = "\"https://alerts.example.org/hooks/understudy\"",
                  .required = true},
                 read_url, [](const AlertConfig& alert) { return alert.url.empty() ? "" : toml_string(alert.url); });
-    declare.key(
-        "secret", Type::secret,
-        {.help = "Signs each message (HMAC-SHA256). `whsec_` and base64, or any text of 16 bytes or more.",
-         .example = "\"${file:alert.secret}\"",
-         .unset = "messages are not signed"},
-        read_secret, [](const AlertConfig& alert) { return alert.secret ? toml_string("***") : ""; });
+    declare.key("secret", Type::secret,
+                {.help = "Signs each message (HMAC-SHA256). `whsec_` and base64, or any text of 16 bytes or more.",
+                 .example = "\"${file:alert.secret}\"",
+                 .unset = "messages are not signed"},
+                read_secret, [](const AlertConfig& alert) { return alert.secret ? toml_string("***") : ""; });
     declare.path("ca", &AlertConfig::ca,
                  {.help = "PEM file with the authorities that sign the certificate of an `https` URL.",
                   .example = "\"ca.pem\"",
                   .unset = "the system's"});
-    declare.duration("timeout", &AlertConfig::timeout,
-                     {.help = "Longest attempt to deliver a message.", .min = 100, .max = 60 * second, .example = "\"3s\""});
+    declare.duration(
+        "timeout", &AlertConfig::timeout,
+        {.help = "Longest attempt to deliver a message.", .min = 100, .max = 60 * second, .example = "\"3s\""});
     declare.duration("give_up_after", &AlertConfig::give_up_after,
                      {.help = "A message that could not be delivered for so long is dropped.",
                       .min = second,
                       .max = 24 * hour,
                       .example = "\"10m\""});
-    declare.boolean("minor", &AlertConfig::minor,
-                    {.help = "Whether it is told of minor incidents too: an endpoint is out, its tier serves.",
-                     .example = "true"});
+    declare.boolean(
+        "minor", &AlertConfig::minor,
+        {.help = "Whether it is told of minor incidents too: an endpoint is out, its tier serves.", .example = "true"});
     return made;
   }();
   return section;

@@ -50,7 +50,8 @@ Incident outage() {
   apply(out, {7, back});
   apply(out, {7, entry(Entry::Kind::milestone, "normal", 91'000, "well")});
   for (int i = -10; i < 100; ++i) {
-    Sample sample{at(i * 1000), milliseconds(1000), {}, std::chrono::microseconds(2000), std::chrono::microseconds(9000)};
+    Sample sample{
+        at(i * 1000), milliseconds(1000), {}, std::chrono::microseconds(2000), std::chrono::microseconds(9000)};
     sample.counts.requests = 100;
     sample.counts.failed = i >= 0 && i < 2 ? 50 : 0;
     apply(out, {7, sample});
@@ -59,18 +60,20 @@ Incident outage() {
 }
 
 TEST(IncidentReport, TellsItInPlainWords) {
-  EXPECT_EQ(summary(outage()),
-            "Pool app was not well from 2025-11-26 10:04:05.250 UTC for 1 min 31 s. 2 of 2 endpoints | refuse *connections*. "
-            "Traffic was moved to tier 'standby' 1.6 s after the first sign, and back after 1 min 30 s. "
-            "100 of 10,000 requests failed (1.0 %).");
+  EXPECT_EQ(
+      summary(outage()),
+      "Pool app was not well from 2025-11-26 10:04:05.250 UTC for 1 min 31 s. 2 of 2 endpoints | refuse *connections*. "
+      "Traffic was moved to tier 'standby' 1.6 s after the first sign, and back after 1 min 30 s. "
+      "100 of 10,000 requests failed (1.0 %).");
 }
 
 TEST(IncidentReport, HasTheTimesAndTheImpact) {
   const std::string page = markdown(outage(), Charts::with);
-  for (const char* row : {"| begin | 10:04:05.250 | 0 |", "| detect | 10:04:06.450 | +1.2 s |", "| decide | 10:04:06.850 | +1.6 s |",
-                          "| shift | 10:04:06.950 | +1.7 s |", "| verify | 10:04:36.850 | +31.6 s |",
-                          "| return | 10:05:35.250 | +1 min 30 s |", "| normal | 10:05:36.250 | +1 min 31 s |", "| close | open |",
-                          "| failed (5xx) | 100 (1.0 %) |", "| 10:03:35.250 | -30 s | note, act | somebody looked |"})
+  for (const char* row :
+       {"| begin | 10:04:05.250 | 0 |", "| detect | 10:04:06.450 | +1.2 s |", "| decide | 10:04:06.850 | +1.6 s |",
+        "| shift | 10:04:06.950 | +1.7 s |", "| verify | 10:04:36.850 | +31.6 s |",
+        "| return | 10:05:35.250 | +1 min 30 s |", "| normal | 10:05:36.250 | +1 min 31 s |", "| close | open |",
+        "| failed (5xx) | 100 (1.0 %) |", "| 10:03:35.250 | -30 s | note, act | somebody looked |"})
     EXPECT_THAT(page, HasSubstr(row));
   EXPECT_THAT(page, HasSubstr("epochs 3 to 5"));
   EXPECT_THAT(page, HasSubstr("- [ ] **Root cause**"));
