@@ -27,8 +27,8 @@ std::string key_of(const std::string& secret) {
   const std::string coded = secret.substr(prefix.size());
   std::string key(coded.size() + 3, '\0');
   const int length =
-      EVP_DecodeBlock(reinterpret_cast<unsigned char*>(key.data()), reinterpret_cast<const unsigned char*>(coded.data()),
-                      static_cast<int>(coded.size()));
+      EVP_DecodeBlock(reinterpret_cast<unsigned char*>(key.data()),
+                      reinterpret_cast<const unsigned char*>(coded.data()), static_cast<int>(coded.size()));
   if (length < 0) return secret;
   std::size_t padding = 0;
   while (padding < 2 && padding < coded.size() && coded[coded.size() - 1 - padding] == '=') ++padding;

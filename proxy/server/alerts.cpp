@@ -157,10 +157,10 @@ struct Alerts::State : std::enable_shared_from_this<State> {
   void pump(const std::shared_ptr<Channel>& channel) {
     if (channel->busy || channel->pausing || channel->queue.empty()) return;
     channel->busy = true;
-    channel->sink->deliver(
-        channel->queue.front().message, wall_now(), [weak = weak_from_this(), channel](const std::string& why) {
-          if (const auto self = weak.lock()) self->on_attempt(channel, why);
-        });
+    channel->sink->deliver(channel->queue.front().message, wall_now(),
+                           [weak = weak_from_this(), channel](const std::string& why) {
+                             if (const auto self = weak.lock()) self->on_attempt(channel, why);
+                           });
   }
 
   void on_attempt(const std::shared_ptr<Channel>& channel, const std::string& why) {
@@ -244,12 +244,13 @@ struct Alerts::State : std::enable_shared_from_this<State> {
                                                 {"node", node},
                                                 {"reason", "somebody asked for a test message"}});
     AlertSink& sink = *tests.emplace(number, make_sink(io, resolver, (*found)->alert)).first->second;
-    sink.deliver(message, message.at, [weak = weak_from_this(), number, done = std::move(done)](const std::string& why) {
-      const auto self = weak.lock();
-      if (!self) return;
-      const auto keep = self->tests.extract(number);  // until its own call is over
-      done(why);
-    });
+    sink.deliver(message, message.at,
+                 [weak = weak_from_this(), number, done = std::move(done)](const std::string& why) {
+                   const auto self = weak.lock();
+                   if (!self) return;
+                   const auto keep = self->tests.extract(number);  // until its own call is over
+                   done(why);
+                 });
   }
 };
 
@@ -279,8 +280,7 @@ void Alerts::configure(const std::vector<PreparedAlert>& alerts) {
       state_->channels.push_back(std::move(*known));
       continue;
     }
-    auto channel =
-        std::make_shared<State::Channel>(state_->io, alert, make_sink(state_->io, state_->resolver, alert));
+    auto channel = std::make_shared<State::Channel>(state_->io, alert, make_sink(state_->io, state_->resolver, alert));
     channel->totals.name = alert.config.name;
     state_->channels.push_back(std::move(channel));
   }
@@ -294,7 +294,9 @@ void Alerts::configure(const std::vector<PreparedAlert>& alerts) {
   }
 }
 
-void Alerts::on_record(const Incident& incident, const incident::Record* record) { state_->on_record(incident, record); }
+void Alerts::on_record(const Incident& incident, const incident::Record* record) {
+  state_->on_record(incident, record);
+}
 
 void Alerts::test(const std::string& name, std::function<void(std::string why)> done) {
   state_->test(name, std::move(done));

@@ -134,7 +134,8 @@ Parsed parse(std::string_view text, std::uint64_t number) {
     if (!record || record->incident != number || first == opened) {
       ++bad;
       if (out.damage.empty())
-        out.damage = "line " + std::to_string(line_number) + " is damaged (" + (record ? std::string("out of place") : why) + ")";
+        out.damage = "line " + std::to_string(line_number) + " is damaged (" +
+                     (record ? std::string("out of place") : why) + ")";
       continue;
     }
     opened = true;
@@ -268,7 +269,8 @@ std::string IncidentStore::Disk::put(const Line& line) {
     return {};
   }
   why = error_text("write", path_of(folder, line.incident));
-  if (::ftruncate(file->descriptor.get(), static_cast<off_t>(file->size)) != 0) why += "; a part of a line is left in it";
+  if (::ftruncate(file->descriptor.get(), static_cast<off_t>(file->size)) != 0)
+    why += "; a part of a line is left in it";
   return why;
 }
 

@@ -51,8 +51,8 @@ public:
   void set_limits(Limits limits);
 
   struct Report {
-    std::string trouble;                 // why lines cannot be written now; "" all is well
-    std::vector<std::uint64_t> removed;  // incidents that went to make room, since the last report
+    std::string trouble;                                 // why lines cannot be written now; "" all is well
+    std::vector<std::uint64_t> removed;                  // incidents that went to make room, since the last report
     std::uint64_t waiting = 0, dropped = 0, errors = 0;  // lines waiting; lines and failed writes since the start
   };
   // Control thread, each second: tries again what could not be written.

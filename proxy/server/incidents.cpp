@@ -125,7 +125,8 @@ void Incidents::look_after_disk(health::TimePoint now) {
     options_.log(false, "incidents can be written again");
   }
   if (report.dropped > dropped_told_ && (dropped_told_ == 0 || report.trouble.empty())) {
-    options_.log(true, std::to_string(report.dropped - dropped_told_) + " lines of incidents found no room and are lost");
+    options_.log(true,
+                 std::to_string(report.dropped - dropped_told_) + " lines of incidents found no room and are lost");
     dropped_told_ = report.dropped;
   }
   trouble_ = report.trouble;

@@ -121,7 +121,8 @@ void Process::incident(std::uint64_t number, std::function<void(admin::IncidentR
   };
   const auto found = std::make_shared<Found>();
   try {
-    loader_.run([found, folder = incidents_->folder(), number] { found->incident = IncidentStore::read(folder, number, found->why); },
+    loader_.run([found, folder = incidents_->folder(),
+                 number] { found->incident = IncidentStore::read(folder, number, found->why); },
                 [found, done] {
                   if (found->incident) return done(std::move(*found->incident));
                   done(admin::Problem{404, "Not readable", found->why});
@@ -142,8 +143,9 @@ void Process::test_alert(const std::string& name, std::function<void(admin::Repl
     }
     known += (known.empty() ? "" : ", ") + alert.name;
   }
-  done(admin::Problem{404, "No such alert",
-                      "no alert '" + name + "'; " + (known.empty() ? "there are none: add [alerts.NAME]" : "alerts: " + known)});
+  done(admin::Problem{
+      404, "No such alert",
+      "no alert '" + name + "'; " + (known.empty() ? "there are none: add [alerts.NAME]" : "alerts: " + known)});
 }
 
 std::string Process::describe_config() const { return fingerprint(loaded_); }

@@ -119,15 +119,16 @@ struct WebPost::Run : std::enable_shared_from_this<Run> {
   void wait(IoStep::Kind kind) {
     const auto what = kind == IoStep::Kind::want_write ? boost::asio::posix::stream_descriptor::wait_write
                                                        : boost::asio::posix::stream_descriptor::wait_read;
-    link->descriptor().async_wait(what, [self = shared_from_this(), asked = link.get()](const boost::system::error_code& e) {
-      if (self->finished || asked != self->link.get() || e) return;
-      if (self->step == Step::connect) {
-        const int error = self->link->connect_result();
-        if (error == EINPROGRESS) return self->wait(IoStep::Kind::want_write);
-        return self->connected(error);
-      }
-      self->turn();
-    });
+    link->descriptor().async_wait(what,
+                                  [self = shared_from_this(), asked = link.get()](const boost::system::error_code& e) {
+                                    if (self->finished || asked != self->link.get() || e) return;
+                                    if (self->step == Step::connect) {
+                                      const int error = self->link->connect_result();
+                                      if (error == EINPROGRESS) return self->wait(IoStep::Kind::want_write);
+                                      return self->connected(error);
+                                    }
+                                    self->turn();
+                                  });
   }
 
   void fail(const IoStep& at) {

@@ -85,6 +85,7 @@ TEST(Declarations, EveryExampleIsReadWithoutAComplaint) {
       Reader reader(file, context);
       reader.expand(*document);
       Config config;
+      config.alerts.emplace_back();
       config.listeners.emplace_back();
       config.pools.emplace_back();
       config.routes.emplace_back();
@@ -93,6 +94,8 @@ TEST(Declarations, EveryExampleIsReadWithoutAComplaint) {
                                                  {"log", &config.log},
                                                  {"log.access", &config.log},
                                                  {"dns", &config.dns},
+                                                 {"incidents", &config.incidents},
+                                                 {"alert", &config.alerts[0]},
                                                  {"listen", &config.listeners[0]},
                                                  {"listen.limits", &config.listeners[0].limits},
                                                  {"pool", &config.pools[0]},

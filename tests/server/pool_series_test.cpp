@@ -44,7 +44,7 @@ TEST_F(Series, SumsWorkersListenersAndRoutesOfEachPool) {
   counters[1]->route(1, 2).requests.add(CodeClass::server_error, 3);
   counters[1]->route(1, 2).duration.record(40ms);
   counters[1]->route(0, 1).requests.add(CodeClass::client_error, 2);
-  counters[0]->route(0, 3).requests.add(CodeClass::redirect, 100);       // answered by the route itself
+  counters[0]->route(0, 3).requests.add(CodeClass::redirect, 100);      // answered by the route itself
   counters[0]->route(0, 4).requests.add(CodeClass::server_error, 100);  // no route matched
   counters[0]->pools[0]->retries.add(4);
   counters[1]->pools[0]->shed.add(1);
