@@ -183,13 +183,9 @@ std::optional<Address> parse_address(std::string_view text, std::uint16_t defaul
   return address;
 }
 
-std::optional<HttpUrl> parse_http_url(std::string_view text, std::string* error) {
-  constexpr std::string_view scheme = "http://";
-  if (text.substr(0, 8) == "https://")
-    return fail(error, "is an https URL; write a command such as [\"/usr/bin/curl\", \"-fsS\", \"https://...\"]");
-  if (text.substr(0, scheme.size()) != scheme)
-    return fail(error, "does not start with http://; write \"http://10.0.0.11:9000/ready\"");
-  text.remove_prefix(scheme.size());
+namespace {
+// What stands behind the scheme.
+std::optional<HttpUrl> parse_rest(std::string_view text, std::uint16_t port, std::string* error) {
   const std::size_t end = std::min(text.find_first_of("/?#"), text.size());
   const std::string_view authority = text.substr(0, end);
   const std::string_view target = text.substr(end);
@@ -201,10 +197,32 @@ std::optional<HttpUrl> parse_http_url(std::string_view text, std::string* error)
   const bool plain = std::all_of(target.begin(), target.end(), [](char c) { return c > ' ' && c < 0x7f && c != '#'; });
   if (!plain) return fail(error, "has a space, '#' or a character beyond ASCII in its path; write it as %20, %23, ...");
   if (authority.substr(0, 5) == "unix:") return fail(error, "has 'unix' for a host; write it as http://HOST:PORT/PATH");
-  auto address = parse_address(authority, 80, error);
+  auto address = parse_address(authority, port, error);
   if (!address) return std::nullopt;
   if (address->port == 0) return fail(error, "has port 0");
   return HttpUrl{std::move(*address), std::string(target)};
+}
+}  // namespace
+
+std::optional<HttpUrl> parse_http_url(std::string_view text, std::string* error) {
+  constexpr std::string_view scheme = "http://";
+  if (text.substr(0, 8) == "https://")
+    return fail(error, "is an https URL; write a command such as [\"/usr/bin/curl\", \"-fsS\", \"https://...\"]");
+  if (text.substr(0, scheme.size()) != scheme)
+    return fail(error, "does not start with http://; write \"http://10.0.0.11:9000/ready\"");
+  return parse_rest(text.substr(scheme.size()), 80, error);
+}
+
+std::optional<WebUrl> parse_web_url(std::string_view text, std::string* error) {
+  constexpr std::string_view plain = "http://", secure = "https://";
+  const bool tls = text.substr(0, secure.size()) == secure;
+  if (!tls && text.substr(0, plain.size()) != plain)
+    return fail(error, "does not start with https:// or http://; write \"https://alerts.example.org/hook\"");
+  text.remove_prefix(tls ? secure.size() : plain.size());
+  auto url = parse_rest(text, tls ? 443 : 80, error);
+  if (!url) return std::nullopt;
+  const std::string_view authority = text.substr(0, std::min(text.find('/'), text.size()));
+  return WebUrl{std::move(url->address), std::move(url->target), std::string(authority), tls};
 }
 
 std::optional<SocketAddress> parse_ip(std::string_view text) {

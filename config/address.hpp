@@ -51,6 +51,15 @@ struct HttpUrl {
 // Refuses https, users and passwords, and fragments. `error` as of parse_address.
 std::optional<HttpUrl> parse_http_url(std::string_view text, std::string* error);
 
+// "http://HOST[:PORT]/PATH[?QUERY]" or the same with https, whose port is 443 by default. No user, no password, no fragment.
+struct WebUrl {
+  Address address;
+  std::string target;     // path and query
+  std::string authority;  // as written, for the Host field
+  bool tls = false;
+};
+std::optional<WebUrl> parse_web_url(std::string_view text, std::string* error);
+
 // Parses an IP literal (v4, or v6 without brackets), port 0.
 std::optional<SocketAddress> parse_ip(std::string_view text);
 

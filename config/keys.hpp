@@ -104,6 +104,8 @@ const Section& admin_section();
 const Section& log_section();
 const Section& access_section();
 const Section& dns_section();
+const Section& incidents_section();
+const Section& alert_section();
 const Section& limits_section();
 const Section& listen_section();
 const Section& certificate_section();

@@ -331,11 +331,31 @@ struct DnsConfig {
   std::uint32_t max_addresses = 64;
 };
 
+// What is written down about outages, in state_dir.
+struct IncidentsConfig {
+  Duration settle{300'000};  // a pool that is well for so long closes its incident
+  std::uint32_t keep = 200;  // incidents on disk; the oldest closed ones go
+  std::uint64_t max_bytes = 64 * 1024 * 1024;
+};
+
+// Somebody to tell when something happens: a URL that takes signed JSON (Standard Webhooks).
+struct AlertConfig {
+  std::string name;
+  std::string url;               // as parse_web_url takes it
+  std::optional<Secret> secret;  // signs each message
+  std::string ca;                // of an https URL; "" is the system's
+  Duration timeout{5'000};       // of one attempt
+  Duration give_up_after{3'600'000};
+  bool minor = false;  // tells of minor incidents too
+};
+
 struct Config {
   ServerConfig server;
   AdminConfig admin;
   LogConfig log;
   DnsConfig dns;
+  IncidentsConfig incidents;
+  std::vector<AlertConfig> alerts;        // sorted by name
   std::vector<ListenerConfig> listeners;  // sorted by name
   std::vector<PoolConfig> pools;          // sorted by name
   std::vector<RouteConfig> routes;        // file order; never empty after loading (a catch-all is added for one pool)

@@ -14,6 +14,10 @@ public:
     table("[admin]", admin_section(), &config.admin, "admin");
     table("[log]", log_section(), &config.log, "log");
     table("[dns]", dns_section(), &config.dns, "dns");
+    table("[incidents]", incidents_section(), &config.incidents, "incidents");
+    for (const AlertConfig& alert : config.alerts) {
+      table("[alerts." + quoted(alert.name) + "]", alert_section(), &alert, "alerts." + alert.name, true);
+    }
     for (const ListenerConfig& listener : config.listeners) {
       table("[listen." + quoted(listener.name) + "]", listen_section(), &listener, "listen." + listener.name, true);
     }

@@ -87,10 +87,21 @@ void validate_file(const std::string& file, const std::string& path, bool is_pri
   }
 }
 
+void validate_alerts(const Config& config, Reader& reader) {
+  for (const AlertConfig& alert : config.alerts) {
+    const std::string path = "alerts." + alert.name;
+    validate_file(alert.ca, path + ".ca", false, reader);
+    const Mark* ca = reader.mark(path + ".ca");
+    if (!alert.ca.empty() && ca != nullptr && !alert.url.starts_with("https:"))
+      reader.error(ca->key, "'ca' does nothing without an https URL");
+  }
+}
+
 void validate(const Config& config, Reader& reader) {
   validate_listeners(config, reader);
   validate_pools(config, reader);
   validate_routes(config, reader);
+  validate_alerts(config, reader);
   if (config.dns.min_ttl > config.dns.max_ttl)
     reader.error(reader.span_of("dns.min_ttl"), "'min_ttl' is above 'max_ttl'");
 }

@@ -7,7 +7,9 @@
 #include "config/suggest.hpp"
 #include "config/units.hpp"
 #include "proxy/admin/access.hpp"
+#include "health/incident/report.hpp"
 #include "proxy/admin/command_body.hpp"
+#include "proxy/admin/describe_incident.hpp"
 #include "proxy/admin/status_text.hpp"
 #include "proxy/observe/exposition.hpp"
 
@@ -54,9 +56,10 @@ void metrics(const Call& call, const Done& done) {
 }
 
 void front_page(const Call& call, const Done& done) {
-  done(text_response(200, status_text(call.control.status(), std::chrono::system_clock::now()) +
-                              "\nmore: /api/v1/status /api/v1/pools /api/v1/events /api/v1/config /api/v1/version "
-                              "/metrics /livez /readyz\n"));
+  done(text_response(
+      200, status_text(call.control.status(), std::chrono::system_clock::now()) +
+               "\nmore: /api/v1/status /api/v1/pools /api/v1/events /api/v1/incidents /api/v1/config /api/v1/version "
+               "/metrics /livez /readyz\n"));
 }
 
 void status(const Call& call, const Done& done) { done(json_response(call.control.status())); }
@@ -74,6 +77,30 @@ void events(const Call& call, const Done& done) {
     }
   }
   done(json_response(call.control.events(since)));
+}
+
+void incidents(const Call& call, const Done& done) { done(json_response(call.control.incidents())); }
+
+// As JSON, or as Markdown (?format=markdown; =text leaves the charts out).
+void incident_of(const Call& call, const Done& done) {
+  std::uint64_t number = 0;
+  const std::string& text = call.names[0];
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size())
+    return done(
+        problem_response({400, "bad number", "an incident is named by its number, as in /api/v1/incidents/12"}));
+  const std::string format(call.request.query_value("format").value_or("json"));
+  if (format != "json" && format != "markdown" && format != "text")
+    return done(problem_response({400, "bad 'format'", "format must be json, markdown or text"}));
+  call.control.incident(number, [done, format](const IncidentReply& reply) {
+    if (const auto* problem = std::get_if<Problem>(&reply)) return done(problem_response(*problem));
+    const auto& incident = std::get<incident::Incident>(reply);
+    if (format == "json") return done(json_response(describe_whole_incident(incident)));
+    Response response = text_response(
+        200, markdown(incident, format == "markdown" ? incident::Charts::with : incident::Charts::without));
+    response.content_type = "text/markdown; charset=utf-8";
+    done(std::move(response));
+  });
 }
 
 // ---- changes
@@ -127,6 +154,11 @@ void reopen_logs(const Call& call, const Done& done) {
 void stop(const Call& call, const Done& done) {
   const auto body = read_body(call, done, {{"now", BodyKey::Type::boolean, false}});
   if (body) done(reply_response(call.control.stop(body->flag("now"))));
+}
+
+void test_alert(const Call& call, const Done& done) {
+  if (!read_body(call, done, {})) return;
+  call.control.test_alert(call.names[0], [done](const Reply& reply) { done(reply_response(reply)); });
 }
 
 void failover(const Call& call, const Done& done) {
@@ -211,12 +243,15 @@ constexpr Route kRoutes[] = {
     {"GET", "/api/v1/pools", pools},
     {"GET", "/api/v1/pools/{}", pool},
     {"GET", "/api/v1/events", events},
+    {"GET", "/api/v1/incidents", incidents},
+    {"GET", "/api/v1/incidents/{}", incident_of},
     {"GET", "/api/v1/config", config},
     {"GET", "/api/v1/version", version},
     {"POST", "/api/v1/reload", reload},
     {"POST", "/api/v1/check", check},
     {"POST", "/api/v1/logs/reopen", reopen_logs},
     {"POST", "/api/v1/stop", stop},
+    {"POST", "/api/v1/alerts/{}/test", test_alert},
     {"POST", "/api/v1/failover", failover},
     {"POST", "/api/v1/failback", failback},
     {"POST", "/api/v1/hold", hold},

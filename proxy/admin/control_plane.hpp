@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "health/core.hpp"
+#include "health/incident/incident.hpp"
 
 namespace understudy::admin {
 
@@ -28,6 +29,9 @@ struct Readiness {
   std::string lines;  // one line per check, for ?verbose and for the 503 body
 };
 
+// What is known of one incident, or why there is nothing.
+using IncidentReply = std::variant<incident::Incident, Problem>;
+
 class ControlPlane {
 public:
   virtual ~ControlPlane() = default;
@@ -38,7 +42,12 @@ public:
   virtual boost::json::value pools() = 0;
   virtual Reply pool(const std::string& name) = 0;
   virtual boost::json::value events(std::uint64_t since) = 0;  // {"events":[{"id":..,"at":..,"kind":..,...}],"next":N}
-  virtual boost::json::value config() = 0;                     // effective, secrets hidden
+  virtual boost::json::value incidents() = 0;  // {"incidents":[…]}, the newest first, without timeline and series
+  // One whole incident, as JSON or as a Markdown draft of a post-mortem. Answers when it was read.
+  virtual void incident(std::uint64_t number, std::function<void(IncidentReply)> done) = 0;
+  // Sends a test message and answers what came of it.
+  virtual void test_alert(const std::string& name, std::function<void(Reply)> done) = 0;
+  virtual boost::json::value config() = 0;  // effective, secrets hidden
   virtual boost::json::value version() = 0;
   // Answers once the reload has happened or was refused (Problem 422 with every diagnostic in detail).
   virtual void reload(std::function<void(Reply)> done) = 0;

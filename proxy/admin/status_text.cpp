@@ -304,6 +304,10 @@ std::string status_text(const json::value& status, Wall now) {
   std::string out = state.empty() ? "" : concat({"[", state, "] "});
   out += concat({text(status, "sentence"), "\n"});
   for (const json::value& pool : list(status, "pools")) out += concat({"\n", pool_text(pool, now)});
+  for (const json::value& incident : list(status, "incidents"))
+    out += wrapped(concat({"\nincident ", whole(number(incident, "number").value_or(0)), " (", text(incident, "state"),
+                           ", ", text(incident, "severity"), "): ", text(incident, "summary")}),
+                   "  ");
   const json::array& listeners = list(status, "listeners");
   if (!listeners.empty()) out += "\n";
   for (const json::value& listener : listeners) {

@@ -184,6 +184,18 @@ void Grammar::add_reading_verbs() {
                                  "  understudy events\n  understudy events --since 120 --json");
   events->add_option("--since", values_.since, "Only events after this number")->check(whole_number());
   events->add_flag("--json", values_.json, "As JSON");
+  CLI::App* incidents = daemon_verb(app_, "incidents", "List what was written down about outages, the newest first",
+                                    Verb::incidents, "  understudy incidents\n  understudy incidents --json");
+  incidents->add_flag("--json", values_.json, "As JSON");
+  CLI::App* incident = app_.add_subcommand("incident", "Look at one incident");
+  incident->require_subcommand(1);
+  CLI::App* show =
+      daemon_verb(*incident, "show", "Show times, impact, cause and timeline of an incident", Verb::incident_show,
+                  "  understudy incident show 12\n  understudy incident show 12 --markdown > post-mortem.md");
+  show->add_option("number", values_.number, "Its number, as 'incidents' lists it")->required()->check(whole_number());
+  CLI::Option* as_json = show->add_flag("--json", values_.json, "Everything, as JSON");
+  show->add_flag("--markdown", values_.markdown, "A draft of a post-mortem with charts, as Markdown")
+      ->excludes(as_json);
   CLI::App* health = daemon_verb(app_, "healthcheck", "Exit with 0 if the process lives, else 1 (for containers)",
                                  Verb::healthcheck, "  understudy healthcheck\n  understudy healthcheck --ready");
   health->add_flag("--ready", values_.ready, "Ask whether it can serve, not only whether it lives");
@@ -244,6 +256,11 @@ void Grammar::add_process_verbs() {
   CLI::App* reload = daemon_verb(app_, "reload", "Load the configuration file again; waits and tells", Verb::reload,
                                  "  understudy reload");
   reload->add_flag("--wait", wait_, "Wait for the outcome (always done; accepted for clarity)");
+  CLI::App* alert = app_.add_subcommand("alert", "Handle alerts");
+  alert->require_subcommand(1);
+  CLI::App* test = daemon_verb(*alert, "test", "Send a test message now, and tell what came of it", Verb::alert_test,
+                               "  understudy alert test ops");
+  test->add_option("name", values_.alert, "Name of the alert, as in [alerts.NAME]")->required();
   CLI::App* logs = app_.add_subcommand("logs", "Handle log files");
   logs->require_subcommand(1);
   daemon_verb(*logs, "reopen", "Open the log files anew, after they were moved", Verb::logs_reopen,

@@ -33,6 +33,9 @@ enum class Verb : std::uint8_t {
   maintenance,
   set_state,
   events,
+  incidents,
+  incident_show,
+  alert_test,
   healthcheck,
   logs_reopen,
   stop
@@ -50,6 +53,9 @@ struct Arguments {
   std::string listen, builtin_admin;          // quick, demo
   std::vector<std::string> primary, standby;  // quick
   std::uint64_t since = 0;                    // events
+  std::uint64_t number = 0;                   // incident_show
+  std::string alert;                          // alert_test
+  bool markdown = false;                      // incident_show
   bool on = false;                            // maintenance
   bool json = false, strict = false, no_files = false, defaults = false, keep_root = false, now = false, once = false;
   bool ready = false;         // healthcheck

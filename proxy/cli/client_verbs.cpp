@@ -5,6 +5,7 @@
 #include <boost/json/serialize.hpp>
 #include <ostream>
 
+#include "proxy/admin/describe_incident.hpp"
 #include "proxy/admin/message.hpp"
 #include "proxy/admin/status_text.hpp"
 
@@ -52,6 +53,15 @@ Question question_of(const Arguments& arguments) {
     case Verb::maintenance: body["on"] = arguments.on; return change("/api/v1/maintenance", std::move(body));
     case Verb::set_state: body["state"] = arguments.state; return change(state_path(arguments), std::move(body));
     case Verb::events: return {"GET", std::string("/api/v1/events?since=").append(std::to_string(arguments.since)), {}};
+    case Verb::incidents: return {"GET", "/api/v1/incidents", {}};
+    case Verb::incident_show:
+      return {"GET",
+              "/api/v1/incidents/" + std::to_string(arguments.number) +
+                  (arguments.json       ? ""
+                   : arguments.markdown ? "?format=markdown"
+                                        : "?format=text"),
+              {}};
+    case Verb::alert_test: return change("/api/v1/alerts/" + admin::percent_encode(arguments.alert) + "/test");
     case Verb::healthcheck: return {"GET", arguments.ready ? "/readyz?verbose" : "/livez", {}};
     default: return {"GET", "/api/v1/status", {}};
   }
@@ -138,6 +148,10 @@ int print_answer(const Arguments& arguments, const admin::Answer& answer, std::c
     out << answer.body << (answer.body.ends_with('\n') ? "" : "\n");
     return 0;
   }
+  if (arguments.verb == Verb::incident_show) {  // Markdown: lines that can hold no control bytes
+    out << lines_printable(answer.body);
+    return 0;
+  }
   json::error_code error;
   const json::value value = json::parse(answer.body, error);
   if (error) {
@@ -149,6 +163,9 @@ int print_answer(const Arguments& arguments, const admin::Answer& answer, std::c
   } else if (arguments.verb == Verb::events) {
     const std::string text = admin::events_text(value);
     out << (text.empty() ? "no events\n" : text);
+  } else if (arguments.verb == Verb::incidents) {
+    const std::string text = admin::incidents_text(value);
+    out << (text.empty() ? "no incidents\n" : text);
   } else {
     print_reply(arguments, value, now, out);
   }
@@ -163,6 +180,8 @@ int run_client_verb(const Arguments& arguments, const Daemon& daemon, std::chron
   options.address = daemon.address;
   options.token = daemon.token;
   if (arguments.verb == Verb::reload) options.answer_timeout = std::chrono::seconds(125);  // the daemon gives up at 120
+  if (arguments.verb == Verb::alert_test)
+    options.answer_timeout = std::chrono::seconds(65);  // an attempt ends after 60
   const Question question = question_of(arguments);
   const auto result = admin::Client(options).request(question.method, question.path, json::serialize(question.body));
   const bool health = arguments.verb == Verb::healthcheck;

@@ -131,6 +131,12 @@ std::string Process::start() {
     if (const auto saved = state_dir_.read(damage)) core_.restore(*saved, now);
     if (!damage.empty()) log(observe::Level::warn, damage);
   }
+  try {
+    open_incidents();
+  } catch (const std::exception& e) {
+    ::close(admin_socket.fd);
+    return e.what();
+  }
   start_workers(workers);
   publish(plan);
   pump();
@@ -155,7 +161,10 @@ std::string Process::start() {
 // What was made as root, and what the lesser user will have to write, replace or open from now on.
 void Process::hand_over(const config::Config& config, const Identity& identity) {
   std::vector<std::string> paths;
-  if (state_dir_.kept()) paths = {state_dir_.path(), state_dir_.file(), state_dir_.lock_file()};
+  if (state_dir_.kept()) {
+    paths = {state_dir_.path(), state_dir_.file(), state_dir_.lock_file()};
+    for (std::string& file : IncidentStore::files(state_dir_.incidents())) paths.push_back(std::move(file));
+  }
   if (config.admin.listen.is_unix()) paths.push_back(config.admin.listen.path);
   for (const std::string& path : paths) {
     // A second name of a file could be anybody's: the folder may have been the lesser user's before.
@@ -331,6 +340,8 @@ void Process::finish_stop(TimePoint now) {
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
   if (admin_) admin_->stop();
+  incidents_->on_series(plan_->config, counters_, moment());
+  incidents_->on_stop(moment());
   if (state_dir_.kept()) files_->write_later("state", state_writer(state_dir_.file(), to_json(core_.save(now))));
   log(observe::Level::info, "stopped");
   prober_->cancel_all();

@@ -34,7 +34,9 @@
 #include "proxy/server/background.hpp"
 #include "proxy/server/decision_counts.hpp"
 #include "proxy/server/event_log.hpp"
+#include "proxy/server/alerts.hpp"
 #include "proxy/server/gates.hpp"
+#include "proxy/server/incidents.hpp"
 #include "proxy/server/listeners.hpp"
 #include "proxy/server/machine.hpp"
 #include "proxy/server/plan_builder.hpp"
@@ -64,6 +66,9 @@ public:
   boost::json::value pools() override;
   admin::Reply pool(const std::string& name) override;
   boost::json::value events(std::uint64_t since) override;
+  boost::json::value incidents() override;
+  void incident(std::uint64_t number, std::function<void(admin::IncidentReply)> done) override;
+  void test_alert(const std::string& name, std::function<void(admin::Reply)> done) override;
   boost::json::value config() override;
   boost::json::value version() override;
   void reload(std::function<void(admin::Reply)> done) override;
@@ -93,6 +98,14 @@ private:
   void index_view(const health::View& view);
   void acknowledge();
   void beat();
+
+  // process_incidents.cpp
+  void open_incidents();
+  incident::Moment moment() const;
+  std::string describe_config() const;  // its fingerprint
+  void note_act(const health::Command& command, const std::string& pool, const std::string& who,
+                const health::CommandResult& result);
+  void look_at_incidents(TimePoint now);
 
   // process_reload.cpp
   // A configuration on its way: read, checked and built off the control thread, then taken or refused on it.
@@ -182,6 +195,10 @@ private:
   std::set<std::uint32_t> waiting_slots_;  // had unanswered requests at the last sample
   EventLog events_;
   DecisionCounts counts_;
+  std::unique_ptr<Incidents> incidents_;
+  std::unique_ptr<Alerts> alerts_;
+  std::string acting_;  // who ordered what is being carried out; "" the machine
+  TimePoint series_at_{}, status_due_{};
   std::uint64_t ticks_ = 0;
   TimePoint arrivals_asked_{};
   std::uint64_t mirror_turn_ = 0;

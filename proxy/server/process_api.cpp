@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "proxy/admin/describe_incident.hpp"
 #include "proxy/server/build_commit.hpp"
 #include "proxy/server/process.hpp"
 
@@ -57,6 +58,9 @@ json::value Process::status() {
     listeners.push_back({{"name", bound.name}, {"address", bound.address}, {"tls", tls}});
   }
   out["listeners"] = std::move(listeners);
+  json::array open;
+  for (const auto& [pool, incident] : incidents_->open()) open.push_back(admin::describe_incident(incident));
+  out["incidents"] = std::move(open);
   std::uint64_t connections = 0, tunnels = 0;
   for (const auto& worker : workers_) {
     connections += worker->open_connections();
@@ -122,6 +126,7 @@ std::optional<std::uint64_t> expected_epoch(const health::Command& command) {
 admin::Reply Process::command(const health::Command& command, const std::string& pool_name, const std::string& who) {
   const TimePoint now = note_time();
   const health::CommandResult result = core_.on_command(command, now);
+  note_act(command, pool_name, who, result);
   if (!result.ok) {
     bool stale = false;
     if (const auto expected = expected_epoch(command))
@@ -130,6 +135,10 @@ admin::Reply Process::command(const health::Command& command, const std::string&
   }
   log(observe::Level::info,
       "operator (" + who + ") changed " + (pool_name.empty() ? std::string("an endpoint") : "pool " + pool_name));
+  const struct Acting {
+    std::string& name;
+    ~Acting() { name.clear(); }
+  } acting{acting_ = who};
   pump();
   save_state_soon();
   if (!pool_name.empty()) return pool(pool_name);

@@ -45,6 +45,7 @@ void Process::beat() {
   if (now - arrivals_asked_ >= kArrivals) take_arrivals(now);
   take_mirrors(now);
   pump();
+  look_at_incidents(now);
   manager_.tick(now, workers_);
   rotate_tickets(now);
 }
@@ -150,6 +151,7 @@ void Process::on_event(const health::Event& event) {
   using Kind = health::Event::Kind;
   events_.add(event);
   counts_.on_event(event, serving_tier(event.pool), std::chrono::system_clock::now());
+  incidents_->on_event(event, acting_, moment());
   std::string line(health::name_of(event.kind));
   if (!event.pool.empty()) line += " pool=" + event.pool;
   if (!event.tier.empty()) line += " tier=" + event.tier;

@@ -496,6 +496,32 @@ struct Process::Metrics {
     });
   }
 
+  void incidents() {
+    const auto& totals = p.incidents_->totals();
+    out.family("incidents_opened_total", Type::counter, "Incidents that began since the start.");
+    out.sample({}, totals.opened);
+    out.family("incidents_total", Type::counter, "Incidents that ended since the start, by severity.");
+    for (std::size_t s = 0; s < totals.by_severity.size(); ++s)
+      out.sample({{"severity", incident::name_of(static_cast<incident::Severity>(s))}}, totals.by_severity[s]);
+    out.family("incident_open", Type::gauge, "1 while an incident of the pool is open.");
+    for (const auto& pool : p.plan_->config.pools)
+      out.sample({{"pool", pool.name}}, std::uint64_t{p.incidents_->open().contains(pool.name)});
+    out.family("incident_lines_dropped_total", Type::counter, "Lines of incidents that found no room.");
+    out.sample({}, totals.dropped);
+    out.family("incident_write_errors_total", Type::counter, "Failed writes of incidents.");
+    out.sample({}, totals.errors);
+    const auto alerts = p.alerts_->totals();
+    out.family("alerts_sent_total", Type::counter,
+               "Alerts, by result: messages delivered, attempts that failed, messages dropped.");
+    for (const auto& alert : alerts) {
+      out.sample({{"target", alert.name}, {"result", "delivered"}}, alert.sent);
+      out.sample({{"target", alert.name}, {"result", "failed"}}, alert.failed);
+      out.sample({{"target", alert.name}, {"result", "dropped"}}, alert.dropped);
+    }
+    out.family("alerts_waiting", Type::gauge, "Messages not delivered yet.");
+    for (const auto& alert : alerts) out.sample({{"target", alert.name}}, alert.waiting);
+  }
+
   void admin() {
     const auto c = p.admin_ ? p.admin_->counters() : ::understudy::admin::Counters{};
     out.family("admin_connections", Type::gauge, "Open connections of the admin API.");
@@ -581,6 +607,7 @@ std::string Process::metrics(bool openmetrics) {
   parts.protocol();
   parts.pools();
   parts.health();
+  parts.incidents();
   parts.admin();
   return out.finish();
 }

@@ -89,6 +89,7 @@ struct Process::Candidate {
   config::LoadResult loaded;
   std::shared_ptr<const net::Plan> plan;
   ProbeSettings probes;
+  std::vector<PreparedAlert> alerts;
   std::string refusal;
 };
 
@@ -103,6 +104,7 @@ void Process::prepare(Candidate& candidate, const PlanBuilder& plans) {
     }
     candidate.plan = plans.build(*candidate.loaded.config, candidate.previous.get());
     candidate.probes = ProbeSettings(candidate.plan->config);
+    candidate.alerts = prepare_alerts(candidate.plan->config);
   } catch (const std::exception& e) {
     candidate.refusal = e.what();
     candidate.plan = nullptr;
@@ -130,8 +132,13 @@ admin::Reply Process::apply_config(Candidate& candidate) {
   core_.configure(plan->config, now);
   probes_ = std::move(candidate.probes);
   listeners_.withdraw(workers_);
+  series_at_ = now;
+  incidents_->on_series(before, counters_, moment());
   publish(plan);
   loaded_ = std::move(candidate.loaded);
+  incidents_->on_series(plan_->config, counters_, moment());
+  incidents_->on_config(plan_->config.incidents, describe_config(), moment());
+  alerts_->configure(candidate.alerts);
   names_->reconfigure(probe::names_of(plan_->config));
   listeners_.serve(workers_);
   admin_->update(plan_->config.admin);

@@ -25,6 +25,7 @@ public:
   Outcome open(const std::string& path, std::string& why);
   bool kept() const { return lock_ >= 0; }
   std::string file() const { return path_ + "/state.json"; }
+  std::string incidents() const { return path_ + "/incidents"; }
   std::string lock_file() const { return path_ + "/lock"; }
   // Reads the stored state; a damaged file is set aside as state.json.damaged and reported in `why`.
   std::optional<health::SavedState> read(std::string& why) const;

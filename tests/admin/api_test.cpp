@@ -43,12 +43,45 @@ std::string detail_of(const Response& response) {
 }
 
 TEST(AdminApi, EveryReadAnswers) {
-  for (const char* path : {"/", "/livez", "/readyz", "/metrics", "/api/v1/status", "/api/v1/pools", "/api/v1/pools/app",
-                           "/api/v1/events", "/api/v1/events?since=7", "/api/v1/config", "/api/v1/version"}) {
+  for (const char* path :
+       {"/", "/livez", "/readyz", "/metrics", "/api/v1/status", "/api/v1/pools", "/api/v1/pools/app", "/api/v1/events",
+        "/api/v1/events?since=7", "/api/v1/incidents", "/api/v1/incidents/12", "/api/v1/incidents/12?format=markdown",
+        "/api/v1/incidents/12?format=text", "/api/v1/config", "/api/v1/version"}) {
     FakeControl control;
     EXPECT_EQ(ask(control, read(path)).status, 200U) << path;
     EXPECT_EQ(ask(control, read(path, "HEAD")).status, 200U) << path;
   }
+}
+
+TEST(AdminApi, AnIncidentIsJsonOrADraftForPeople) {
+  FakeControl control;
+  const auto json = boost::json::parse(ask(control, read("/api/v1/incidents/12")).body);
+  EXPECT_EQ(json.at("began").as_string(), "2025-11-26T10:04:05.250Z");
+  EXPECT_EQ(json.at("detect_ms").to_number<int>(), 1200);
+  EXPECT_EQ(json.at("decide_ms").to_number<int>(), 1500);
+  EXPECT_TRUE(json.at("returned").is_null());
+  EXPECT_EQ(json.at("counts").at("failed").to_number<int>(), 7);
+  EXPECT_EQ(json.at("entries").at(0).at("who").as_string(), "anna");
+  EXPECT_EQ(json.at("samples").at(0).at("requests").to_number<int>(), 100);
+  const Response page = ask(control, read("/api/v1/incidents/12?format=markdown"));
+  EXPECT_EQ(page.content_type, "text/markdown; charset=utf-8");
+  EXPECT_NE(page.body.find("# Incident 12: pool app, 2025-11-26"), std::string::npos) << page.body;
+  const auto list = boost::json::parse(ask(control, read("/api/v1/incidents")).body);
+  EXPECT_EQ(list.at("incidents").at(0).at("state").as_string(), "open");
+  EXPECT_FALSE(list.at("incidents").at(0).as_object().contains("entries"));
+
+  EXPECT_EQ(ask(control, read("/api/v1/incidents/13")).status, 404U);
+  for (const char* path : {"/api/v1/incidents/-1", "/api/v1/incidents/12x", "/api/v1/incidents/99999999999999999999",
+                           "/api/v1/incidents/12?format=pdf"})
+    EXPECT_EQ(ask(control, read(path)).status, 400U) << path;
+}
+
+TEST(AdminApi, AnAlertIsTestedByName) {
+  FakeControl control;
+  EXPECT_EQ(ask(control, change("/api/v1/alerts/ops/test"), "{}").status, 200U);
+  EXPECT_EQ(ask(control, change("/api/v1/alerts/opps/test"), "{}").status, 404U);
+  EXPECT_EQ(ask(control, change("/api/v1/alerts/ops/test"), R"({"to":"x"})").status, 422U);
+  EXPECT_EQ(ask(control, read("/api/v1/alerts/ops/test")).status, 405U);
 }
 
 TEST(AdminApi, ReadsRefuseOtherMethodsAndNameTheRightOne) {

@@ -34,6 +34,20 @@ Finished finished(const Words& words) {
   return {};
 }
 
+TEST_F(CliArguments, AnIncidentIsShownInOneForm) {
+  const Arguments arguments = good({"incident", "show", "12", "--markdown"});
+  EXPECT_EQ(arguments.number, 12U);
+  EXPECT_TRUE(arguments.markdown);
+  EXPECT_EQ(good({"alert", "test", "ops"}).alert, "ops");
+  for (const Words& words : {Words{"incident", "show"},
+                             {"incident", "show", "last"},
+                             {"incident", "show", "-1"},
+                             {"incident", "show", "1", "--json", "--markdown"},
+                             {"incident"},
+                             {"alert", "test"}})
+    EXPECT_EQ(finished(words).code, 2) << words.back();
+}
+
 TEST_F(CliArguments, EveryVerbIsKnown) {
   const std::vector<std::pair<Words, Verb>> cases = {
       {{"run", "-c", "f"}, Verb::run},
@@ -48,6 +62,9 @@ TEST_F(CliArguments, EveryVerbIsKnown) {
       {{"reload"}, Verb::reload},
       {{"reload", "--wait"}, Verb::reload},
       {{"status"}, Verb::status},
+      {{"incidents"}, Verb::incidents},
+      {{"incident", "show", "12"}, Verb::incident_show},
+      {{"alert", "test", "ops"}, Verb::alert_test},
       {{"failover", "app"}, Verb::failover},
       {{"failback", "app"}, Verb::failback},
       {{"hold", "app"}, Verb::hold},

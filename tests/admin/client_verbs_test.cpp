@@ -33,6 +33,30 @@ TEST(CliVerbs, StatusIsForPeopleOrJson) {
   EXPECT_EQ(json.out, "{\"sentence\":\"pool app serves from primary\",\"state\":\"ok\",\"pools\":[]}\n");
 }
 
+TEST(CliVerbs, IncidentsAreListedAndShown) {
+  RunningServer server;
+  const Outcome list = run(server.address(), {"incidents"});
+  EXPECT_EQ(list.code, 0) << list.err;
+  EXPECT_EQ(list.out.substr(0, 47), "12    2025-11-26 10:04:05  open      major     ");
+  const Outcome text = run(server.address(), {"incident", "show", "12"});
+  EXPECT_NE(text.out.find("## Timeline"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("moved &lt;b&gt;because&lt;/b&gt; \\| of p1 (ordered by anna)"), std::string::npos)
+      << text.out;
+  const Outcome json = run(server.address(), {"incident", "show", "12", "--json"});
+  EXPECT_EQ(boost::json::parse(json.out).at("number").to_number<int>(), 12);
+  const Outcome unknown = run(server.address(), {"incident", "show", "13"});
+  EXPECT_EQ(unknown.code, 1);
+  EXPECT_NE(unknown.err.find("no incident 13"), std::string::npos);
+}
+
+TEST(CliVerbs, AnAlertIsTested) {
+  RunningServer server;
+  EXPECT_EQ(run(server.address(), {"alert", "test", "ops"}).out, "delivered\n");
+  const Outcome unknown = run(server.address(), {"alert", "test", "opps"});
+  EXPECT_EQ(unknown.code, 1);
+  EXPECT_NE(unknown.err.find("alerts: ops"), std::string::npos);
+}
+
 TEST(CliVerbs, PoolVerbsReachTheDaemonAndShowTheNewState) {
   RunningServer server({}, true);
   const Outcome failover =

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "proxy/admin/control_plane.hpp"
+#include "proxy/admin/describe_incident.hpp"
 
 namespace understudy::admin {
 
@@ -48,6 +49,39 @@ struct FakeControl : ControlPlane {
   boost::json::value events(std::uint64_t from) override {
     since = from;
     return boost::json::object{{"events", boost::json::array{}}, {"next", from}};
+  }
+  boost::json::value incidents() override {
+    return boost::json::object{{"incidents", boost::json::array{describe_incident(one_incident())}}};
+  }
+  void incident(std::uint64_t number, std::function<void(IncidentReply)> answer) override {
+    if (number == 12) return answer(one_incident());
+    answer(Problem{404, "no such incident", "no incident " + std::to_string(number)});
+  }
+  void test_alert(const std::string& name, std::function<void(Reply)> answer) override {
+    if (name != "ops") return answer(Problem{404, "no such alert", "no alert '" + name + "'; alerts: ops"});
+    answer(done("delivered"));
+  }
+  static incident::Incident one_incident() {
+    using std::chrono::milliseconds;
+    const incident::Wall began(milliseconds(1'764'151'445'250));
+    incident::Incident out;
+    incident::Opened opened;
+    opened.pool = "app";
+    opened.began = began;
+    opened.detected = began + milliseconds(1200);
+    opened.tier = "primary";
+    opened.tiers = {"primary", "standby"};
+    apply(out, {12, opened});
+    incident::Entry moved;
+    moved.kind = incident::Entry::Kind::action;
+    moved.event = "failover";
+    moved.at = moved.since = began + milliseconds(1500);
+    moved.tier = "standby";
+    moved.text = "moved <b>because</b> | of p1";
+    moved.who = "anna";
+    apply(out, {12, moved});
+    apply(out, {12, incident::Sample{began, milliseconds(1000), {.requests = 100, .failed = 7}, {}, {}}});
+    return out;
   }
   boost::json::value config() override { return boost::json::object{{"admin", "***"}}; }
   boost::json::value version() override { return boost::json::object{{"version", "0.1.0"}}; }

@@ -85,6 +85,7 @@ TEST(Declarations, EveryExampleIsReadWithoutAComplaint) {
       Reader reader(file, context);
       reader.expand(*document);
       Config config;
+      config.alerts.emplace_back();
       config.listeners.emplace_back();
       config.pools.emplace_back();
       config.routes.emplace_back();
@@ -93,6 +94,8 @@ TEST(Declarations, EveryExampleIsReadWithoutAComplaint) {
                                                  {"log", &config.log},
                                                  {"log.access", &config.log},
                                                  {"dns", &config.dns},
+                                                 {"incidents", &config.incidents},
+                                                 {"alert", &config.alerts[0]},
                                                  {"listen", &config.listeners[0]},
                                                  {"listen.limits", &config.listeners[0].limits},
                                                  {"pool", &config.pools[0]},
@@ -159,6 +162,8 @@ TEST(Show, LoadsAgainToTheSameModel) {
       ASSERT_TRUE(second.config) << path << "\n" << render(second.diagnostics, text) << text;
       Config expected = *first.config;
       if (expected.admin.token) expected.admin.token->value = "***";
+      for (AlertConfig& alert : expected.alerts)
+        if (alert.secret) alert.secret->value = "***";
       EXPECT_EQ(dump(*second.config), dump(expected)) << path << "\n" << text;
     }
   }

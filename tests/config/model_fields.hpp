@@ -364,12 +364,34 @@ void each_field(const DnsConfig& object, const Visit& visit) {
 }
 
 template <class Visit>
+void each_field(const IncidentsConfig& object, const Visit& visit) {
+  const auto& [settle, keep, max_bytes] = object;
+  visit("settle", settle);
+  visit("keep", keep);
+  visit("max_bytes", max_bytes);
+}
+
+template <class Visit>
+void each_field(const AlertConfig& object, const Visit& visit) {
+  const auto& [name, url, secret, ca, timeout, give_up_after, minor] = object;
+  visit("name", name);
+  visit("url", url);
+  visit("secret", secret);
+  visit("ca", ca);
+  visit("timeout", timeout);
+  visit("give_up_after", give_up_after);
+  visit("minor", minor);
+}
+
+template <class Visit>
 void each_field(const Config& object, const Visit& visit) {
-  const auto& [server, admin, log, dns, listeners, pools, routes] = object;
+  const auto& [server, admin, log, dns, incidents, alerts, listeners, pools, routes] = object;
   visit("server", server);
   visit("admin", admin);
   visit("log", log);
   visit("dns", dns);
+  visit("incidents", incidents);
+  visit("alerts", alerts);
   visit("listeners", listeners);
   visit("pools", pools);
   visit("routes", routes);

@@ -31,6 +31,7 @@ inline LoadContext test_context() {
                                                           {"open.key", "PEM"},
                                                           {"clients.pem", "PEM"},
                                                           {"ca.pem", "PEM"},
+                                                          {"alert.secret", "canary-4be7-of-the-alert\n"},
                                                           {"crlf.token", "with-crlf\r\n"}};
     const auto found = files.find(name);
     if (found == files.end()) return std::nullopt;
