@@ -117,6 +117,7 @@ const Section& degraded_section();
 const Section& failover_section();
 const Section& gate_section();
 const Section& retry_section();
+const Section& openings_section();
 const Section& upstream_tls_section();
 const Section& route_section();
 const Section& match_section();

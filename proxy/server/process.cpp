@@ -206,6 +206,7 @@ void Process::start_workers(unsigned count) {
     books_.push_back(std::make_unique<observe::CounterBook>());
     workers_.push_back(std::make_unique<net::Worker>(i, *shared_, files_->ring(i)));
   }
+  for (const auto& worker : workers_) shared_->workers.push_back(worker.get());
   for (const auto& worker : workers_) threads_.emplace_back([w = worker.get()] { w->run(); });
 }
 

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <deque>
 #include <memory>
+#include <map>
 #include <set>
 #include <string>
 #include <thread>
@@ -131,6 +132,16 @@ private:
   TimePoint last_beat_{};
   std::chrono::system_clock::time_point started_wall_{};
   TimePoint started_{};
+  // process_openings.cpp: what is seen of a pool's WebSocket openings
+  struct OpeningsSeen {
+    std::size_t waiting = 0;
+    std::optional<health::Duration> estimate;  // of the last in the queue
+    std::map<limit::OpeningDesk::Endpoint, limit::OpeningDesk::Seen> endpoints;
+  };
+  OpeningsSeen look_at_openings(std::string_view pool) const;
+  boost::json::object describe_pool(const health::PoolStatus& pool) const;
+  void add_openings(boost::json::object& described, const health::PoolStatus& pool) const;
+
 
   std::unique_ptr<observe::FileThread> files_;
   StateDir state_dir_;

@@ -249,6 +249,37 @@ struct Process::Metrics {
 
   void pools() {
     const auto& names = p.plan_->config.pools;
+  // WebSockets that are being opened.
+  void openings(const std::vector<::understudy::health::PoolStatus>& pools) {
+    std::vector<OpeningsSeen> seen;
+    for (const auto& pool : pools) seen.push_back(p.look_at_openings(pool.name));
+    out.family("websocket_opening_queue", Type::gauge, "WebSockets that wait for their turn to be opened.");
+    for (std::size_t i = 0; i < pools.size(); ++i)
+      out.sample({{"pool", pools[i].name}}, std::uint64_t{seen[i].waiting});
+    out.family("websocket_opening_queue_estimate_seconds", Type::gauge, "How long the last of them will wait.");
+    for (std::size_t i = 0; i < pools.size(); ++i) {
+      const auto estimate = seen[i].estimate.value_or(::understudy::health::Duration{0});
+      out.sample({{"pool", pools[i].name}}, std::chrono::duration<double>(estimate).count());
+    }
+    const auto each = [&](std::string_view family, std::string_view help, auto value) {
+      out.family(family, Type::gauge, help);
+      for (std::size_t i = 0; i < pools.size(); ++i)
+        for (const auto& tier : pools[i].tiers)
+          for (const auto& e : tier.endpoints) {
+            const auto found = seen[i].endpoints.find(net::opening_key(e.id));
+            if (found == seen[i].endpoints.end()) continue;  // nothing was opened there yet
+            out.sample({{"pool", pools[i].name}, {"tier", tier.name}, {"endpoint", e.label}, {"address", e.address}},
+                       value(found->second));
+          }
+    };
+    each("endpoint_websocket_openings", "WebSockets that are being opened.",
+         [](const auto& s) { return std::uint64_t{s.in_progress}; });
+    each("endpoint_websocket_openings_limit", "How many may be opened at the same time.",
+         [](const auto& s) { return std::uint64_t{s.limit}; });
+    each("endpoint_websocket_openings_allowed_per_second", "How many may begin in a second.",
+         [](const auto& s) { return s.pace; });
+  }
+
     const auto counter = [&](std::string_view family, std::string_view help, auto f) {
       out.family(family, Type::counter, help);
       for (std::size_t i = 0; i < names.size(); ++i)
@@ -288,6 +319,10 @@ struct Process::Metrics {
                  sum([&](std::size_t w) { return p.counters_[w]->pools[i]->tunnels_active(); }));
     by_word("websocket_sessions_closed_total", "Tunnels ended, by reason.", "reason",
             &observe::PoolCounters::tunnels_closed);
+    by_word("websocket_openings_refused_total", "WebSockets answered 503 because too many are being opened, by reason.",
+            "reason", &observe::PoolCounters::openings_refused);
+    counter("websocket_openings_busy_total", "Openings that an endpoint had no capacity for, tried again.",
+            [](const auto& c) { return c.openings_busy.get(); });
     tunnels();
     const auto histogram = [&](std::string_view family, std::string_view help, auto member) {
       out.family(family, Type::histogram, help);
@@ -349,6 +384,7 @@ struct Process::Metrics {
     checks(pools);
   }
 
+    openings(pools);
   // What the core is about and what came of it.
   void decisions(const std::vector<::understudy::health::PoolStatus>& pools) {
     using Phase = ::understudy::health::Failover::Phase;
