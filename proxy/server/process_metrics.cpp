@@ -74,6 +74,8 @@ struct Process::Metrics {
     out.family("config_reloads_total", Type::counter, "Reloads by result.");
     out.sample({{"result", "applied"}}, p.reloads_ok_);
     out.sample({{"result", "refused"}}, p.reloads_refused_);
+    out.family("binary_upgrades_failed_total", Type::counter, "Upgrades whose new process could not serve.");
+    out.sample({}, p.upgrades_failed_);
     out.family("snapshots_alive", Type::gauge, "Generations of state that something still uses.");
     out.sample({}, static_cast<std::uint64_t>(net::Snapshot::alive().load()));
     out.family("open_fds", Type::gauge, "Open descriptors.");
@@ -247,8 +249,6 @@ struct Process::Metrics {
     });
   }
 
-  void pools() {
-    const auto& names = p.plan_->config.pools;
   // WebSockets that are being opened.
   void openings(const std::vector<::understudy::health::PoolStatus>& pools) {
     std::vector<OpeningsSeen> seen;
@@ -280,6 +280,8 @@ struct Process::Metrics {
          [](const auto& s) { return s.pace; });
   }
 
+  void pools() {
+    const auto& names = p.plan_->config.pools;
     const auto counter = [&](std::string_view family, std::string_view help, auto f) {
       out.family(family, Type::counter, help);
       for (std::size_t i = 0; i < names.size(); ++i)
@@ -317,12 +319,12 @@ struct Process::Metrics {
     for (std::size_t i = 0; i < names.size(); ++i)
       out.sample({{"pool", names[i].name}},
                  sum([&](std::size_t w) { return p.counters_[w]->pools[i]->tunnels_active(); }));
-    by_word("websocket_sessions_closed_total", "Tunnels ended, by reason.", "reason",
-            &observe::PoolCounters::tunnels_closed);
     by_word("websocket_openings_refused_total", "WebSockets answered 503 because too many are being opened, by reason.",
             "reason", &observe::PoolCounters::openings_refused);
     counter("websocket_openings_busy_total", "Openings that an endpoint had no capacity for, tried again.",
             [](const auto& c) { return c.openings_busy.get(); });
+    by_word("websocket_sessions_closed_total", "Tunnels ended, by reason.", "reason",
+            &observe::PoolCounters::tunnels_closed);
     tunnels();
     const auto histogram = [&](std::string_view family, std::string_view help, auto member) {
       out.family(family, Type::histogram, help);
@@ -335,7 +337,9 @@ struct Process::Metrics {
     histogram("upstream_connect_seconds", "Dial to connected.", &observe::PoolCounters::connect);
     histogram("upstream_duration_seconds", "Request sent to the first byte of the answer.",
               &observe::PoolCounters::first_byte);
-    histogram("websocket_open_seconds", "Upgrade request to 101.", &observe::PoolCounters::websocket_open);
+    histogram("websocket_open_seconds", "Attempt begun to 101.", &observe::PoolCounters::websocket_open);
+    histogram("websocket_opening_wait_seconds", "Wait for a turn to be opened, of those that waited.",
+              &observe::PoolCounters::opening_wait);
   }
 
   void health() {
@@ -380,11 +384,11 @@ struct Process::Metrics {
     out.family("maintenance", Type::gauge, "1 while the pool answers 503 on request.");
     for (const auto& pool : pools) out.sample({{"pool", pool.name}}, std::uint64_t{pool.maintenance});
     decisions(pools);
+    openings(pools);
     endpoints(pools);
     checks(pools);
   }
 
-    openings(pools);
   // What the core is about and what came of it.
   void decisions(const std::vector<::understudy::health::PoolStatus>& pools) {
     using Phase = ::understudy::health::Failover::Phase;
