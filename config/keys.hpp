@@ -121,6 +121,7 @@ const Section& gate_section();
 const Section& fitness_section();
 const Section& compare_section();
 const Section& retry_section();
+const Section& openings_section();
 const Section& upstream_tls_section();
 const Section& route_section();
 const Section& match_section();

@@ -261,6 +261,42 @@ const Section& retry_section() {
   return section;
 }
 
+const Section& openings_section() {
+  static const Section section = [] {
+    Section made{.id = "pool.openings",
+                 .header = "[pool.NAME.openings]",
+                 .help =
+                     "WebSockets that are being opened, so that a fleet of devices that comes back does not overrun "
+                     "its servers. The limits are per endpoint, over all workers. Open tunnels don't count."};
+    Declare<OpeningsConfig> declare(made);
+    declare.boolean(
+        "adaptive", &OpeningsConfig::adaptive,
+        {.help =
+             "Whether the limit is found by trying: few at first and after an endpoint was away, twice as many every "
+             "two seconds while openings take what they usually take, half as many when they take longer, fewer "
+             "when one is answered 5xx.",
+         .example = "false"});
+    declare.integer(
+        "max", &OpeningsConfig::max,
+        {.help = "Openings in progress at most.", .min = 1, .max = 1'000'000, .word = "none", .example = "64"});
+    declare.quantity(
+        "rate", Type::rate, &OpeningsConfig::rate,
+        {.help = "Openings in a second at most.", .min = 0.1, .max = 1e6, .word = "none", .example = "\"50/s\""});
+    declare.integer(
+        "queue", &OpeningsConfig::queue,
+        {.help = "How many of a pool may wait for their turn. Client addresses take turns. Who finds no place "
+                 "is answered 503 and told when to come back.",
+         .min = 1,
+         .max = 1'000'000,
+         .word = "none",
+         .example = "1024"});
+    declare.duration("wait", &OpeningsConfig::wait,
+                     {.help = "Longest wait for a turn.", .min = 100, .max = 10 * minute, .example = "\"5s\""});
+    return made;
+  }();
+  return section;
+}
+
 const Section& upstream_tls_section() {
   static const Section section = [] {
     Section made{.id = "pool.tls",
@@ -387,6 +423,7 @@ const Section& pool_section() {
     declare_fitness(made);
     declare.table("failover", &PoolConfig::failover, failover_section(), {.help = "Moving between tiers."});
     declare.table("retry", &PoolConfig::retry, retry_section(), {.help = "Repeating requests."});
+    declare.table("openings", &PoolConfig::openings, openings_section(), {.help = "WebSockets that are being opened."});
     declare.table("tls", &PoolConfig::tls, upstream_tls_section(), {.help = "TLS towards the endpoints."});
     return made;
   }();

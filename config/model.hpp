@@ -175,6 +175,16 @@ struct RetryConfig {
   double hedge_share = 0.05;  // of requests, while the slow endpoint is not suspect
 };
 
+// How many WebSockets are opened at a time and endpoint; who is too much waits, or is told when to come back.
+struct OpeningsConfig {
+  bool adaptive = true;                     // found by trying, below the two that follow
+  std::optional<std::uint32_t> max = 1024;  // in progress
+  std::optional<double> rate;               // per second
+  std::uint32_t queue = 4096;               // of a pool; 0 from "none": nobody waits
+  Duration wait{10'000};                    // in the queue
+  bool operator==(const OpeningsConfig&) const = default;
+};
+
 // What counts as degraded, beyond dead. An empty threshold is not judged.
 struct DegradedConfig {
   MaybeDuration latency_p95;         // request sent to first byte
@@ -257,6 +267,7 @@ struct PoolConfig {
   std::vector<FitnessConfig> fitness;
   FailoverConfig failover;
   RetryConfig retry;
+  OpeningsConfig openings;
   TiersMode tiers_mode = TiersMode::exclusive;
   std::optional<UpstreamTls> tls;
   Duration connect_timeout{1'000};

@@ -218,6 +218,13 @@ void Server::stop() {
   }
 }
 
+void Server::hand_over() {
+  state_->socket_file.clear();
+  stop();
+}
+
+int Server::listening() const { return state_->listener.is_open() ? state_->listener.native_handle() : -1; }
+
 void Server::update(const config::AdminConfig& config) {
   const Options fresh = Options::from(config);
   // Off loopback the API never stands open, whatever the new file says.

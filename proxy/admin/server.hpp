@@ -54,6 +54,9 @@ public:
   // Accepts no more and closes what waits; an answer under way is still sent. May be called from within a
   // command.
   void stop();
+  // The same, but another process serves the socket from now on: its file stays.
+  void hand_over();
+  int listening() const;  // the socket; -1 when there is none
   // A reload changed token or hosts; holds from the next request on. Off loopback a token can be changed, not
   // taken away.
   void update(const config::AdminConfig& config);

@@ -35,7 +35,8 @@ std::uint16_t status_of(End end) {
     case End::upstream_own_error:
     case End::no_endpoint:
     case End::maintenance:
-    case End::shed: return 503;
+    case End::shed:
+    case End::openings: return 503;
   }
   return 500;
 }
@@ -224,6 +225,21 @@ Actions State::on(const Event& event, TimePoint now) {
       return give_up(last_failure_ != End::none ? last_failure_ : End::no_endpoint);
     case EventKind::maintenance: return give_up(End::maintenance);
     case EventKind::shed: return give_up(End::shed);
+    case EventKind::opening_waits:
+      if (!waiting_since_) waiting_since_ = now;
+      if (!opening_since_) opening_since_ = now;
+      if (!may_open_again(now)) return give_up(End::openings);
+      phase_ = Phase::waiting;
+      queued_ = true;
+      return actions;
+    case EventKind::opening_refused: return give_up(End::openings);
+    case EventKind::opening_busy:
+      if (!opening_since_) opening_since_ = now;
+      last_failure_ = End::openings;
+      phase_ = Phase::picking;
+      actions.push({ActionKind::drop, Cause::none, End::none, false, false});
+      actions.push({ActionKind::pick, Cause::none, End::none, false, false});
+      return actions;
     case EventKind::budget_empty: return give_up(last_failure_ != End::none ? last_failure_ : End::no_endpoint);
     case EventKind::dialing:
       begin_attempt(now);
@@ -271,6 +287,7 @@ Actions State::on(const Event& event, TimePoint now) {
     case EventKind::moved:
       if (phase_ != Phase::waiting) return actions;
       phase_ = Phase::picking;
+      queued_ = false;
       actions.push({ActionKind::pick, Cause::none, End::none, false, false});
       return actions;
     case EventKind::hedged:
@@ -312,6 +329,11 @@ Actions State::on_deadline(TimePoint now) {
     actions.push({ActionKind::drop_other, cause_in(other_->phase), End::none, false, false});
     last_failure_ = end_of(cause_in(other_->phase));
     other_.reset();
+  }
+  if (phase_ == Phase::waiting && queued_) {
+    if (!late(next_deadline())) return actions;
+    queued_ = false;
+    return give_up(End::openings);
   }
   if (phase_ == Phase::waiting && late(next_deadline())) {
     ++asked_;
@@ -365,7 +387,9 @@ std::optional<TimePoint> State::next_deadline() const {
   if (policy_.request_timeout) earlier(started_ + *policy_.request_timeout);
   if (other_) earlier(deadline_of(*other_, other_->phase));
   if (current_.hedge_at && phase_ >= Phase::dialing && may_hedge()) earlier(current_.hedge_at);
-  if (phase_ == Phase::waiting) {
+  if (phase_ == Phase::waiting && queued_) {
+    earlier(*opening_since_ + policy_.opening_wait);
+  } else if (phase_ == Phase::waiting) {
     // Asks again soon, but the last time exactly at the end.
     earlier(std::min(*waiting_since_ + policy_.wait_for_endpoint, *waiting_since_ + kAskAgain * (1 + asked_)));
   }

@@ -50,6 +50,7 @@ enum class End : std::uint8_t {
   no_endpoint,
   maintenance,
   shed,
+  openings,  // too many WebSockets are being opened
   limit_body,
   client_error
 };
@@ -67,6 +68,7 @@ struct Policy {
   std::uint32_t max_retries = 3;
   bool retry_on_5xx = false;          // 502, 503, 504 of repeatable requests
   Duration wait_for_endpoint{1'000};  // how long a request may wait for a tier that can take it
+  Duration opening_wait{10'000};      // and the opening of a WebSocket for its turn, over all attempts
 };
 
 enum class EventKind : std::uint8_t {
@@ -75,6 +77,9 @@ enum class EventKind : std::uint8_t {
   no_endpoint,        // picking found none; `flag`: waiting may help (a move of tiers is possible)
   maintenance,        // the pool is in maintenance
   shed,               // the serving tier has as many requests as it can answer
+  opening_waits,      // the opening of a WebSocket waits for its turn; `moved` says that it has come
+  opening_refused,    // it has no place to wait, or had to give it up
+  opening_busy,       // an endpoint that opens others answered 503: it has as many as it can open
   budget_empty,       // a retry was refused by the budget
   dialing,            // an attempt began on a new connection
   connected,          // or borrowed from the pool; `flag`: reused
@@ -181,9 +186,13 @@ public:
   std::optional<Duration> connect_time() const;
   std::optional<std::chrono::nanoseconds> first_byte_time() const;
   std::optional<TimePoint> sent_at() const { return current_.sent; }
-  // How long it waited for a tier that can take it, before all attempts together.
+  // How long it waited for a tier that can take it, or for its turn, before all attempts together.
   std::chrono::nanoseconds waited() const { return waited_ + waiting_; }
   bool byte_sent() const { return current_.byte_sent; }
+  // Is an opening that an endpoint had no capacity for worth another attempt at `now`?
+  bool may_open_again(TimePoint now) const {
+    return may_repeat() && now < opening_since_.value_or(now) + policy_.opening_wait;
+  }
   // True while a body must be kept for another attempt.
   bool wants_replay() const { return replayable_ && phase_ < Phase::streaming; }
   // Law 2: may this request, as it stands, be sent again?
@@ -228,6 +237,8 @@ private:
   bool next_risked_ = false;
   bool error_repeated_ = false;
   std::optional<TimePoint> waiting_since_;
+  std::optional<TimePoint> opening_since_;         // it waits for its turn to open, or did
+  bool queued_ = false;                            // it does now
   std::uint32_t asked_ = 0;                        // times it asked again while waiting
   std::chrono::nanoseconds waited_{}, waiting_{};  // before earlier attempts; before the next one, so far
   Attempt current_;

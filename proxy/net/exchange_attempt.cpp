@@ -44,6 +44,7 @@ void Exchange::perform(const exchange::Actions& actions, TimePoint now) {
       case ActionKind::forward: break;  // the caller holds the head and goes on
       case ActionKind::answer:
         drop_attempts();
+        if (action.end == End::openings) note_refused_opening(now);
         answer_end(action.end);
         break;
       case ActionKind::finish: end_exchange(action.end, action.recycle, now); break;
@@ -71,12 +72,18 @@ void Exchange::pick(bool needs_token, TimePoint now) {
     return;
   }
   PickRequest request = pick_request();
-  Picked picked = worker_.pick(request);
-  if (picked.endpoint == nullptr && !picked.maintenance && !picked.shed && tried_count_ > 0) {
+  request.called = opening_place_.called;
+  const auto ask = [&] {
+    return websocket_ ? worker_.pick_opening(request, *plan_->plan().pools[pool_index_].openings)
+                      : worker_.pick(request);
+  };
+  Picked picked = ask();
+  if (picked.endpoint == nullptr && !picked.maintenance && !picked.shed && !picked.full && tried_count_ > 0) {
     // Distinct endpoints first; when all were tried, any available one again.
     request.excluded = {};
-    picked = worker_.pick(request);
+    picked = ask();
   }
+  worker_.openings().leave(opening_place_);
   auto& counters = *plan_->counters().pools[pool_index_];
   if (picked.maintenance) {
     retry_after_ = picked.retry_after;
@@ -87,6 +94,10 @@ void Exchange::pick(bool needs_token, TimePoint now) {
     stop_waiting();
     counters.shed.add();
     perform(state_.on({EventKind::shed, Cause::none, 0, false, End::none}, now), now);
+    return;
+  }
+  if (picked.full) {
+    wait_to_open(now);
     return;
   }
   if (picked.endpoint == nullptr) {
@@ -110,6 +121,7 @@ void Exchange::pick(bool needs_token, TimePoint now) {
 }
 
 void Exchange::stop_waiting() {
+  worker_.openings().leave(opening_place_);
   if (!waiting_) return;
   waiting_ = false;
   WaitHook::unlink();
@@ -126,6 +138,8 @@ void Exchange::start_attempt(Picked picked, TimePoint now) {
   attempt_.began = now;
   attempt_.serving = !picked.fallthrough && !picked.risked;
   if (picked.risked) state_.risk_next_attempt();
+  attempt_.opening = websocket_;
+  if (std::exchange(opening_waited_, false)) plan_->counters().pools[pool_index_]->opening_wait.record(state_.waited());
   if (picked.trial) state_.limit_next_attempt(picked.endpoint->overdue_after);
   if (hedgeable_ && !other_) state_.hedge_next_attempt(picked.endpoint->hedge_after);
   note_endpoint();
@@ -188,6 +202,7 @@ void Exchange::drop_attempt() {
   stop_waiting();
   no_longer_awaits();
   count_answered();
+  end_opening(OpeningEnd::abandoned, worker_.reactor().now());
   if (attempt_.endpoint) attempt_.endpoint->load->in_flight.fetch_sub(1, std::memory_order_relaxed);
   attempt_.endpoint = nullptr;
   if (attempt_.connection) {
@@ -208,6 +223,7 @@ void Exchange::drop_attempts() {
 }
 
 void Exchange::report(Cause cause) {
+  if (cause != Cause::none && cause != Cause::own_error) end_opening(OpeningEnd::failed, worker_.reactor().now());
   if (attempt_.endpoint) worker_.outcome(*attempt_.endpoint, cause);
   if (!mirror_) return;
   const auto first_byte = state_.first_byte_time();

@@ -124,6 +124,8 @@ bool Exchange::on_final_head(TimePoint now) {
     upstream_failed(Cause::ws_malformed, now);
     return true;
   }
+  if (open_again(response.status, now)) return true;
+  end_opening(response.status >= 500 ? OpeningEnd::failed : OpeningEnd::abandoned, now);
   const bool paid = response.status >= 500 && pay_for_repetition();
   const auto actions = state_.on({EventKind::response_head, Cause::none, response.status, paid, End::none}, now);
   if (attempt_.answered_at == TimePoint{}) attempt_.answered_at = now;
@@ -328,7 +330,8 @@ bool Exchange::upgrade(const http::ResponseHead& response, TimePoint now) {
 
   const auto waited = now - attempt_.sent_at;
   worker_.latency_sample(*attempt_.endpoint, waited);
-  worker_.endpoint(attempt_.slot).websocket_open.record(now - state_.started_at());
+  worker_.endpoint(attempt_.slot).websocket_open.record(now - attempt_.began);
+  end_opening(OpeningEnd::opened, now);
   report(Cause::none);
   status_ = 101;
   upgraded_ = true;
@@ -348,7 +351,7 @@ bool Exchange::upgrade(const http::ResponseHead& response, TimePoint now) {
   start.load = attempt_.endpoint->load;
   start.policy = plan_->plan().tunnels[route_index_];
   start.reserved = reserved_bits(response.fields.value(http::Known::sec_websocket_extensions, response_base));
-  start.opening = std::chrono::duration_cast<std::chrono::nanoseconds>(now - state_.started_at());
+  start.opening = now - attempt_.began;
   start.counters = plan_->counters().pools[pool_index_];
   start.listener = plan_->counters().listeners[requester_.facts().listener];
   if (worker_.access() != nullptr) {

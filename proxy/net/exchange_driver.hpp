@@ -51,6 +51,8 @@ public:
   void on_snapshot(TimePoint now);
   // What waits for the first byte of this endpoint may go elsewhere.
   void on_endpoint_lost(std::uint32_t slot, TimePoint now);
+  // It waits to open a WebSocket, and its turn has come; or its place went to another client.
+  void on_opening_turn(bool its_turn, TimePoint now);
   const config::Limits& limits() const { return *limits_; }
 
 private:
@@ -68,6 +70,7 @@ private:
     bool serving = false;           // at the serving tier, and not for our sake
     bool blocked = false;           // the endpoint does not take what is to be sent
     bool unanswered = false;        // counted so in the endpoint's load
+    bool opening = false;           // has begun to open a WebSocket, says the desk
     AwaitHook* awaiting = nullptr;  // one of hooks_, while it waits for its first byte
     TimePoint began{}, sent_at{};
     TimePoint answered_at{};  // its final head; a kept one is passed on later
@@ -117,6 +120,13 @@ private:
   bool step_attempt(TimePoint now);
   void note_endpoint();
   void end_hedge(observe::HedgeResult result);
+
+  // exchange_opening.cpp: the turns of those who open a WebSocket
+  enum class OpeningEnd : std::uint8_t { opened, failed, abandoned };
+  void wait_to_open(TimePoint now);
+  void end_opening(OpeningEnd how, TimePoint now);
+  bool open_again(std::uint16_t status, TimePoint now);
+  void note_refused_opening(TimePoint now);
 
   // exchange_upload.cpp / exchange_download.cpp
   bool upload(TimePoint now);
@@ -201,6 +211,9 @@ private:
   bool cut_ = false;
   bool logged_ = false;
   bool waiting_ = false;  // for an endpoint, in the worker's list
+  bool opening_waited_ = false;
+  observe::OpeningRefusal opening_refusal_ = observe::OpeningRefusal::late;
+  Openings::Place opening_place_;
   bool upload_paused_now_ = false;
   bool download_waits_ = false;
   std::int64_t started_unix_us_ = 0;

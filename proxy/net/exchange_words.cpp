@@ -25,6 +25,7 @@ Term term_of(End end) {
     case End::no_endpoint: return Term::no_available_endpoint;
     case End::maintenance: return Term::maintenance;
     case End::shed: return Term::shed;
+    case End::openings: return Term::openings;
   }
   return Term::own_error;
 }
@@ -50,6 +51,7 @@ std::string_view sentence_of(End end) {
     case End::request_timeout: return "The request took longer than is allowed here.";
     case End::no_endpoint: return "No server is available to answer this request. Please try again shortly.";
     case End::maintenance: return "This site is under maintenance. Please come back shortly.";
+    case End::openings: return "Too many WebSockets are being opened here. Please try again shortly.";
     case End::shed: return "More is asked here than can be answered now. Please try again shortly.";
   }
   return "";

@@ -17,6 +17,7 @@
 #include "proxy/exchange/state.hpp"
 #include "proxy/limit/retry_budget.hpp"
 #include "proxy/net/object.hpp"
+#include "proxy/net/openings.hpp"
 #include "proxy/net/tls.hpp"
 #include "proxy/observe/counters.hpp"
 #include "proxy/route/route_table.hpp"
@@ -73,7 +74,8 @@ struct ListenerPlan {
 struct PoolPlan {
   const config::PoolConfig* config = nullptr;
   std::shared_ptr<const TlsClient> tls;
-  std::shared_ptr<SharedBudget> budget;  // the same object over reloads
+  std::shared_ptr<SharedBudget> budget;      // the same object over reloads
+  std::shared_ptr<SharedOpenings> openings;  // likewise
   exchange::Policy policy;
 };
 

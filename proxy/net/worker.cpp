@@ -72,6 +72,7 @@ void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
     arrivals_.assign(plan.pools.size(), {});
   }
   apply_view_changes(view);
+  openings_follow(view);
   applied_version_.store(version, std::memory_order_release);
 }
 

@@ -24,6 +24,7 @@
 #include "proxy/limit/retry_budget.hpp"
 #include "proxy/limit/busiest.hpp"
 #include "proxy/net/buffer.hpp"
+#include "proxy/net/openings.hpp"
 #include "proxy/net/random.hpp"
 #include "proxy/net/reactor.hpp"
 #include "proxy/net/snapshot.hpp"
@@ -34,6 +35,7 @@
 namespace understudy::net {
 
 class Acceptor;
+class Worker;
 class H1Connection;
 class Tunnel;
 class Departures;
@@ -78,6 +80,7 @@ struct WorkerShared {
   std::vector<MirrorSample> mirrors;
   std::mutex arrivals_mutex;
   std::vector<HandedIn> arrivals;
+  std::vector<Worker*> workers;  // all of them, complete before the first runs
 
   explicit WorkerShared(std::uint64_t hash_seed);
 };
@@ -94,6 +97,7 @@ struct Picked {
   bool maintenance = false;
   bool shed = false;              // the serving tier has as many requests as it can answer
   bool may_wait = false;          // none now, but a move of tiers is possible
+  bool full = false;              // as many WebSockets are being opened as the endpoints can take, or others wait
   std::uint32_t retry_after = 0;  // maintenance: seconds left
 };
 struct PickRequest {
@@ -105,6 +109,8 @@ struct PickRequest {
   std::uint64_t hash = 0;
   std::optional<std::uint64_t> sticky;
   std::span<const health::EndpointId> excluded;
+  limit::OpeningDesk* openings = nullptr;  // the opening of a WebSocket: only where there is room for one
+  bool called = false;                     // its turn has come: it need not wait because others do
 };
 
 // An exchange that waits for an endpoint to be available.
@@ -189,6 +195,11 @@ public:
   Scratch& scratch() { return *scratch_; }
 
   Picked pick(const PickRequest& request);
+  // The same for the opening of a WebSocket, which has then begun.
+  Picked pick_opening(const PickRequest& request, SharedOpenings& desk);
+  // Endpoints of the pool that new tunnels may go to.
+  std::vector<health::EndpointId> opening_targets(const std::string& pool) const;
+  Openings& openings() { return openings_; }
   Ref<UpstreamConnection> borrow(health::EndpointId endpoint, bool careful);
   void put_idle(UpstreamConnection& connection, const config::PoolConfig& pool);
   void forget_idle(UpstreamConnection& connection);
@@ -239,6 +250,10 @@ private:
   const health::PoolView* pool_view(const PickRequest& request) const;
   std::optional<std::uint32_t> pick_in_tier(const health::PoolView& pool, std::uint32_t pool_index, std::uint32_t tier,
                                             const PickRequest& request, std::uint32_t max_in_flight);
+  std::optional<std::uint32_t> pick_with_room(const health::PoolView& pool, std::uint32_t pool_index,
+                                              std::uint32_t tier, const PickRequest& request,
+                                              std::uint32_t max_in_flight, bool& full);
+  void openings_follow(const health::View& view);
   bool chance(double share);
   std::uint32_t take_deposits(const Plan& plan, std::uint32_t pool);
   std::optional<std::uint32_t> spill_tier(const health::PoolView& pool, const config::PoolConfig& config,
@@ -284,6 +299,7 @@ private:
   struct ConnectionList;
   std::unique_ptr<ConnectionList> lists_;
   std::unique_ptr<Departures> departures_;
+  Openings openings_{*this};
   List<Exchange, WaitHook> waiting_;  // for an endpoint
   std::uint32_t waiting_count_ = 0;
   bool draining_ = false, finishing_ = false;

@@ -99,10 +99,15 @@ Picked Worker::pick(const PickRequest& request) {
   asking.again = request.again;
   asking.hedge = request.hedge;
   const health::Choice choice = health::choose(
-      pool, asking, [&](std::uint32_t tier) { return pick_in_tier(pool, index, tier, request, config.max_in_flight); },
+      pool, asking,
+      [&](std::uint32_t tier) {
+        return request.openings != nullptr ? pick_with_room(pool, index, tier, request, config.max_in_flight, out.full)
+                                           : pick_in_tier(pool, index, tier, request, config.max_in_flight);
+      },
       [&](std::uint32_t tier) { return pick_trial(pool.tiers[tier]); },
       [&] { return spill_tier(pool, config, request); }, [this](double share) { return chance(share); });
   if (choice.endpoint) {
+    out.full = false;
     out.endpoint = &pool.tiers[choice.tier].endpoints[*choice.endpoint];
     out.snapshot = snapshot_;
     out.tier = choice.tier;

@@ -21,6 +21,7 @@ struct Worker::Slot {
   std::uint64_t tls_untold = 0;       // and how many failed since
   unsigned ill = 0;                   // as of the last view: 1 unhealthy, 2 dead or disabled
   std::uint64_t epoch = 0;            // of its pool, as of the last view
+  bool was_away = false;              // not available, as of the last view (first worker only)
 
   // Its tunnels, worker_tunnels.cpp.
   enum class Fate : std::uint8_t { stays, draining, removed, disabled, dead };

@@ -23,6 +23,7 @@ std::string_view name_of(Term term) {
     case Term::no_available_endpoint: return "no_available_endpoint";
     case Term::maintenance: return "maintenance";
     case Term::shed: return "shed";
+    case Term::openings: return "openings";
     case Term::local_answer: return "local_answer";
     case Term::tunnel_idle: return "tunnel_idle";
     case Term::tunnel_closed: return "tunnel_closed";

@@ -46,6 +46,7 @@ enum class Term : std::uint8_t {
   no_available_endpoint,
   maintenance,
   shed,
+  openings,  // too many WebSockets were being opened
   local_answer,
   tunnel_idle,
   tunnel_closed,
@@ -60,7 +61,7 @@ struct AccessRecord {
   std::int64_t unix_us = 0;  // start, wall clock
   std::uint32_t duration_us = 0;
   std::uint32_t ttfb_us = 0, connect_us = 0;
-  std::uint32_t queue_us = 0;  // waited for an endpoint
+  std::uint32_t queue_us = 0;  // waited for an endpoint, or for its turn to open a WebSocket
   std::uint64_t bytes_in = 0, bytes_out = 0;
   std::uint16_t status = 0;
   std::uint8_t minor = 1;

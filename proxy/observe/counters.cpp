@@ -100,6 +100,11 @@ std::string_view name_of(HedgeResult value) {
   return value == HedgeResult::count ? std::string_view{} : pick(names, value);
 }
 
+std::string_view name_of(OpeningRefusal value) {
+  static constexpr std::array<std::string_view, 3> names{"queue_full", "displaced", "late"};
+  return pick(names, value);
+}
+
 std::string_view name_of(HedgeRefusal value) {
   static constexpr std::array<std::string_view, 3> names{"share", "budget", "no_endpoint"};
   return pick(names, value);

@@ -132,6 +132,9 @@ enum class TunnelEnd : std::uint8_t {
 enum class HedgeResult : std::uint8_t { won, lost, failed, abandoned, count };
 // Why there was none, though one was wanted.
 enum class HedgeRefusal : std::uint8_t { share, budget, no_endpoint, count };
+// Why a WebSocket was not opened though an endpoint was there: no place in the queue, its place went to another client, or its
+// turn did not come in time.
+enum class OpeningRefusal : std::uint8_t { queue_full, displaced, late, count };
 // Who sent the first Close frame of a tunnel, or left without one.
 enum class Closer : std::uint8_t { none, client, endpoint, proxy, count };
 enum class AcceptError : std::uint8_t { descriptors, memory, aborted, other, count };
@@ -146,6 +149,7 @@ std::string_view name_of(Closer value);
 std::string_view name_of(AcceptError value);
 std::string_view name_of(HedgeResult value);  // `count`: ""
 std::string_view name_of(HedgeRefusal value);
+std::string_view name_of(OpeningRefusal value);
 
 constexpr CodeClass code_class_of(unsigned status) {
   return status >= 100 && status < 600 ? static_cast<CodeClass>(status / 100 - 1) : CodeClass::other;
@@ -193,7 +197,8 @@ struct alignas(64) RouteCounters {
 
 struct alignas(64) PoolCounters {
   Histogram connect;           // dial to connected (TLS: to the end of the handshake)
-  Histogram websocket_open;    // request begun to 101
+  Histogram websocket_open;    // attempt begun to 101
+  Histogram opening_wait;      // waited for its turn, of those that did
   Histogram first_byte;        // request sent to first byte of the answer
   Counter connections_opened;  // upstream connections dialled with success
   Counter connections_reused;  // attempts that rode on an idle one
@@ -204,6 +209,8 @@ struct alignas(64) PoolCounters {
   Counter fallthrough;                    // attempts on another tier than the designated one
   Counter unavailable;                    // requests answered 503 because no endpoint was available
   Counter shed;                           // requests answered 503 because the serving tier has as many as it can answer
+  Counters<OpeningRefusal> openings_refused;
+  Counter openings_busy;  // refused by an endpoint that opens others, and tried again
   Counter tunnels_opened;
   Counters<TunnelEnd> tunnels_closed;
   CloseCounters closes;
@@ -227,7 +234,7 @@ struct EndpointCounters {
   Histogram first_byte;              // request sent to first byte of the answer
   Histogram superseded;      // request sent to the answer that another endpoint gave: it takes at least that long
   Histogram connect;         // dial to connected (TLS: to the end of the handshake)
-  Histogram websocket_open;  // request begun to 101
+  Histogram websocket_open;  // attempt begun to 101
   void reset();
 };
 

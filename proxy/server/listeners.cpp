@@ -6,6 +6,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -110,6 +111,30 @@ void Listeners::adopt_inherited() {
   }
 }
 
+void Listeners::adopt(const std::vector<Passed>& passed) {
+  for (const Passed& socket : passed)
+    inherited_.push_back({socket.fd, socket.name, bound_address(socket.fd), false, true});
+}
+
+std::vector<Passed> Listeners::to_pass() const {
+  std::vector<Passed> out;
+  for (const auto& [name, socket] : sockets_)
+    for (const int fd : socket.fds) out.push_back({name, fd});
+  return out;
+}
+
+void Listeners::forget_files() {
+  for (auto& [name, socket] : sockets_) socket.file.reset();
+}
+
+void Listeners::own_files() {
+  for (auto& [name, socket] : sockets_) {
+    struct stat found {};
+    if (!socket.inherited || socket.tcp || ::lstat(socket.address.path.c_str(), &found) != 0) continue;
+    socket.file = Socket::File{socket.address.path, found.st_dev, found.st_ino};
+  }
+}
+
 std::string Listeners::open_one(const config::ListenerConfig& listener, unsigned workers, Socket& out) {
   out.address = listener.address;
   out.tcp = !listener.address.is_unix();
@@ -117,13 +142,19 @@ std::string Listeners::open_one(const config::ListenerConfig& listener, unsigned
   if (wanted.empty())
     return "listen." + listener.name + ": '" + listener.address.text + "' is not an address of this machine";
   for (Inherited& passed : inherited_) {
-    const bool match = !passed.used && (passed.name == listener.name || passed.address == wanted.front() ||
+    // The process before this one may have had another address under this name.
+    const bool by_name = passed.name == listener.name && (!passed.one_of_several || listener.address.port == 0);
+    const bool match = !passed.used && (by_name || passed.address == wanted.front() ||
                                         (wanted.size() > 1 && passed.address == wanted.back()));
     if (!match) continue;
-    passed.used = true;
     out.inherited = true;
-    if (out.tcp) net::tune_listening(passed.fd);
-    out.fds.push_back(passed.fd);
+    for (Inherited& sibling : inherited_) {
+      if (&sibling != &passed && !(passed.one_of_several && sibling.one_of_several && sibling.name == passed.name))
+        continue;
+      sibling.used = true;
+      if (out.tcp) net::tune_listening(sibling.fd);
+      out.fds.push_back(sibling.fd);
+    }
     return {};
   }
   std::string why;
@@ -176,6 +207,12 @@ std::string Listeners::open(const net::Plan& plan, unsigned workers) {
   }
   for (auto& [name, socket] : sockets_) leaving_.emplace_back(name, std::move(socket));
   sockets_ = std::move(next);
+  // Whoever knocks at a socket that nobody serves would wait for nothing.
+  std::erase_if(inherited_, [](const Inherited& passed) {
+    const bool nobody = passed.one_of_several && !passed.used;
+    if (nobody) ::close(passed.fd);
+    return nobody;
+  });
   return {};
 }
 
@@ -208,10 +245,12 @@ void Listeners::serve(const std::vector<std::unique_ptr<net::Worker>>& workers) 
   for (auto& [name, socket] : sockets_) {
     if (socket.serving) continue;
     socket.serving = true;
-    const bool shared = socket.fds.size() == 1 && workers.size() > 1;
-    for (std::size_t i = 0; i < workers.size(); ++i) {
-      const int fd = socket.fds[shared ? 0 : i];
-      workers[i]->post([w = workers[i].get(), listener = name, fd, shared] { w->listen(listener, fd, shared); });
+    // Every socket has a worker and every worker a socket, however many of each.
+    const bool shared = socket.fds.size() < workers.size();
+    for (std::size_t i = 0; i < std::max(workers.size(), socket.fds.size()); ++i) {
+      const int fd = socket.fds[i % socket.fds.size()];
+      net::Worker* worker = workers[i % workers.size()].get();
+      worker->post([worker, listener = name, fd, shared] { worker->listen(listener, fd, shared); });
     }
   }
 }

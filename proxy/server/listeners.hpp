@@ -13,6 +13,7 @@
 
 #include "config/model.hpp"
 #include "proxy/net/worker.hpp"
+#include "proxy/server/handover.hpp"
 
 namespace understudy::server {
 
@@ -25,6 +26,13 @@ public:
 
   // Sockets passed by systemd (LISTEN_FDS), matched by name (FileDescriptorName=web ↔ [listen.web]) or by address.
   void adopt_inherited();
+  // Sockets of the process before this one (binary upgrade), by name. open() closes those that no listener takes.
+  void adopt(const std::vector<Passed>& passed);
+  // What a process after this one takes.
+  std::vector<Passed> to_pass() const;
+  // The files of Unix sockets belong to the process after this one; or now to us, which took them.
+  void forget_files();
+  void own_files();
 
   // Opens what the plan has and we do not; what it renamed keeps its socket. All or nothing: on failure everything opened here
   // is closed again and the sentence says which listener and why. Empty on success.
@@ -47,7 +55,7 @@ public:
 private:
   struct Socket {
     config::Address address;
-    std::vector<int> fds;  // one, or one per worker
+    std::vector<int> fds;  // one, or one per worker; after an upgrade as many as the process before had
     bool tcp = true;
     bool serving = false;
     bool inherited = false;
@@ -64,6 +72,7 @@ private:
     std::string name;
     config::SocketAddress address;
     bool used = false;
+    bool one_of_several = false;  // of the process before this one
   };
   std::string open_one(const config::ListenerConfig& listener, unsigned workers, Socket& out);
   // Closes what open_one() opened; an inherited socket is there for the next to ask.

@@ -19,6 +19,7 @@ exchange::Policy policy_of(const config::PoolConfig& pool) {
   policy.request_timeout = pool.request_timeout;
   policy.max_retries = pool.retry.max;
   policy.retry_on_5xx = pool.retry.on_5xx;
+  policy.opening_wait = pool.openings.wait;
   policy.wait_for_endpoint = std::min<config::Duration>(pool.response_timeout, std::chrono::seconds(1));
   return policy;
 }
@@ -44,6 +45,14 @@ std::shared_ptr<net::SharedBudget> budget_of(const config::PoolConfig& pool, con
   auto fresh = std::make_shared<net::SharedBudget>(pool.retry.budget, pool.retry.budget_floor, pool.retry.hedge_share);
   fresh->deposit(0, std::chrono::steady_clock::now());  // its floor counts from now, not from the first retry
   return fresh;
+}
+
+// Likewise what is known of its endpoints' openings, and who waits.
+std::shared_ptr<net::SharedOpenings> openings_of(const config::PoolConfig& pool, const net::Plan* previous) {
+  if (previous != nullptr)
+    for (const net::PoolPlan& known : previous->pools)
+      if (known.config->name == pool.name && known.config->openings == pool.openings) return known.openings;
+  return std::make_shared<net::SharedOpenings>(pool.name, pool.openings);
 }
 
 // A socket is known by its address: who keeps the address under a new name keeps the socket, and connections stay.
@@ -105,6 +114,7 @@ std::shared_ptr<const net::Plan> PlanBuilder::build(config::Config config, const
       }
     }
     out.budget = budget_of(pool, previous);
+    out.openings = openings_of(pool, previous);
     plan->pools.push_back(std::move(out));
   }
   for (const config::RouteConfig& route : plan->config.routes) {

@@ -43,6 +43,7 @@ Process::Process(const RunOptions& options, config::LoadResult loaded)
       save_timer_(io_),
       stop_timer_(io_),
       watch_timer_(io_),
+      upgrade_timer_(io_),
       signals_(io_),
       plans_(std::make_shared<PlanBuilder>()),
       core_(seed()),
@@ -66,6 +67,9 @@ std::string Process::start() {
   started_wall_ = last_reload_at_ = std::chrono::system_clock::now();
   started_ = std::chrono::steady_clock::now();
   std::signal(SIGPIPE, SIG_IGN);
+  program_ = own_program();
+  inheritance_.read();
+  taking_over_ = inheritance_.any();
   std::signal(SIGCHLD, SIG_DFL);  // as SIG_IGN, which may be inherited, exit codes of gates are lost
 
   Identity identity;
@@ -82,6 +86,7 @@ std::string Process::start() {
     return e.what();
   }
   listeners_.adopt_inherited();
+  listeners_.adopt(inheritance_.take_listening());
   if (std::string error = listeners_.open(*plan, workers); !error.empty()) return error;
   if (std::string error = open_state(); !error.empty()) return error;
   const admin::Opened admin_socket = open_admin_socket(config);
@@ -141,19 +146,25 @@ std::string Process::start() {
   publish(plan);
   pump();
   names_->reconfigure(probe::names_of(config));
-  listeners_.serve(workers_);
-
   admin_ = std::make_unique<admin::Server>(io_, admin::Options::from(config.admin), *this);
-  try {
-    admin_->start(admin_socket.fd);
-  } catch (const std::exception& e) {
-    return e.what();
+  if (taking_over_) {
+    admin_socket_ = admin_socket.fd;
+  } else {
+    listeners_.serve(workers_);
+    try {
+      admin_->start(admin_socket.fd);
+    } catch (const std::exception& e) {
+      return e.what();
+    }
   }
   arm_signals();
   beat();
   if (config.server.watch_config && !options_.config_path.empty()) watch_config();
   log(observe::Level::info, describe_start());
-  manager_.say("READY=1\nSTATUS=" + describe_start());
+  if (taking_over_)
+    take_over(now);
+  else
+    manager_.say("READY=1\nSTATUS=" + describe_start());
   if (options_.on_ready) options_.on_ready(describe_start());
   return {};
 }
@@ -177,7 +188,7 @@ void Process::hand_over(const config::Config& config, const Identity& identity) 
 
 std::string Process::open_state() {
   std::string why;
-  switch (state_dir_.open(loaded_.config->server.state_dir, why)) {
+  switch (state_dir_.open(loaded_.config->server.state_dir, why, inheritance_.take_lock())) {
     case StateDir::Outcome::kept: return {};
     case StateDir::Outcome::in_use: return why;
     case StateDir::Outcome::not_kept:
@@ -189,6 +200,7 @@ std::string Process::open_state() {
 }
 
 admin::Opened Process::open_admin_socket(const config::Config& config) {
+  if (const int inherited = inheritance_.take_admin(config.admin.listen.text); inherited >= 0) return {inherited, ""};
   if (config.admin.listen.is_unix()) {
     // The runtime directory is ours to make.
     const std::string& path = config.admin.listen.path;
@@ -216,6 +228,7 @@ void Process::start_workers(unsigned count) {
     books_.push_back(std::make_unique<observe::CounterBook>());
     workers_.push_back(std::make_unique<net::Worker>(i, *shared_, files_->ring(i)));
   }
+  for (const auto& worker : workers_) shared_->workers.push_back(worker.get());
   for (const auto& worker : workers_) threads_.emplace_back([w = worker.get()] { w->run(); });
 }
 
@@ -269,7 +282,7 @@ void Process::on_signal(int number) {
   switch (number) {
     case SIGHUP: reload([](const admin::Reply&) {}); break;  // the log tells how it went
     case SIGUSR1: reopen_logs(); break;
-    case SIGUSR2: log(observe::Level::warn, "SIGUSR2: binary upgrade is not supported yet; nothing was done"); break;
+    case SIGUSR2: begin_upgrade(); break;
     case SIGINT: begin_stop(stop_ != Stop::no); break;  // a second Ctrl-C does not wait
     case SIGQUIT:
       if (stop_ == Stop::no) stop_deadline_ = TimePoint::max();
@@ -293,6 +306,8 @@ void Process::begin_stop(bool now) {
     manager_.say("STOPPING=1\nSTATUS=stopping");
   }
   if (stop_ == Stop::no) {
+    upgrade_begun_ = false;
+    successor_.reset();  // nobody is left to hand over to it
     stop_ = Stop::leading;
     lead_until_ = now ? t : t + loaded_.config->server.shutdown_lead;
   }
@@ -364,15 +379,28 @@ int Process::run() {
 }
 
 void Process::save_state_soon() {
-  if (!state_dir_.kept() || save_pending_) return;
+  if (!state_dir_.kept() || save_pending_ || taking_over_) return;  // the process before this one decides still
   save_pending_ = true;
   save_timer_.expires_after(kSaveDelay);
   save_timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     save_pending_ = false;
     // Publish, then persist: a move never waits for the disk.
-    const std::string text = to_json(core_.save(std::chrono::steady_clock::now()));
-    if (!files_->write_later("state", state_writer(state_dir_.file(), text))) save_state_soon();
+    if (state_dir_.kept() && !write_state("state", nullptr)) save_state_soon();
+  });
+}
+
+// `written` is called on the file thread, also when it failed.
+bool Process::write_state(const std::string& key, std::function<void()> written) {
+  const std::string text = to_json(core_.save(std::chrono::steady_clock::now()));
+  return files_->write_later(key, [write = state_writer(state_dir_.file(), text), written = std::move(written)] {
+    const struct Tell {
+      const std::function<void()>& told;
+      ~Tell() {
+        if (told) told();
+      }
+    } tell{written};
+    write();
   });
 }
 

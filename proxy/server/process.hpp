@@ -14,6 +14,7 @@
 #include <atomic>
 #include <deque>
 #include <memory>
+#include <map>
 #include <set>
 #include <string>
 #include <thread>
@@ -36,6 +37,7 @@
 #include "proxy/server/event_log.hpp"
 #include "proxy/server/alerts.hpp"
 #include "proxy/server/gates.hpp"
+#include "proxy/server/handover.hpp"
 #include "proxy/server/incidents.hpp"
 #include "proxy/server/listeners.hpp"
 #include "proxy/server/machine.hpp"
@@ -122,7 +124,7 @@ private:
   // process.cpp
   std::string open_state();
   void hand_over(const config::Config& config, const Identity& identity);
-  static admin::Opened open_admin_socket(const config::Config& config);
+  admin::Opened open_admin_socket(const config::Config& config);
   void start_workers(unsigned count);
   void arm_signals();
   void on_signal(int number);
@@ -132,18 +134,35 @@ private:
   void finish_stop(TimePoint now);
   void rotate_tickets(TimePoint now);
   void save_state_soon();
+  bool write_state(const std::string& key, std::function<void()> written);
   void log(observe::Level level, const std::string& text);
   admin::Instant instant() const;
   std::string describe_start() const;
   std::string describe_pools() const;
 
+  // process_upgrade.cpp
+  void begin_upgrade();
+  void launch_successor();
+  void succeeded(const std::string& why);
+  void take_over(TimePoint since);
+
   // process_metrics.cpp
   struct Metrics;
+
+  // process_openings.cpp: what is seen of a pool's WebSocket openings
+  struct OpeningsSeen {
+    std::size_t waiting = 0;
+    std::optional<health::Duration> estimate;  // of the last in the queue
+    std::map<limit::OpeningDesk::Endpoint, limit::OpeningDesk::Seen> endpoints;
+  };
+  OpeningsSeen look_at_openings(std::string_view pool) const;
+  boost::json::object describe_pool(const health::PoolStatus& pool) const;
+  void add_openings(boost::json::object& described, const health::PoolStatus& pool) const;
 
   RunOptions options_;
   config::LoadResult loaded_;
   boost::asio::io_context io_;
-  boost::asio::steady_timer core_timer_, sample_timer_, save_timer_, stop_timer_, watch_timer_;
+  boost::asio::steady_timer core_timer_, sample_timer_, save_timer_, stop_timer_, watch_timer_, upgrade_timer_;
   boost::asio::signal_set signals_;
   TimePoint last_beat_{};
   std::chrono::system_clock::time_point started_wall_{};
@@ -231,6 +250,14 @@ private:
   std::uint64_t starved_times_ = 0;
   std::uint64_t exceptions_ = 0;
   std::uint64_t descriptors_ = 0;
+  // A binary upgrade: as the new process, and as the old one.
+  Inheritance inheritance_;
+  bool taking_over_ = false;
+  int admin_socket_ = -1;  // until it is served
+  std::string program_;
+  bool upgrade_begun_ = false;  // the state is being written
+  std::unique_ptr<Successor> successor_;
+  std::uint64_t upgrades_failed_ = 0;
   int exit_code_ = 0;
 };
 

@@ -50,6 +50,8 @@ admin::Readiness Process::readyz() {
 json::value Process::status() {
   const auto pools = core_.status();
   json::object out = admin::describe_status(pools, instant());
+  json::array& described = out["pools"].as_array();
+  for (std::size_t i = 0; i < described.size(); ++i) add_openings(described[i].as_object(), pools[i]);
   json::array listeners;
   for (const auto& bound : listeners_.bound()) {
     bool tls = false;
@@ -85,14 +87,14 @@ json::value Process::status() {
 
 json::value Process::pools() {
   json::array out;
-  for (const health::PoolStatus& pool : core_.status()) out.push_back(admin::describe_pool(pool, instant()));
+  for (const health::PoolStatus& pool : core_.status()) out.push_back(describe_pool(pool));
   return json::object{{"pools", std::move(out)}};
 }
 
 admin::Reply Process::pool(const std::string& name) {
   std::string known;
   for (const health::PoolStatus& pool : core_.status()) {
-    if (pool.name == name) return json::value(admin::describe_pool(pool, instant()));
+    if (pool.name == name) return json::value(describe_pool(pool));
     known += (known.empty() ? "" : ", ") + pool.name;
   }
   return admin::Problem{404, "No such pool", "no pool '" + name + "'; pools: " + known};

@@ -74,6 +74,8 @@ struct Process::Metrics {
     out.family("config_reloads_total", Type::counter, "Reloads by result.");
     out.sample({{"result", "applied"}}, p.reloads_ok_);
     out.sample({{"result", "refused"}}, p.reloads_refused_);
+    out.family("binary_upgrades_failed_total", Type::counter, "Upgrades whose new process could not serve.");
+    out.sample({}, p.upgrades_failed_);
     out.family("snapshots_alive", Type::gauge, "Generations of state that something still uses.");
     out.sample({}, static_cast<std::uint64_t>(net::Snapshot::alive().load()));
     out.family("open_fds", Type::gauge, "Open descriptors.");
@@ -247,6 +249,37 @@ struct Process::Metrics {
     });
   }
 
+  // WebSockets that are being opened.
+  void openings(const std::vector<::understudy::health::PoolStatus>& pools) {
+    std::vector<OpeningsSeen> seen;
+    for (const auto& pool : pools) seen.push_back(p.look_at_openings(pool.name));
+    out.family("websocket_opening_queue", Type::gauge, "WebSockets that wait for their turn to be opened.");
+    for (std::size_t i = 0; i < pools.size(); ++i)
+      out.sample({{"pool", pools[i].name}}, std::uint64_t{seen[i].waiting});
+    out.family("websocket_opening_queue_estimate_seconds", Type::gauge, "How long the last of them will wait.");
+    for (std::size_t i = 0; i < pools.size(); ++i) {
+      const auto estimate = seen[i].estimate.value_or(::understudy::health::Duration{0});
+      out.sample({{"pool", pools[i].name}}, std::chrono::duration<double>(estimate).count());
+    }
+    const auto each = [&](std::string_view family, std::string_view help, auto value) {
+      out.family(family, Type::gauge, help);
+      for (std::size_t i = 0; i < pools.size(); ++i)
+        for (const auto& tier : pools[i].tiers)
+          for (const auto& e : tier.endpoints) {
+            const auto found = seen[i].endpoints.find(net::opening_key(e.id));
+            if (found == seen[i].endpoints.end()) continue;  // nothing was opened there yet
+            out.sample({{"pool", pools[i].name}, {"tier", tier.name}, {"endpoint", e.label}, {"address", e.address}},
+                       value(found->second));
+          }
+    };
+    each("endpoint_websocket_openings", "WebSockets that are being opened.",
+         [](const auto& s) { return std::uint64_t{s.in_progress}; });
+    each("endpoint_websocket_openings_limit", "How many may be opened at the same time.",
+         [](const auto& s) { return std::uint64_t{s.limit}; });
+    each("endpoint_websocket_openings_allowed_per_second", "How many may begin in a second.",
+         [](const auto& s) { return s.pace; });
+  }
+
   void pools() {
     const auto& names = p.plan_->config.pools;
     const auto counter = [&](std::string_view family, std::string_view help, auto f) {
@@ -286,6 +319,10 @@ struct Process::Metrics {
     for (std::size_t i = 0; i < names.size(); ++i)
       out.sample({{"pool", names[i].name}},
                  sum([&](std::size_t w) { return p.counters_[w]->pools[i]->tunnels_active(); }));
+    by_word("websocket_openings_refused_total", "WebSockets answered 503 because too many are being opened, by reason.",
+            "reason", &observe::PoolCounters::openings_refused);
+    counter("websocket_openings_busy_total", "Openings that an endpoint had no capacity for, tried again.",
+            [](const auto& c) { return c.openings_busy.get(); });
     by_word("websocket_sessions_closed_total", "Tunnels ended, by reason.", "reason",
             &observe::PoolCounters::tunnels_closed);
     tunnels();
@@ -300,7 +337,9 @@ struct Process::Metrics {
     histogram("upstream_connect_seconds", "Dial to connected.", &observe::PoolCounters::connect);
     histogram("upstream_duration_seconds", "Request sent to the first byte of the answer.",
               &observe::PoolCounters::first_byte);
-    histogram("websocket_open_seconds", "Upgrade request to 101.", &observe::PoolCounters::websocket_open);
+    histogram("websocket_open_seconds", "Attempt begun to 101.", &observe::PoolCounters::websocket_open);
+    histogram("websocket_opening_wait_seconds", "Wait for a turn to be opened, of those that waited.",
+              &observe::PoolCounters::opening_wait);
   }
 
   void health() {
@@ -346,6 +385,7 @@ struct Process::Metrics {
     for (const auto& pool : pools) out.sample({{"pool", pool.name}}, std::uint64_t{pool.maintenance});
     decisions(pools);
     fitness(pools);
+    openings(pools);
     endpoints(pools);
     checks(pools);
   }

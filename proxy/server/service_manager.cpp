@@ -46,7 +46,7 @@ bool ServiceManager::send(const std::string& message) const {
 }
 
 void ServiceManager::say(std::string message) {
-  if (fd_ < 0) return;
+  if (fd_ < 0 || retired_) return;
   if (kept_.empty() && send(message)) return;
   if (kept_.size() >= kKept) kept_.pop_front();
   kept_.push_back(std::move(message));

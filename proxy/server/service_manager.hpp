@@ -26,6 +26,8 @@ public:
   ServiceManager& operator=(const ServiceManager&) = delete;
 
   void say(std::string message);
+  // Another process speaks from now on: only what was said before is still sent.
+  void retire() { retired_ = true; }
   // STATUS=, only when the text has changed.
   void status(const std::string& text);
   // Every turn of the control loop's beat: sends what was kept, feeds the watchdog.
@@ -38,6 +40,7 @@ private:
   int fd_ = -1;
   sockaddr_un address_{};
   socklen_t length_ = 0;
+  bool retired_ = false;
   std::deque<std::string> kept_;
   std::string last_status_;
   std::chrono::microseconds watchdog_{0};  // half of what was asked for; 0: not wanted

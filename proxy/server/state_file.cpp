@@ -225,15 +225,34 @@ StateDir::~StateDir() {
   if (lock_ >= 0) ::close(lock_);
 }
 
-StateDir::Outcome StateDir::open(const std::string& path, std::string& why) {
+void StateDir::let_go() {
+  if (lock_ >= 0) ::close(lock_);
+  lock_ = -1;
+}
+
+// Both processes hold the same lock for a while: it belongs to the open file, not to whoever opened it.
+int StateDir::same_lock(int lock) const {
+  struct stat held {
+  }, wanted{};
+  if (lock < 0) return -1;
+  if (!path_.empty() && ::fstat(lock, &held) == 0 && ::stat(lock_file().c_str(), &wanted) == 0 &&
+      held.st_dev == wanted.st_dev && held.st_ino == wanted.st_ino)
+    return lock;
+  ::close(lock);
+  return -1;
+}
+
+StateDir::Outcome StateDir::open(const std::string& path, std::string& why, int lock) {
   path_ = path;
+  const int inherited = same_lock(lock);
   if (path.empty()) {
     why = "state_dir is \"none\"";
     return Outcome::not_kept;
   }
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  const int fd = ::open(lock_file().c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  const int fd =
+      inherited >= 0 ? inherited : ::open(lock_file().c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) {
     why = "cannot write to state_dir '" + path + "' (" + std::strerror(errno) +
           "); make it writable or set [server] state_dir";

@@ -22,8 +22,12 @@ public:
 
   enum class Outcome { kept, not_kept, in_use };
   // Makes the folder if it can, takes the lock. not_kept: `why` says why state will not be kept, traffic can flow all the same.
-  Outcome open(const std::string& path, std::string& why);
+  // `lock`: the lock that the process before this one held (binary upgrade), or -1; it is closed when it is another folder's.
+  Outcome open(const std::string& path, std::string& why, int lock = -1);
   bool kept() const { return lock_ >= 0; }
+  int lock() const { return lock_; }
+  // The process after this one holds it.
+  void let_go();
   std::string file() const { return path_ + "/state.json"; }
   std::string incidents() const { return path_ + "/incidents"; }
   std::string lock_file() const { return path_ + "/lock"; }
@@ -32,6 +36,8 @@ public:
   const std::string& path() const { return path_; }
 
 private:
+  int same_lock(int lock) const;
+
   std::string path_;
   int lock_ = -1;
 };

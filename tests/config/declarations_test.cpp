@@ -104,6 +104,7 @@ TEST(Declarations, EveryExampleIsReadWithoutAComplaint) {
                                                  {"pool.degraded", &config.pools[0].degraded},
                                                  {"pool.failover", &config.pools[0].failover},
                                                  {"pool.retry", &config.pools[0].retry},
+                                                 {"pool.openings", &config.pools[0].openings},
                                                  {"sticky", &config.pools[0].sticky},
                                                  {"route", &config.routes[0]},
                                                  {"match", &config.routes[0].match},

@@ -182,6 +182,16 @@ void each_field(const RetryConfig& object, const Visit& visit) {
 }
 
 template <class Visit>
+void each_field(const OpeningsConfig& object, const Visit& visit) {
+  const auto& [adaptive, max, rate, queue, wait] = object;
+  visit("adaptive", adaptive);
+  visit("max", max);
+  visit("rate", rate);
+  visit("queue", queue);
+  visit("wait", wait);
+}
+
+template <class Visit>
 void each_field(const DegradedConfig& object, const Visit& visit) {
   const auto& [latency_p95, error_rate, websocket_open_p95, latency_factor, dwell, min_requests, shed] = object;
   visit("latency_p95", latency_p95);
@@ -255,9 +265,9 @@ void each_field(const FailoverConfig& object, const Visit& visit) {
 template <class Visit>
 void each_field(const PoolConfig& object, const Visit& visit) {
   const auto& [name, tiers, balance, hash_on, hash_name, sticky, check, passive, degraded, fitness, failover, retry,
-               tiers_mode, tls, connect_timeout, response_timeout, try_timeout, idle_body_timeout, request_timeout,
-               keepalive_timeout, keepalive_connections, max_in_flight, max_response_header_bytes, slow_start,
-               panic_threshold, epoch_header] = object;
+               openings, tiers_mode, tls, connect_timeout, response_timeout, try_timeout, idle_body_timeout,
+               request_timeout, keepalive_timeout, keepalive_connections, max_in_flight, max_response_header_bytes,
+               slow_start, panic_threshold, epoch_header] = object;
   visit("name", name);
   visit("tiers", tiers);
   visit("balance", balance);
@@ -270,6 +280,7 @@ void each_field(const PoolConfig& object, const Visit& visit) {
   visit("fitness", fitness);
   visit("failover", failover);
   visit("retry", retry);
+  visit("openings", openings);
   visit("tiers_mode", tiers_mode);
   visit("tls", tls);
   visit("connect_timeout", connect_timeout);

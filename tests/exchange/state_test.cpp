@@ -306,5 +306,52 @@ TEST_F(Life, AFailedTrialIsRepeatedOnceAndFreeOfCharge) {
   EXPECT_EQ(on(EventKind::response_head, Cause::none, false, 500), std::vector{Kind::forward});
 }
 
+// ---- the opening of a WebSocket ------------------------------------------------------------------------------------
+
+TEST_F(Life, AnOpeningWaitsForItsTurnAndIsRefusedWhenThatComesTooLate) {
+  policy.opening_wait = 10s;
+  state = State(policy, now);
+  on(EventKind::head, Cause::none, true);
+  EXPECT_TRUE(on(EventKind::opening_waits).empty());
+  EXPECT_EQ(state.phase(), Phase::waiting);
+  EXPECT_EQ(state.next_deadline(), now + 10s) << "it does not ask again by itself";
+  now += 3s;
+  EXPECT_EQ(on(EventKind::moved), std::vector{Kind::pick});
+  EXPECT_EQ(state.waited(), 3s);
+  EXPECT_TRUE(on(EventKind::opening_waits).empty()) << "somebody was faster";
+  EXPECT_EQ(state.next_deadline(), now + 7s) << "the whole wait counts";
+  now += 6s;
+  EXPECT_TRUE(on(EventKind::deadline).empty());
+  now += 1s;
+  EXPECT_EQ(on(EventKind::deadline), std::vector{Kind::answer});
+  EXPECT_EQ(state.end(), End::openings);
+  EXPECT_EQ(status_of(state.end()), 503);
+}
+
+TEST_F(Life, AnOpeningWithoutAPlaceIsRefusedAtOnce) {
+  on(EventKind::head, Cause::none, true);
+  on(EventKind::opening_waits);
+  EXPECT_EQ(on(EventKind::opening_refused), std::vector{Kind::answer});
+  EXPECT_EQ(state.end(), End::openings);
+}
+
+TEST_F(Life, AnOpeningThatABusyEndpointRefusedIsTriedAgainWithinTheWaitAndIsNoRetry) {
+  policy.opening_wait = 10s;
+  policy.max_retries = 0;
+  state = State(policy, now);
+  send(true);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_TRUE(state.may_open_again(now));
+    EXPECT_EQ(on(EventKind::opening_busy, Cause::none, false, 503), (std::vector{Kind::drop, Kind::pick}))
+        << "no report";
+    EXPECT_FALSE(action(1).token);
+    EXPECT_TRUE(on(EventKind::opening_waits).empty());
+    now += 2s;
+    EXPECT_EQ(on(EventKind::moved), std::vector{Kind::pick});
+    connect();
+  }
+  EXPECT_FALSE(state.may_open_again(now)) << "then its answer is passed on";
+}
+
 }  // namespace
 }  // namespace understudy::exchange

@@ -92,7 +92,8 @@ class Load:
         self.results.append((began, kind, ident, status, time.monotonic() - began, body))
 
     async def exchange(self, kind, ident):
-        fresh = not self.idle
+        while self.idle and self.idle[-1][0].at_eof():      # closed while nobody asked anything
+            self.idle.pop()[1].close()
         reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection("127.0.0.1", self.port)
         body = b"x" * 100 if kind == "POST" else b""
         path = "/post" if kind == "POST" else "/hello"

@@ -11,7 +11,9 @@
 #include <set>
 #include <vector>
 
+#include "proxy/limit/opening_desk.hpp"
 #include "proxy/limit/opening_limit.hpp"
+#include "proxy/limit/opening_pace.hpp"
 #include "proxy/limit/opening_queue.hpp"
 
 namespace understudy::limit {
@@ -51,7 +53,7 @@ TEST(OpeningLimit, GrowsWhileOpeningsTakeWhatTheyUsuallyDoAndSettlesWhereTheyBeg
   TimePoint now = kStart;
   drive(limit, now, 10ms, 60s);
   EXPECT_GE(limit.limit(), 2U);
-  EXPECT_LE(limit.limit(), 8U);  // 10 ms each, one after another: 6 take 60 ms
+  EXPECT_LE(limit.limit(), 14U);  // 10 ms each, one after another: 6 take 60 ms
   EXPECT_NEAR(limit.rate(now), 100, 5);
 }
 
@@ -70,8 +72,150 @@ TEST(OpeningLimit, ManyAtATimeAreFoundOutToo) {
       busy.emplace(now + 100ms, now);
     }
   }
-  EXPECT_GT(limit.limit(), 60U);
-  EXPECT_LT(limit.limit(), 140U);
+  EXPECT_GT(limit.limit(), 500U) << "twice as many every two seconds, as long as nothing is the worse for it";
+}
+
+TEST(OpeningLimit, OpeningsThatDifferForReasonsOfTheirOwnAreNoSignOfTooMany) {
+  OpeningLimit limit;
+  TimePoint now = kStart;
+  std::mt19937_64 random{7};
+  std::multimap<TimePoint, TimePoint> busy;
+  for (; now < kStart + 60s; now += 1ms) {
+    while (!busy.empty() && busy.begin()->first <= now) {
+      limit.opened(now - busy.begin()->second, now);
+      busy.erase(busy.begin());
+    }
+    while (limit.may_begin()) {
+      limit.begun();
+      // Half take 5 to 40 ms, half up to 400 ms.
+      busy.emplace(now + (random() % 2 == 0 ? 5ms + 1ms * (random() % 35) : 40ms + 1ms * (random() % 360)), now);
+    }
+  }
+  EXPECT_GT(limit.limit(), 30U);
+}
+
+TEST(OpeningLimit, WhatAnEndpointTakesAloneIsWhatIsUsualOfIt) {
+  OpeningLimit limit;
+  TimePoint now = kStart;
+  drive(limit, now, 5ms, 10s);
+  EXPECT_LE(limit.good(), 100ms);
+  drive(limit, now, 400ms, 120s);  // a new release takes longer
+  EXPECT_GE(limit.good(), 450ms);
+  EXPECT_GE(limit.limit(), 2U);
+}
+
+// ---- the pace ------------------------------------------------------------------------------------------------------
+
+// Opens at once, but no more than `most` in a second of its clock; refuses the rest. Returns how many it was asked for in each second.
+std::vector<int> ask_for(OpeningPace& pace, TimePoint from, Duration time, int most) {
+  std::vector<int> asked;
+  for (TimePoint now = from; now < from + time; now += 8ms) {
+    const auto second = static_cast<std::size_t>((now - from) / 1s);
+    if (asked.size() <= second) asked.resize(second + 1);
+    for (std::uint32_t n = pace.ready(now); n > 0; --n) {
+      pace.begun(now);
+      if (++asked[second] <= most) {
+        pace.good(now);
+      } else {
+        pace.bad(now);
+      }
+    }
+  }
+  return asked;
+}
+
+TEST(OpeningPace, DoublesEveryTwoSecondsAsLongAsItIsNeeded) {
+  OpeningPace pace;
+  const std::vector<int> asked = ask_for(pace, kStart, 16s, 1'000'000);
+  EXPECT_LE(asked[0], 36);  // those at once and 20/s
+  EXPECT_LE(asked[2], 55);
+  EXPECT_NEAR(asked[10] / static_cast<double>(asked[8]), 2, 0.3);
+  int sum = 0;
+  for (const int n : asked) sum += n;
+  EXPECT_GT(sum, 5'000);
+  OpeningPace idle;
+  for (TimePoint now = kStart; now < kStart + 60s; now += 1s) {
+    ASSERT_GE(idle.ready(now), 1U);
+    idle.begun(now);
+    idle.good(now);
+  }
+  EXPECT_EQ(idle.rate(), 20) << "nobody needed more";
+}
+
+TEST(OpeningPace, SettlesBelowWhatAnEndpointRefuses) {
+  OpeningPace pace;
+  const std::vector<int> asked = ask_for(pace, kStart, 60s, 50);
+  for (std::size_t s = 20; s < asked.size(); ++s) {
+    EXPECT_LE(asked[s], 56) << s;
+    EXPECT_GE(asked[s], 15) << s;
+  }
+}
+
+TEST(OpeningPace, AColdOneBeginsAnewAndAGivenRateIsKeptTo) {
+  OpeningPace pace;
+  ask_for(pace, kStart, 16s, 1'000'000);
+  EXPECT_GT(pace.rate(), 1'000);
+  pace.cold();
+  EXPECT_EQ(pace.rate(), 20);
+  OpeningPace::Options options;
+  options.adaptive = false;
+  EXPECT_EQ(OpeningPace(options).ready(kStart), UINT32_MAX);
+  options.most = 50;
+  options.burst = 5;
+  OpeningPace given(options);
+  const std::vector<int> asked = ask_for(given, kStart, 10s, 1'000'000);
+  for (const int n : asked) EXPECT_NEAR(n, 50, 6);
+}
+
+// ---- the desk ------------------------------------------------------------------------------------------------------
+
+TEST(OpeningDesk, WhoComesWhileOthersWaitWaitsToo) {
+  OpeningDesk::Terms terms;
+  terms.most = 1;
+  OpeningDesk desk(terms);
+  ASSERT_EQ(desk.room(7, kStart), 1U);
+  desk.begin(7, kStart);
+  EXPECT_EQ(desk.room(7, kStart), 0U);
+  EXPECT_FALSE(desk.others_wait());
+  EXPECT_TRUE(desk.enter(1, 11, kStart).queued);
+  EXPECT_TRUE(desk.enter(2, 22, kStart).queued);
+  EXPECT_TRUE(desk.call(desk.room(7, kStart)).empty());
+  desk.opened(7, 1ms, kStart + 1ms);
+  EXPECT_EQ(desk.call(desk.room(7, kStart + 1ms)), (std::vector<OpeningDesk::Token>{11}));
+  EXPECT_TRUE(desk.call(desk.room(7, kStart + 1ms)).empty()) << "the room is spoken for";
+  EXPECT_TRUE(desk.others_wait());
+  desk.begin(7, kStart + 2ms);
+  desk.answered();
+  desk.abandoned(7);
+  EXPECT_EQ(desk.call(desk.room(7, kStart + 3ms)), (std::vector<OpeningDesk::Token>{22}));
+  desk.answered();
+  EXPECT_FALSE(desk.others_wait());
+}
+
+TEST(OpeningDesk, WithoutAdaptingOnlyWhatIsGivenLimits) {
+  OpeningDesk::Terms terms;
+  terms.adaptive = false;
+  terms.most = 3;
+  OpeningDesk desk(terms);
+  for (int i = 0; i < 3; ++i) desk.begin(1, kStart);
+  EXPECT_EQ(desk.room(1, kStart), 0U);
+  desk.failed(1, kStart);
+  desk.opened(1, 10s, kStart);
+  EXPECT_EQ(desk.room(1, kStart), 2U);
+}
+
+TEST(OpeningDesk, TellsWhoIsWorthAnotherTryAndForgetsWhoIsGone) {
+  OpeningDesk desk({});
+  EXPECT_FALSE(desk.opens(1, kStart));
+  desk.begin(1, kStart);
+  desk.opened(1, 1ms, kStart);
+  desk.begin(2, kStart);
+  EXPECT_TRUE(desk.opens(1, kStart + 9s));
+  EXPECT_FALSE(desk.opens(1, kStart + 11s));
+  desk.keep({});
+  EXPECT_EQ(desk.known(), 1U) << "2 is still asked for";
+  ASSERT_EQ(desk.look(kStart).size(), 1U);
+  EXPECT_EQ(desk.look(kStart)[0].in_progress, 1U);
 }
 
 TEST(OpeningLimit, HalvesOnceForWhatWasUnderWayTogetherAndNeverBelowOne) {
@@ -204,16 +348,15 @@ struct Storm {
   bool admission = true;
   bool obedient = true;  // devices heed Retry-After
 
+  static constexpr Duration kLongestWait = 8s;  // in the queue
   struct Device {
     Duration wait = 60s;  // the next one is up to so long, and twice that the next time, up to 6 min
     std::uint64_t attempt = 0;
-    bool asking = false, open = false;
+    bool asking = false, open = false, forwarded = false;
   };
   std::vector<Device> devices{kDevices};
   Backend backend;
-  OpeningLimit limit;
-  OpeningQueue queue{1024, 8s};
-  ReturnTimes returns;
+  OpeningDesk desk{{true, 1024, {}, 1024}};
   std::mt19937_64 random{20};
   std::map<TimePoint, std::vector<std::function<void(TimePoint)>>> agenda;
   TimePoint now = kStart;
@@ -237,25 +380,32 @@ struct Storm {
   void ask(int d) {
     Device& device = devices[static_cast<std::size_t>(d)];
     device.asking = true;
+    device.forwarded = false;
     const std::uint64_t attempt = ++device.attempt;
     at(now + kPatience, [this, d, attempt](TimePoint) {
       Device& late = devices[static_cast<std::size_t>(d)];
       if (late.open || !late.asking || late.attempt != attempt) return;
       ++given_up;
-      if (admission) queue.remove(static_cast<std::uint64_t>(d), static_cast<std::uint64_t>(d));
+      if (admission) desk.leave(static_cast<std::uint64_t>(d), static_cast<std::uint64_t>(d));
       come_back(d);
     });
     if (!admission) return forward(d);
-    if (limit.may_begin() && queue.empty()) return forward(d);
-    const auto pushed = queue.push(static_cast<std::uint64_t>(d), static_cast<std::uint64_t>(d), now);
-    longest_queue = std::max(longest_queue, queue.size());
+    if (desk.room(0, now) > 0 && !desk.others_wait()) return forward(d);
+    const auto pushed = desk.enter(static_cast<std::uint64_t>(d), static_cast<std::uint64_t>(d), now);
+    longest_queue = std::max(longest_queue, desk.waiting());
     if (pushed.displaced) refuse(static_cast<int>(*pushed.displaced));
-    if (!pushed.queued) refuse(d);
+    if (!pushed.queued) return refuse(d);
+    at(now + kLongestWait, [this, d, attempt](TimePoint) {
+      const Device& late = devices[static_cast<std::size_t>(d)];
+      if (!late.asking || late.attempt != attempt || late.forwarded) return;
+      desk.leave(static_cast<std::uint64_t>(d), static_cast<std::uint64_t>(d));
+      refuse(d, true);
+    });
   }
 
-  void refuse(int d) {
+  void refuse(int d, bool waited = false) {
     ++refused;
-    const Duration after = returns.next(now, queue.size(), limit.rate(now));
+    const Duration after = desk.come_back(waited, now);
     if (!obedient) return come_back(d);
     devices[static_cast<std::size_t>(d)].asking = false;
     at(now + std::chrono::ceil<std::chrono::seconds>(after), [this, d](TimePoint) { ask(d); });
@@ -264,9 +414,10 @@ struct Storm {
   void forward(int d) {
     const std::uint64_t attempt = devices[static_cast<std::size_t>(d)].attempt;
     const TimePoint since = now;
-    if (admission) limit.begun();
+    devices[static_cast<std::size_t>(d)].forwarded = true;
+    if (admission) desk.begin(0, now);
     backend.ask(now, [this, d, attempt, since](TimePoint t) {
-      if (admission) limit.opened(t - since, t);
+      if (admission) desk.opened(0, t - since, t);
       Device& device = devices[static_cast<std::size_t>(d)];
       const bool still = device.asking && device.attempt == attempt;  // else it was opened for nobody
       if (still) {
@@ -279,19 +430,16 @@ struct Storm {
   }
 
   void admit() {
-    while (admission && limit.may_begin()) {
-      const auto token = queue.pop();
-      if (!token) return;
-      forward(static_cast<int>(*token));
+    if (!admission) return;
+    for (const auto token : desk.call(desk.room(0, now))) {
+      forward(static_cast<int>(token));
+      desk.answered();
     }
   }
 
   void run(Duration longest) {
     for (int d = 0; d < kDevices; ++d) at(kStart + up_to(60s), [this, d](TimePoint) { ask(d); });
-    for (TimePoint t = kStart; admission && t < kStart + longest; t += 100ms)
-      at(t, [this](TimePoint) {
-        for (const auto token : queue.expired(now)) refuse(static_cast<int>(token));
-      });
+    for (TimePoint t = kStart; admission && t < kStart + longest; t += 8ms) at(t, [this](TimePoint) { admit(); });
     while (!all_back && now < kStart + longest) {
       const auto work = backend.next(now);
       const bool first = work && (agenda.empty() || *work <= agenda.begin()->first);
@@ -310,8 +458,7 @@ struct Storm {
     std::cout << name << ": " << open << " of " << kDevices << " back";
     if (all_back) std::cout << " after " << Seconds(*all_back).count() << " s";
     std::cout << ", at most " << backend.most_in_a_second << "/s at the endpoint, " << refused << " refused, "
-              << given_up << " gave up, queue up to " << longest_queue << ", limit " << limit.limit()
-              << (backend.collapsed ? ", collapsed\n" : "\n");
+              << given_up << " gave up, queue up to " << longest_queue << (backend.collapsed ? ", collapsed\n" : "\n");
   }
 };
 

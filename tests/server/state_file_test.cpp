@@ -2,7 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
 #include <boost/json.hpp>
+#include <cstdlib>
+#include <filesystem>
+
+#include "proxy/server/handover.hpp"
 
 namespace understudy::server {
 namespace {
@@ -143,6 +152,66 @@ TEST(StateFile, NoBeginningOfItIsTakenForTheWhole) {
     EXPECT_FALSE(from_json(text.substr(0, size), why)) << size;
     EXPECT_FALSE(why.empty());
   }
+}
+
+// ---- the lock that is handed over ----------------------------------------------------------------------------------
+
+class HandedOver : public ::testing::Test {
+protected:
+  void SetUp() override { ASSERT_NE(::mkdtemp(folder.data()), nullptr); }
+  void TearDown() override { std::filesystem::remove_all(folder); }
+  std::string folder = testing::TempDir() + "understudy-lock-XXXXXX", why;
+};
+
+TEST_F(HandedOver, ALockIsHeldByBothUntilTheFirstLetsGo) {
+  StateDir before, stranger;
+  ASSERT_EQ(before.open(folder, why), StateDir::Outcome::kept);
+  EXPECT_EQ(stranger.open(folder, why), StateDir::Outcome::in_use);
+  {
+    StateDir after;
+    EXPECT_EQ(after.open(folder, why, ::dup(before.lock())), StateDir::Outcome::kept);
+    before.let_go();
+    EXPECT_FALSE(before.kept());
+    EXPECT_EQ(StateDir().open(folder, why), StateDir::Outcome::in_use);
+  }
+  EXPECT_EQ(stranger.open(folder, why), StateDir::Outcome::kept);
+}
+
+TEST_F(HandedOver, AnotherFoldersLockIsNotTaken) {
+  StateDir before, after;
+  ASSERT_EQ(before.open(folder, why), StateDir::Outcome::kept);
+  EXPECT_EQ(after.open(folder + "/other", why, ::dup(before.lock())), StateDir::Outcome::kept);
+  EXPECT_TRUE(std::filesystem::exists(after.lock_file()));
+  before.let_go();
+  EXPECT_EQ(StateDir().open(folder, why), StateDir::Outcome::kept) << "what was passed is closed";
+}
+
+TEST(Inheritance, IsReadOnceAndWhatNobodyTakesIsClosed) {
+  std::array<int, 2> line{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, line.data()), 0);
+  const int web = ::dup(line[0]), admin = ::dup(line[0]);
+  const std::string text = "line=" + std::to_string(line[1]) + "\nadmin:unix:/run/a=b=" + std::to_string(admin) +
+                           "\nlisten:web=" + std::to_string(web) + "\nlisten:gone=99999\nnonsense\n";
+  ::setenv("UNDERSTUDY_HANDOVER", text.c_str(), 1);
+  {
+    Inheritance inheritance;
+    inheritance.read();
+    EXPECT_EQ(std::getenv("UNDERSTUDY_HANDOVER"), nullptr);
+    ASSERT_TRUE(inheritance.any());
+    EXPECT_EQ(inheritance.take_lock(), -1);
+    EXPECT_EQ(inheritance.take_admin("unix:/run/other"), -1);
+    EXPECT_EQ(inheritance.take_admin("unix:/run/a=b"), admin);
+    const auto listening = inheritance.take_listening();
+    ASSERT_EQ(listening.size(), 1U);
+    EXPECT_EQ(listening[0].name, "web");
+    EXPECT_EQ(listening[0].fd, web);
+    EXPECT_EQ(::fcntl(web, F_GETFD), FD_CLOEXEC);
+    inheritance.say_ready();
+    char word = 0;
+    EXPECT_EQ(::recv(line[0], &word, 1, MSG_DONTWAIT), 1);
+    EXPECT_EQ(::recv(line[0], &word, 1, MSG_DONTWAIT), 0) << "and it is closed";
+  }
+  for (const int fd : {web, admin, line[0]}) ::close(fd);
 }
 
 }  // namespace

@@ -1,0 +1,171 @@
+"""A binary upgrade (SIGUSR2) under load: no request is lost, tunnels leave at their configured pace, the new process knows what the old one
+knew; and a new program that cannot serve changes nothing."""
+import os
+import signal
+import socket
+import time
+import unittest
+
+from harness import SLOW, Story, wait_until
+from departure_test import CHECK, Fleet
+from load import Load
+
+
+class Follower:
+    """A process that we did not start ourselves, but our proxy did: ended by its id."""
+
+    def __init__(self, pid):
+        self.pid = pid
+
+    def alive(self):
+        try:
+            with open("/proc/%d/stat" % self.pid) as f:
+                return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+        except OSError:
+            return False
+
+    def kill(self):
+        if self.alive():
+            os.kill(self.pid, signal.SIGKILL)
+            wait_until(lambda: not self.alive())
+
+
+class UpgradeTest(Story):
+    def serve(self, primary, standby=(), workers=2, more="", **options):
+        understudy = self.proxy(self.config(
+            [o.address for o in primary], [o.address for o in standby], check=CHECK, server="workers = %d\nmax_connections_per_ip = 2000\n" % workers,
+            more='[[route]]\npool = "app"\nwebsocket = { close_over = "4s" }\n' + more, pool='[pool.app.failover]\nfailback = "manual"\n'), **options)
+        self.await_healthy(understudy, *[o.address for o in [*primary, *standby]])
+        return understudy
+
+    def pid(self, understudy):
+        return understudy.status()["process"]["pid"]
+
+    def upgrade(self, understudy, old):
+        os.kill(old, signal.SIGUSR2)
+        def another():
+            try:
+                pid = self.pid(understudy)
+            except OSError:
+                return None
+            return pid if pid != old else None
+        follower = Follower(wait_until(another, 20))
+        self.addCleanup(follower.kill)
+        return follower
+
+    def test_no_request_is_lost_and_tunnels_leave_at_their_pace(self):
+        primary, standby = self.origin("p"), self.origin("s")
+        understudy = self.serve([primary], [standby])
+        understudy.cli("failover", "app", "--to", "standby")
+        understudy.cli("drain", primary.address)
+        wait_until(lambda: understudy.active() == "standby")
+        epoch = understudy.status()["pools"][0]["epoch"]
+        fleet = Fleet(self, 200)
+        with_load = Load(self.port, gets=100, posts=50)
+        with_load.start()
+        fleet.run(1)
+        understudy.cli("reload")
+        fleet.run(1)
+        self.assertEqual(len(fleet.open()), 200)
+        began = time.monotonic()
+        follower = self.upgrade(understudy, understudy.pid)
+        # What the operator said and where traffic went is known to the new one.
+        self.assertEqual(understudy.active(), "standby")
+        self.assertEqual(understudy.endpoint(primary.address)["operator"], "draining")
+        self.assertGreater(understudy.status()["pools"][0]["epoch"], epoch)
+        fleet.run(15 * SLOW, until=lambda: not fleet.open())
+        with_load.stop()
+        self.assertEqual(with_load.failed("GET") + with_load.failed("POST"), [])
+        self.assertGreater(len(with_load.results), 500)
+        self.assertEqual({(d.closed or (0, 0, b""))[1] for d in fleet.devices}, {1012})
+        self.assertEqual([d.rest for d in fleet.devices if d.rest], [])
+        times = sorted(d.closed[0] for d in fleet.devices)
+        self.assertGreater(times[-1] - times[0], 3)
+        quarters = [sum(1 for t in times if times[0] + q * 0.8 <= t < times[0] + (q + 1) * 0.8) for q in range(5)]
+        self.assertLess(max(quarters), 70)      # 40 each
+        wait_until(lambda: not understudy.alive(), 20)
+        self.assertEqual(understudy.popen.returncode, 0)
+        self.assertLess(time.monotonic() - began, 30 * SLOW)
+        # The new one is a process like any other: tunnels, reload, and another upgrade.
+        again = Fleet(self, 5)
+        understudy.cli("reload")
+        next_one = self.upgrade(understudy, follower.pid)
+        again.run(15 * SLOW, until=lambda: not again.open())
+        wait_until(lambda: not follower.alive(), 20)
+        self.assertEqual(self.request(path="/x")[0], 200)
+        os.kill(next_one.pid, signal.SIGTERM)
+        wait_until(lambda: not next_one.alive(), 20)
+        self.assertFalse(os.path.exists(self.path("admin.sock")))
+
+    def test_a_new_program_that_cannot_serve_changes_nothing(self):
+        primary = self.origin("p")
+        understudy = self.serve([primary])
+        fleet = Fleet(self, 10)
+        good = open(understudy.path).read()
+        understudy.write(good + "\nnonsense = 1\n")
+        understudy.signal(signal.SIGUSR2)
+        wait_until(lambda: "binary upgrade failed" in understudy.events_text())
+        self.assertIn("exit code 1", understudy.events_text())
+        self.assertIn("unknown key 'nonsense'", understudy.events_text())
+        self.assertIn("this process goes on serving", understudy.events_text())
+        self.assertEqual(self.pid(understudy), understudy.pid)
+        self.assertEqual(understudy.metric("binary_upgrades_failed_total"), 1)
+        fleet.run(0.5)
+        self.assertEqual(len(fleet.open()), 10)
+        self.assertEqual(self.tally(20), {"p": 20})
+        # It can be tried again, and the state is still kept by the one that serves.
+        understudy.write(good)
+        understudy.cli("drain", primary.address)
+        follower = self.upgrade(understudy, understudy.pid)
+        wait_until(lambda: not understudy.alive(), 20)
+        self.assertEqual(understudy.endpoint(primary.address)["operator"], "draining")
+        self.assertTrue(follower.alive())
+
+    def test_the_service_manager_is_told_who_serves(self):
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(notify.close)
+        path = self.path("notify")
+        notify.bind(path)
+        notify.settimeout(20 * SLOW)
+        primary = self.origin("p")
+        understudy = self.serve([primary], env={"NOTIFY_SOCKET": path})
+        follower = self.upgrade(understudy, understudy.pid)
+        said = ""
+        while "MAINPID=%d" % follower.pid not in said:
+            said += notify.recv(4096).decode() + "\n"
+        wait_until(lambda: not understudy.alive(), 20)
+        notify.setblocking(False)
+        try:
+            while True:
+                said += notify.recv(4096).decode() + "\n"
+        except BlockingIOError:
+            pass
+        self.assertNotIn("STOPPING=1", said)
+
+    def test_a_changed_worker_count_and_a_listener_that_is_gone(self):
+        primary = self.origin("p")
+        understudy = self.serve([primary], workers=1, more='[listen.other]\naddress = "unix:%s"\n' % self.path("web.sock"))
+        config = open(understudy.path).read()
+        for workers in (3, 2):
+            understudy.write(config.replace("workers = 1", "workers = %d" % workers))
+            old = self.pid(understudy)
+            follower = self.upgrade(understudy, old)
+            self.assertEqual(understudy.status()["process"]["workers"], workers)
+            wait_until(lambda: not Follower(old).alive(), 20)
+            for _ in range(30):
+                self.assertEqual(self.request(path="/x")[0], 200)
+            self.assertTrue(os.path.exists(self.path("web.sock")))
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(self.path("web.sock"))
+                s.sendall(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                self.assertTrue(self.read_all(s).startswith(b"HTTP/1.1 200"))
+        understudy.write(config.split("[listen.other]")[0])
+        self.upgrade(understudy, follower.pid)
+        wait_until(lambda: not follower.alive(), 20)
+        self.assertEqual(self.request(path="/x")[0], 200)
+        with socket.socket(socket.AF_UNIX) as s, self.assertRaises(ConnectionRefusedError):
+            s.connect(self.path("web.sock"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
