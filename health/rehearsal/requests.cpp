@@ -170,17 +170,22 @@ void RehearsalWorld::start(std::uint64_t id, const EndpointView& endpoint) {
     request.coming = Cause::tcp_timeout;
     return push(now_ + pool.connect_timeout, Kind::answer, id, request.attempt);
   }
+  if (++request.reached == 2 && !request.safe) ++totals_.doubled;
   target.pending.emplace(now_, id);
   ++target.load->unanswered;
   target.touched = true;
-  request.coming = is.error_share > 0 && random_.fraction() < is.error_share ? Cause::http_status : Cause::none;
-  if (hedged && (!is.latency || *is.latency > *endpoint.hedge_after))
+  request.coming = is.error_share > 0 && random_.fraction() < is.error_share ? is.error_cause : Cause::none;
+  request.status = is.error_status;
+  std::optional<Duration> latency = is.latency;
+  if (latency && is.jitter > Duration::zero())
+    *latency += Duration(static_cast<Duration::rep>(static_cast<double>(is.jitter.count()) * random_.fraction()));
+  if (hedged && (!latency || *latency > *endpoint.hedge_after))
     push(now_ + *endpoint.hedge_after, Kind::hedge, id, request.attempt);
   Duration limit = pool.response_timeout;
   if (request.safe && pool.try_timeout) limit = std::min<Duration>(limit, *pool.try_timeout);
   if (request.trial && endpoint.overdue_after) limit = std::min(limit, *endpoint.overdue_after);
-  if (is.latency && *is.latency <= limit) {
-    push(now_ + *is.latency, Kind::answer, id, request.attempt);
+  if (latency && *latency <= limit) {
+    push(now_ + *latency, Kind::answer, id, request.attempt);
   } else {
     push(now_ + limit, Kind::deadline, id, request.attempt);
   }
@@ -199,10 +204,21 @@ void RehearsalWorld::end_attempt(std::uint64_t id, Cause cause, bool told) {
     if (cause != Cause::none) return close(id);  // a failure leaves the field to the other
     supersede(*twin);
   }
-  if (answered) return done(id, cause == Cause::none);
+  if (repeats_answer(request, cause)) {
+    retry_budget_ -= 1;
+    return pick(id);
+  }
+  if (answered || cause == Cause::body_cut) return done(id, cause == Cause::none);  // the client has its head
   const config::PoolConfig& pool = config_.pools.front();
   if ((!request.safe && was_sent) || request.attempts > pool.retry.max) return done(id, false);
   pick(id);
+}
+
+// An answer of failure class that the configuration says to repeat (retry.on_5xx).
+bool RehearsalWorld::repeats_answer(const Request& request, Cause cause) const {
+  const config::RetryConfig& retry = config_.pools.front().retry;
+  return cause == Cause::http_status && retry.on_5xx && request.safe && request.status >= 502 &&
+         request.status <= 504 && request.attempts <= retry.max && retry_budget_ >= 1;
 }
 
 // ---- a second attempt beside one that is slow
@@ -265,7 +281,9 @@ void RehearsalWorld::close(std::uint64_t id) {
 void RehearsalWorld::done(std::uint64_t id, bool ok) {
   Request& request = requests_[id];
   const bool slow = now_ - request.came > scenario_.expect.slow_after;
+  totals_.answered += ok && !slow ? 1 : 0;
   totals_.failed += ok ? 0 : 1;
+  totals_.failed_repeatable += !ok && request.safe ? 1 : 0;
   totals_.slow += slow ? 1 : 0;
   totals_.bad += !ok || slow ? 1 : 0;
   if (request.twin) close(*request.twin);
