@@ -40,7 +40,8 @@ public:
     at_most("requests failed", expect_.failed, facts_.failed);
     at_most("requests failed that could have been repeated", expect_.failed_repeatable, facts_.failed_repeatable);
     at_most("requests failed or took longer than " + describe(Duration(expect_.slow_after)), expect_.bad, facts_.bad);
-    at_least("requests are answered within " + describe(Duration(expect_.slow_after)), expect_.least_answered, facts_.answered);
+    at_least("requests are answered within " + describe(Duration(expect_.slow_after)), expect_.least_answered,
+             facts_.answered);
     at_most("requests ran twice that may not", expect_.doubled, facts_.doubled);
     at_most("WebSockets were dropped", expect_.sockets_dropped, facts_.sockets_dropped);
     at_least("WebSockets are open at the end", expect_.least_open, facts_.sockets_open);
