@@ -114,14 +114,21 @@ void declare_serving(Declare<ScenarioExpect>& declare) {
 }  // namespace
 
 const std::vector<std::string>& fault_kinds() {
-  static const std::vector<std::string> kinds{"kill", "unreachable", "freeze", "hang",
-                                              "slow", "errors",      "flap",   "starve"};
+  static const std::vector<std::string> kinds{"kill",          "unreachable", "freeze",         "hang",    "slow",
+                                              "errors",        "flap",        "starve",         "backlog", "reset",
+                                              "half_response", "slow_body",   "slow_websocket", "cold",    "overload"};
   return kinds;
 }
 
 bool fault_key_applies(std::string_view key, FaultKind kind) {
-  if (key == "latency" || key == "ramp") return kind == FaultKind::slow;
-  if (key == "share" || key == "status") return kind == FaultKind::errors;
+  if (key == "latency") {
+    return kind == FaultKind::slow || kind == FaultKind::slow_body || kind == FaultKind::slow_websocket ||
+           kind == FaultKind::cold;
+  }
+  if (key == "ramp" || key == "jitter") return kind == FaultKind::slow;
+  if (key == "share") return kind == FaultKind::errors || kind == FaultKind::reset || kind == FaultKind::half_response;
+  if (key == "status") return kind == FaultKind::errors;
+  if (key == "limit") return kind == FaultKind::cold || kind == FaultKind::overload;
   if (key == "period") return kind == FaultKind::flap;
   if (key == "where" || key == "health") return kind != FaultKind::starve;
   return true;
@@ -183,6 +190,12 @@ const Section& scenario_section() {
                  {.help = "Pool that it is about.", .example = "\"app\"", .unset = "the only one"});
     declare.duration("length", &Scenario::length,
                      {.help = "How long it lasts.", .min = second, .max = day, .example = "\"5m\""});
+    declare.duration("short", &Scenario::short_length,
+                     {.help = "Where its shortened form ends, for `understudy drill --short`.",
+                      .min = second,
+                      .max = day,
+                      .example = "\"12s\"",
+                      .unset = "none"});
     declare.table("load", &Scenario::load, scenario_load_section(), {.help = "What clients ask for."});
     declare_tables(declare, "fault", &Scenario::faults, fault_section(), "What goes wrong, and when.");
     declare_tables(declare, "operator", &Scenario::acts, operator_section(), "What an operator does meanwhile.");
@@ -205,10 +218,30 @@ const Section& scenario_load_section() {
         {.help = "Requests. `\"0/s\"` leaves the endpoints to their probes.", .max = 100'000, .example = "\"300/s\""});
     declare.quantity("post", Type::share, &ScenarioLoad::post,
                      {.help = "Share of them that may not be repeated.", .max = 1, .example = "\"30%\""});
+    declare.quantity("body", Type::size, &ScenarioLoad::body,
+                     {.help = "What each of those carries.", .min = 1, .max = 16 * 1024 * 1024, .example = "\"4KiB\""});
     declare.integer("websockets", &ScenarioLoad::websockets,
                     {.help = "Tunnels that are kept open. A rehearsal, which decides only, has none.",
                      .max = 100'000,
                      .example = "100"});
+    declare.duration("message_interval", &ScenarioLoad::message_interval,
+                     {.help = "How often each of them asks for an echo.", .min = 10, .max = hour, .example = "\"5s\""});
+    declare.duration("reconnect", &ScenarioLoad::reconnect,
+                     {.help = "One that was dropped comes back so long after, at random up to twice as long.",
+                      .min = 1,
+                      .max = hour,
+                      .example = "\"3s\""});
+    declare.duration("session", &ScenarioLoad::session,
+                     {.help = "Each leaves by itself after that time, and comes back the same way.",
+                      .min = 100,
+                      .max = day,
+                      .example = "\"20s\"",
+                      .unset = "it stays"});
+    declare.duration("patience", &ScenarioLoad::patience,
+                     {.help = "How long a client waits for its answer in a drill before it gives up.",
+                      .min = 100,
+                      .max = 10 * minute,
+                      .example = "\"30s\""});
     declare.duration("latency", &ScenarioLoad::latency,
                      {.help = "Time from a request to its answer.", .min = 1, .max = minute, .example = "\"20ms\""});
     declare.duration("probe_latency", &ScenarioLoad::probe_latency,
@@ -230,7 +263,11 @@ const Section& fault_section() {
             "not answered. `freeze`, connections are accepted and nothing is answered. `hang`, requests are not "
             "answered, the health page is. `slow`, answers take `latency`. `errors`, a share of the answers has a "
             "`status` of failure. `flap`, killed and well in turns of `period`. `starve`, the proxy itself stands "
-            "still."};
+            "still. `backlog`, as `freeze`, and its queue of connections is full. `reset`, a share of the requests is "
+            "answered with a reset. `half_response`, of a share of the answers half the body comes. `slow_body`, the "
+            "head comes in time, the body takes `latency`. `slow_websocket`, openings take `latency`, all else is "
+            "well. `cold`, above `limit` new connections a second everything takes `latency`. `overload`, `limit` "
+            "requests are worked on at a time, others wait."};
     Declare<ScenarioFault> declare(made);
     declare.duration("at", &ScenarioFault::at,
                      {.help = "When it begins.", .max = day, .example = "\"20s\"", .required = true});
@@ -242,14 +279,28 @@ const Section& fault_section() {
                   .unset = "required, but for `starve`"});
     declare.choice("kind", &ScenarioFault::kind, fault_kinds(),
                    {.help = "What goes wrong.", .example = "\"slow\"", .required = true});
-    declare.duration(
-        "latency", &ScenarioFault::latency,
-        {.help = "What an answer takes.", .min = 1, .max = hour, .example = "\"3s\"", .unset = "required with `slow`"});
+    declare.duration("latency", &ScenarioFault::latency,
+                     {.help = "What an answer takes; with `slow_body` its body, with `slow_websocket` an opening.",
+                      .min = 1,
+                      .max = hour,
+                      .example = "\"3s\"",
+                      .unset = "required with `slow`, `slow_body`, `slow_websocket`, `cold`"});
     declare.duration("ramp", &ScenarioFault::ramp,
                      {.help = "With `slow`: time over which latency grows to that.", .max = day, .example = "\"10s\""});
-    declare.quantity(
-        "share", Type::share, &ScenarioFault::share,
-        {.help = "With `errors`: share of the answers that are of failure.", .max = 1, .example = "\"30%\""});
+    declare.duration(
+        "jitter", &ScenarioFault::jitter,
+        {.help = "With `slow`: up to so much more, drawn for each answer.", .max = hour, .example = "\"200ms\""});
+    declare.quantity("share", Type::share, &ScenarioFault::share,
+                     {.help = "With `errors`, `reset`, `half_response`: share of the answers that are so.",
+                      .max = 1,
+                      .example = "\"30%\""});
+    declare.integer("limit", &ScenarioFault::limit,
+                    {.help = "With `cold`: connections a second that an endpoint stands. With `overload`: requests "
+                             "that it works on at a time.",
+                     .min = 1,
+                     .max = 100'000,
+                     .example = "20",
+                     .unset = "required with `cold`, `overload`"});
     declare.integer("status", &ScenarioFault::status,
                     {.help = "With `errors`: what they say.", .min = 500, .max = 599, .example = "502"});
     declare.duration("period", &ScenarioFault::period,
@@ -306,6 +357,11 @@ const Section& expect_section() {
     declare.integer(
         "failed", &ScenarioExpect::failed,
         {.help = "Most requests that failed.", .max = most_counted, .example = "0", .unset = "not looked at"});
+    declare.integer("failed_repeatable", &ScenarioExpect::failed_repeatable,
+                    {.help = "Most of them that could have been repeated.",
+                     .max = most_counted,
+                     .example = "0",
+                     .unset = "not looked at"});
     declare.integer("bad", &ScenarioExpect::bad,
                     {.help = "Most requests that failed or took longer than `slow_after`.",
                      .max = most_counted,
@@ -313,6 +369,26 @@ const Section& expect_section() {
                      .unset = "not looked at"});
     declare.duration("slow_after", &ScenarioExpect::slow_after,
                      {.help = "What counts as slow.", .min = 1, .max = hour, .example = "\"500ms\""});
+    declare.integer("least_answered", &ScenarioExpect::least_answered,
+                    {.help = "Fewest requests that were answered well within `slow_after`.",
+                     .max = most_counted,
+                     .example = "5000",
+                     .unset = "not looked at"});
+    declare.integer("doubled", &ScenarioExpect::doubled,
+                    {.help = "Most requests that endpoints carried out more than once though they may not be repeated.",
+                     .max = most_counted,
+                     .example = "0",
+                     .unset = "not looked at"});
+    declare.integer("sockets_dropped", &ScenarioExpect::sockets_dropped,
+                    {.help = "How often at most a WebSocket ended that its client still wanted.",
+                     .max = most_counted,
+                     .example = "100",
+                     .unset = "not looked at"});
+    declare.integer("least_open", &ScenarioExpect::least_open,
+                    {.help = "Fewest WebSockets that are open at the end.",
+                     .max = most_counted,
+                     .example = "100",
+                     .unset = "not looked at"});
     declare.integer("moves", &ScenarioExpect::moves,
                     {.help = "Most moves between tiers, there and back.",
                      .max = most_counted,

@@ -86,7 +86,7 @@ const PoolConfig* find_pool(const Scenario& scenario, const Config& config, std:
 
 }  // namespace
 
-ScenarioResult load_scenario(std::string_view text, const std::string& file) {
+ScenarioResult load_scenario(std::string_view text, const std::string& file, Rung rung) {
   ScenarioResult result;
   Diagnostic failure;
   auto document = parse_document(text, file, failure);
@@ -100,6 +100,7 @@ ScenarioResult load_scenario(std::string_view text, const std::string& file) {
   refuse_expansion(reader, *document);
   reader.read_table(scenario_section(), *document, &scenario, "", "");
   validate_scenario(scenario, reader);
+  validate_rung(scenario, reader, rung);
   if (!reader.failed()) result.scenario = std::move(scenario);
   result.diagnostics = reader.take_diagnostics();
   sort_diagnostics(result.diagnostics);

@@ -14,26 +14,53 @@
 namespace understudy::config {
 
 struct ScenarioLoad {
-  double rate = 100;  // requests per second, open loop: they come whether or not earlier ones were answered
-  double post = 0;    // share of them that may not be repeated
+  double rate = 100;         // requests per second, open loop: they come whether or not earlier ones were answered
+  double post = 0;           // share of them that may not be repeated
+  std::uint64_t body = 100;  // bytes of those
   std::uint32_t websockets = 0;
-  Duration latency{5};        // what an endpoint needs for a request when all is well
-  Duration probe_latency{1};  // and for its health page
+  Duration message_interval{1'000};  // each asks for an echo that often
+  Duration reconnect{1'000};         // and comes back so long after it was dropped, at random up to twice as long
+  MaybeDuration session;             // and leaves by itself after that time, to come back the same way
+  Duration patience{10'000};         // a client gives up then
+  Duration latency{5};               // what an endpoint needs for a request when all is well
+  Duration probe_latency{1};         // and for its health page
 };
 
 // kill: nothing listens. unreachable: no answer to a connection. freeze: connections are accepted, nothing is answered.
 // hang: real requests are not answered, the health page is. slow: answers take `latency`. errors: a share of the answers is
-// of failure class. flap: killed and well in turns of `period`. starve: the proxy itself stands still.
-enum class FaultKind : std::uint8_t { kill, unreachable, freeze, hang, slow, errors, flap, starve };
+// of failure class. flap: killed and well in turns of `period`. starve: the proxy itself stands still. backlog: as freeze,
+// and the queue of connections is full. reset: a share of the requests is answered with a reset. half_response: of a share
+// of the answers half the body comes. slow_body: the head comes in time, the body takes `latency`. slow_websocket: openings
+// take `latency`, all else is well. cold: above `limit` connections per second all takes `latency`. overload: `limit`
+// requests are worked on at a time, others wait.
+enum class FaultKind : std::uint8_t {
+  kill,
+  unreachable,
+  freeze,
+  hang,
+  slow,
+  errors,
+  flap,
+  starve,
+  backlog,
+  reset,
+  half_response,
+  slow_body,
+  slow_websocket,
+  cold,
+  overload
+};
 enum class FaultHealth : std::uint8_t { as_fault, good, bad };  // what the health page says meanwhile
 struct ScenarioFault {
   Duration at{0};
   MaybeDuration until;  // none: to the end
   std::string where;    // a tier, an endpoint's label, or "all"; not for starve
   FaultKind kind = FaultKind::kill;
-  Duration latency{0};  // slow
-  Duration ramp{0};     // slow: grows from normal to `latency` over this time
-  double share = 1;     // errors
+  Duration latency{0};      // slow, slow_body, slow_websocket, cold
+  Duration ramp{0};         // slow: grows from normal to `latency` over this time
+  Duration jitter{0};       // slow: up to so much more, drawn for each answer
+  double share = 1;         // errors, reset, half_response
+  std::uint32_t limit = 0;  // cold, overload
   std::uint16_t status = 500;
   Duration period{3'000};  // flap
   FaultHealth health = FaultHealth::as_fault;
@@ -52,9 +79,14 @@ struct ExpectServing {
 };
 // What must hold in the end. Empty ones are not looked at. Times count from the first fault, `returned` from the last heal.
 struct ScenarioExpect {
-  std::optional<std::uint64_t> failed;  // at most so many requests failed
-  std::optional<std::uint64_t> bad;     // failed, or took longer than slow_after
+  std::optional<std::uint64_t> failed;             // at most so many requests failed
+  std::optional<std::uint64_t> failed_repeatable;  // and so many that could have been repeated
+  std::optional<std::uint64_t> bad;                // failed, or took longer than slow_after
   Duration slow_after{1'000};
+  std::optional<std::uint64_t> least_answered;      // at least so many were answered well, not slowly
+  std::optional<std::uint64_t> doubled;             // at most so many that may not be repeated ran twice
+  std::optional<std::uint64_t> sockets_dropped;     // at most so often a WebSocket ended that its client still wanted
+  std::optional<std::uint64_t> least_open;          // at least so many of them are open at the end
   std::optional<std::uint64_t> moves, least_moves;  // failovers and failbacks, at most and at least
   MaybeDuration detected, shifted, returned;        // within
   std::vector<ExpectServing> serving;
@@ -67,6 +99,7 @@ struct Scenario {
   std::string config;  // file that it runs against where no other is named; relative to the scenario's; "" none
   std::string pool;    // "": the only one
   Duration length{60'000};
+  MaybeDuration short_length;  // of the shortened form; key `short`
   ScenarioLoad load;
   std::vector<ScenarioFault> faults;  // [[fault]]
   std::vector<ScenarioAct> acts;      // [[operator]]
@@ -77,10 +110,16 @@ struct ScenarioResult {
   std::optional<Scenario> scenario;  // only without errors
   std::vector<Diagnostic> diagnostics;
 };
+// Who is to run it. What that one cannot do or measure is an error; `any` asks for no more than sense.
+enum class Rung : std::uint8_t { any, rehearse, drill };
 // `file` is what diagnostics name. Touches no file and no network.
-ScenarioResult load_scenario(std::string_view text, const std::string& file);
+ScenarioResult load_scenario(std::string_view text, const std::string& file, Rung rung = Rung::any);
 // The kinds of event that an expectation can name, as the core names them and in its order.
 const std::vector<std::string_view>& event_kinds();
+// The form for tests that cannot wait: it ends at `short`. Faults, acts and expectations from then on are left out; so are
+// `least_moves` and `least_answered`, which count over the whole, and `returned` where there is no time for it. What is left
+// out of the expectations is told. REQUIRES: it has `short`.
+Scenario shortened(Scenario scenario, std::vector<std::string>& left_out);
 // Cross-checks a scenario with a configuration: its pool, tiers and endpoints exist. Messages without a position.
 std::vector<std::string> mismatches(const Scenario& scenario, const Config& config);
 

@@ -25,5 +25,7 @@ bool fault_key_applies(std::string_view key, FaultKind kind);
 
 // Reports what contradicts itself, lies outside of the scenario or could not be measured.
 void validate_scenario(const Scenario& scenario, Reader& reader);
+// Reports what that rung cannot do or measure.
+void validate_rung(const Scenario& scenario, Reader& reader, Rung rung);
 
 }  // namespace understudy::config

@@ -22,6 +22,9 @@ public:
 
   void check() {
     check_load();
+    if (scenario_.short_length && given("short") && sound("length") && *scenario_.short_length >= scenario_.length)
+      blame_value("short",
+                  "'short' is not shorter than 'length', which is " + toml_string(format_duration(scenario_.length)));
     for (std::size_t i = 0; i < scenario_.faults.size(); ++i)
       check_fault(scenario_.faults[i], "fault[" + std::to_string(i + 1) + "]");
     for (std::size_t i = 0; i < scenario_.acts.size(); ++i)
@@ -81,10 +84,11 @@ private:
                     fault.kind == FaultKind::starve ? "it is the proxy that stands still" : "");
     }
     need(path, "where", fault.kind != FaultKind::starve, "write where = \"primary\"", fault.kind);
-    need(path, "latency", fault.kind == FaultKind::slow, "write latency = \"3s\"", fault.kind);
+    need(path, "latency", fault_key_applies("latency", fault.kind), "write latency = \"3s\"", fault.kind);
+    need(path, "limit", fault_key_applies("limit", fault.kind), "write limit = 20", fault.kind);
     need(path, "period", fault.kind == FaultKind::flap, "write period = \"3s\"", fault.kind);
     need(path, "until", fault.kind == FaultKind::starve, "a proxy that never wakes up decides nothing", fault.kind);
-    const bool is_idle = fault.kind == FaultKind::errors && fault.share == 0 && fault.health != FaultHealth::bad;
+    const bool is_idle = fault_key_applies("share", fault.kind) && fault.share == 0 && fault.health != FaultHealth::bad;
     if (is_idle && given(path + ".share") && sound(path + ".health"))
       blame_value(path + ".share", "a share of 0% is no fault", "add health = \"bad\" for a health page that lies");
   }
@@ -97,7 +101,8 @@ private:
   void check_durations(const ScenarioFault& fault, const std::string& path) {
     const Duration lasts = fault.until.value_or(scenario_.length) - fault.at;
     if (lasts <= Duration::zero() || !sound(path + ".at") || !sound(path + ".until")) return;
-    if (fault.kind == FaultKind::slow && given(path + ".latency") && fault.latency <= scenario_.load.latency) {
+    if (fault_key_applies("latency", fault.kind) && given(path + ".latency") &&
+        fault.latency <= scenario_.load.latency) {
       blame_value(path + ".latency",
                   "'latency' is not above that of [load], " + toml_string(format_duration(scenario_.load.latency)));
     }
@@ -134,11 +139,28 @@ private:
       blame_value("expect.failed", "'failed' is above 'bad', which counts them too");
     if (expect.moves && expect.least_moves && *expect.least_moves > *expect.moves)
       blame_value("expect.least_moves", "'least_moves' is above 'moves'");
-    for (const char* key : {"failed", "bad"}) {
+    if (expect.failed_repeatable && expect.failed && *expect.failed_repeatable > *expect.failed)
+      blame_value("expect.failed_repeatable", "'failed_repeatable' is above 'failed', which counts them too");
+    for (const char* key : {"failed", "failed_repeatable", "bad", "least_answered", "doubled"}) {
       const std::string path = std::string("expect.") + key;
       if (scenario_.load.rate == 0 && given("load.rate") && given(path))
         blame_key(path, std::string("'") + key + "' can't be measured without requests", "raise 'rate' in [load]");
     }
+    if (scenario_.load.rate > 0 && scenario_.load.post == 0 && sound("load.post") && given("expect.doubled")) {
+      blame_key("expect.doubled", "'doubled' can't be measured: every request may be repeated",
+                "write post = \"30%\" in [load]");
+    }
+    for (const char* key : {"sockets_dropped", "least_open"}) {
+      const std::string path = std::string("expect.") + key;
+      if (scenario_.load.websockets == 0 && sound("load.websockets") && given(path)) {
+        blame_key(path, std::string("'") + key + "' can't be measured without WebSockets",
+                  "write websockets = 100 in [load]");
+      }
+    }
+    if (expect.least_open && *expect.least_open > scenario_.load.websockets && scenario_.load.websockets > 0 &&
+        given("expect.least_open"))
+      blame_value("expect.least_open", "'least_open' is above 'websockets' in [load], which is " +
+                                           std::to_string(scenario_.load.websockets));
     if (expect.moves == 0U && expect.shifted)
       blame_key("expect.shifted", "'shifted' needs a move, and 'moves' allows none");
     if (expect.moves && *expect.moves < 2 && expect.returned)

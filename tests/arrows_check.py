@@ -5,7 +5,7 @@
 
 Arrows (CONTRIBUTING.md) point to what is known:
 
-    config <- health <- route, balance, limit <- exchange <- net, probe, observe, admin <- server <- demo <- cli
+    config <- health <- route, balance, limit <- exchange <- net, probe, observe, admin <- server <- demo <- drill <- cli
     config <- http   <-
 
 Every run first proves on small made-up trees that each kind of breach is found.
@@ -20,8 +20,8 @@ LEVEL = {
     "proxy/route": 2, "proxy/balance": 2, "proxy/limit": 2,
     "proxy/exchange": 3,
     "proxy/observe": 4, "proxy/net": 5, "proxy/probe": 5, "proxy/admin": 5,
-    "proxy/server": 6, "proxy/demo": 7, "proxy/cli": 8,
-    "proxy": 9,  # main.cpp
+    "proxy/server": 6, "proxy/demo": 7, "proxy/drill": 8, "proxy/cli": 9,
+    "proxy": 10,  # main.cpp
 }
 PURE = {"config", "health", "proxy/http", "proxy/route", "proxy/balance", "proxy/limit", "proxy/exchange"}
 SOURCE = (".hpp", ".cpp")

@@ -9,15 +9,9 @@
 
 #include "config/model.hpp"
 #include "config/scenario.hpp"
+#include "health/rehearsal/judge.hpp"
 
 namespace understudy::health {
-
-// One expectation of the scenario.
-struct RehearsalCheck {
-  std::string what;  // "at most 50 requests failed or took longer than 1 s"
-  bool passed = false;
-  std::string found;  // "41"
-};
 
 struct Rehearsal {
   std::vector<std::string> log;  // decisions, one line each

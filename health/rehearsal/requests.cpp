@@ -171,17 +171,22 @@ void RehearsalWorld::start(std::uint64_t id, const EndpointView& endpoint) {
     request.coming = Cause::tcp_timeout;
     return push(now_ + pool.connect_timeout, Kind::answer, id, request.attempt);
   }
+  if (++request.reached == 2 && !request.safe) ++totals_.doubled;
   target.pending.emplace(now_, id);
   ++target.load->unanswered;
   target.touched = true;
-  request.coming = is.error_share > 0 && random_.fraction() < is.error_share ? Cause::http_status : Cause::none;
-  if (hedged && (!is.latency || *is.latency > *endpoint.hedge_after))
+  request.coming = is.error_share > 0 && random_.fraction() < is.error_share ? is.error_cause : Cause::none;
+  request.status = is.error_status;
+  std::optional<Duration> latency = is.latency;
+  if (latency && is.jitter > Duration::zero())
+    *latency += Duration(static_cast<Duration::rep>(static_cast<double>(is.jitter.count()) * random_.fraction()));
+  if (hedged && (!latency || *latency > *endpoint.hedge_after))
     push(now_ + *endpoint.hedge_after, Kind::hedge, id, request.attempt);
   Duration limit = pool.response_timeout;
   if (request.safe && pool.try_timeout) limit = std::min<Duration>(limit, *pool.try_timeout);
   if (request.trial && endpoint.overdue_after) limit = std::min(limit, *endpoint.overdue_after);
-  if (is.latency && *is.latency <= limit) {
-    push(now_ + *is.latency, Kind::answer, id, request.attempt);
+  if (latency && *latency <= limit) {
+    push(now_ + *latency, Kind::answer, id, request.attempt);
   } else {
     push(now_ + limit, Kind::deadline, id, request.attempt);
   }
@@ -201,7 +206,12 @@ void RehearsalWorld::end_attempt(std::uint64_t id, Cause cause, bool told) {
     supersede(*twin);
   }
   const config::PoolConfig& pool = config_.pools.front();
+  if (repeats_answer(request, cause)) {
+    retry_budget_ -= 1;
+    return pick(id);
+  }
   if (cause == Cause::none) return done(id, true);
+  if (cause == Cause::body_cut) return done(id, false);  // the client has its head
   if (answered && !repeats_error(request)) return done(id, false);
   if ((!request.safe && was_sent) || request.attempts > pool.retry.max) return done(id, false);
   pick(id);
@@ -215,6 +225,13 @@ bool RehearsalWorld::repeats_error(Request& request) {
   if (!pool.retry.safe_on_5xx || request.error_repeated || retry_budget_ < 1) return false;
   retry_budget_ -= 1;
   return request.error_repeated = true;
+}
+
+// An answer of failure class that the configuration says to repeat (retry.on_5xx).
+bool RehearsalWorld::repeats_answer(const Request& request, Cause cause) const {
+  const config::RetryConfig& retry = config_.pools.front().retry;
+  return cause == Cause::http_status && retry.on_5xx && request.safe && request.status >= 502 &&
+         request.status <= 504 && request.attempts <= retry.max && retry_budget_ >= 1;
 }
 
 // ---- a second attempt beside one that is slow
@@ -277,7 +294,9 @@ void RehearsalWorld::close(std::uint64_t id) {
 void RehearsalWorld::done(std::uint64_t id, bool ok) {
   Request& request = requests_[id];
   const bool slow = now_ - request.came > scenario_.expect.slow_after;
+  totals_.answered += ok && !slow ? 1 : 0;
   totals_.failed += ok ? 0 : 1;
+  totals_.failed_repeatable += !ok && request.safe ? 1 : 0;
   totals_.slow += slow ? 1 : 0;
   totals_.bad += !ok || slow ? 1 : 0;
   if (request.twin) close(*request.twin);

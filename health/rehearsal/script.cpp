@@ -32,6 +32,7 @@ void Script::apply(const config::ScenarioFault& fault, Duration since, Behaviour
       behaviour.probe_ok = false;
       break;
     case FaultKind::unreachable:
+    case FaultKind::backlog:
       behaviour.connect = Behaviour::Connect::silent;
       behaviour.probe_ok = false;
       break;
@@ -49,13 +50,25 @@ void Script::apply(const config::ScenarioFault& fault, Duration since, Behaviour
       }
       behaviour.latency =
           normal + Duration(static_cast<Duration::rep>(static_cast<double>((slow - normal).count()) * part));
+      behaviour.jitter = fault.jitter;
       break;
     }
     case FaultKind::errors:
       behaviour.error_share = fault.share;
       behaviour.error_status = fault.status;
+      behaviour.error_cause = Cause::http_status;
+      break;
+    case FaultKind::reset:
+    case FaultKind::half_response:
+      behaviour.error_share = fault.share;
+      behaviour.error_cause = fault.kind == FaultKind::reset ? Cause::tcp_reset : Cause::body_cut;
       break;
     case FaultKind::starve: break;
+    // Of real connections: a rehearsal refuses them before it begins.
+    case FaultKind::slow_body:
+    case FaultKind::slow_websocket:
+    case FaultKind::cold:
+    case FaultKind::overload: break;
   }
   if (fault.health == FaultHealth::good) {
     behaviour.probe_ok = true;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "config/scenario.hpp"
-#include "health/time.hpp"
+#include "health/types.hpp"
 
 namespace understudy::health {
 
@@ -15,9 +15,11 @@ struct Behaviour {
   enum class Connect : std::uint8_t { accepts, refuses, silent };
   Connect connect = Connect::accepts;
   std::optional<Duration> latency;  // of a real answer; nothing: it never comes
+  Duration jitter{0};               // up to so much more
   double error_share = 0;
   std::uint16_t error_status = 500;
-  std::optional<Duration> probe_latency;  // nothing: the health page does not answer
+  Cause error_cause = Cause::http_status;  // what that share ends with
+  std::optional<Duration> probe_latency;   // nothing: the health page does not answer
   bool probe_ok = true;
 };
 

@@ -19,6 +19,7 @@
 #include "health/coordinator.hpp"
 #include "health/core.hpp"
 #include "health/random.hpp"
+#include "health/rehearsal/judge.hpp"
 #include "health/rehearsal/script.hpp"
 
 namespace understudy::health {
@@ -38,13 +39,10 @@ public:
 
   // ---- what came of it
   struct Totals {
-    std::uint64_t requests = 0, failed = 0, slow = 0, bad = 0, hedged = 0, retried = 0, moves = 0, shed = 0;
+    std::uint64_t requests = 0, answered = 0, failed = 0, failed_repeatable = 0, slow = 0, bad = 0, doubled = 0;
+    std::uint64_t hedged = 0, retried = 0, moves = 0, shed = 0;
   };
   const Totals& totals() const { return totals_; }
-  struct Told {
-    TimePoint at{};
-    Event event;
-  };
   const std::vector<Told>& events() const { return events_; }
   TimePoint begin() const { return begin_; }
   const Script& script() const { return script_; }
@@ -77,12 +75,13 @@ private:
   struct Request {
     TimePoint came{}, sent{};
     bool safe = true, open = false, trial = false, risked = false, error_repeated = false, shed = false;
-    std::uint32_t attempt = 0, attempts = 0;
+    std::uint32_t attempt = 0, attempts = 0, reached = 0;
     EndpointId endpoint{};
     std::vector<EndpointId> tried;
     std::optional<TimePoint> waits_since;
     bool asks = false;           // again after a while
     Cause coming = Cause::none;  // what the attempt will end with
+    std::uint16_t status = 0;    // and says, where that is an answer of failure class
     bool hedged = false;
     std::optional<std::uint64_t> twin;  // the other attempt of the same client's request
   };
@@ -123,6 +122,7 @@ private:
   void start(std::uint64_t id, const EndpointView& endpoint);
   bool repeats_error(Request& request);
   void end_attempt(std::uint64_t id, Cause cause, bool report);
+  bool repeats_answer(const Request& request, Cause cause) const;
   void hedge(std::uint64_t id);
   void supersede(std::uint64_t id);
   void forget_pending(std::uint64_t id);

@@ -30,6 +30,7 @@ private:
   void add_epoch(CLI::App* sub);
   void add_moving_verbs();
   void add_local_verbs();
+  void add_drill();
   void add_reading_verbs();
   void add_pool_verbs();
   void add_endpoint_verb(const std::string& name, const std::string& state, const std::string& what);
@@ -171,9 +172,29 @@ void Grammar::add_local_verbs() {
   rehearse->add_flag("--json", values_.json, "Print log, counts and expectations as JSON");
   rehearse->add_option("--seed", values_.seed, "Seed of what is drawn; the same seed decides the same [1]");
 
+  add_drill();
+
   CLI::App* version = verb(app_, "version", "Print the version and how it was built (also: understudy -v)",
                            Verb::version, "  understudy version --json");
   version->add_flag("--json", values_.json, "As JSON");
+}
+
+void Grammar::add_drill() {
+  CLI::App* drill = verb(
+      app_, "drill", "Run scenarios on real sockets against embedded servers, and judge what came of them", Verb::drill,
+      "  understudy drill deploy/drills/sandbox/primary_dies.toml\n  understudy drill my.toml -c understudy.toml "
+      "--json verdict.json\n  understudy drill deploy/drills/sandbox/*.toml --markdown table.md --junit "
+      "drills.xml\nExit codes: 0 passed, 1 an expectation failed, 2 refused before anything was started, 4 "
+      "invalid: the load\ndid not keep its pace, so that nothing can be said of the proxy");
+  drill->add_option("files", values_.scenarios, "Scenarios, one after the other")->required();
+  drill->add_option("-c,--config", values_.config, "Configuration; without it the one that each scenario names");
+  drill->add_flag("--short", values_.in_short, "The shortened form, which ends where the scenario says 'short'");
+  drill->add_option("--json", values_.json_file, "File for everything that was measured, as JSON");
+  drill->add_option("--junit", values_.junit, "File for the verdicts as JUnit XML");
+  drill->add_option("--markdown", values_.markdown, "File for a table of the results");
+  drill->add_option("--requests", values_.requests, "File for every request of a drill, as CSV");
+  drill->add_option("--retries", values_.retries, "Runs again so often what was invalid [0]")
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{2}));
 }
 
 void Grammar::add_reading_verbs() {

@@ -17,6 +17,7 @@
 #include "config/load.hpp"
 #include "config/scenario.hpp"
 #include "proxy/cli/check_files.hpp"
+#include "proxy/cli/drill.hpp"
 #include "proxy/cli/rehearse.hpp"
 #include "proxy/demo/demo.hpp"
 #include "proxy/server/build_commit.hpp"
@@ -215,6 +216,8 @@ int run_local_verb(const Arguments& arguments) {
     case Verb::schema: print_text(schema_text(arguments)); return 0;
     case Verb::quick: return quick(arguments);
     case Verb::demo: return demo(arguments);
+    case Verb::drill:
+      return run_drills(arguments, server::system_context(), ::isatty(STDOUT_FILENO) == 1, std::cout, std::cerr);
     case Verb::rehearse: return run_rehearsal(arguments, server::system_context(), std::cout, std::cerr);
     case Verb::version: return version(arguments);
     default: return 2;

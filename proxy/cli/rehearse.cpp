@@ -64,7 +64,7 @@ void load_scenario(const Arguments& arguments, const config::LoadContext& contex
                    Complaints& complaints) {
   const auto text = read(arguments.scenario, context, complaints);
   if (!text) return;
-  config::ScenarioResult loaded = config::load_scenario(*text, arguments.scenario);
+  config::ScenarioResult loaded = config::load_scenario(*text, arguments.scenario, config::Rung::rehearse);
   complaints.add(loaded.diagnostics, *text);
   input.scenario = std::move(loaded.scenario);
 }

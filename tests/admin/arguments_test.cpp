@@ -59,6 +59,7 @@ TEST_F(CliArguments, EveryVerbIsKnown) {
       {{"quick", "--primary", "a:1"}, Verb::quick},
       {{"demo"}, Verb::demo},
       {{"rehearse", "s"}, Verb::rehearse},
+      {{"drill", "s"}, Verb::drill},
       {{"reload"}, Verb::reload},
       {{"reload", "--wait"}, Verb::reload},
       {{"status"}, Verb::status},
@@ -202,6 +203,18 @@ TEST_F(CliArguments, HelpIsCode0WithExamples) {
         << result.out;
     EXPECT_EQ(result.err, "");
   }
+}
+
+TEST_F(CliArguments, DrillTakesScenariosAndWhereItsReportsGo) {
+  const Arguments drill =
+      good({"drill", "a.toml", "b.toml", "-c", "c.toml", "--short", "--json", "j", "--retries", "2"});
+  EXPECT_EQ(drill.scenarios, (Words{"a.toml", "b.toml"}));
+  EXPECT_EQ(drill.config, "c.toml");
+  EXPECT_EQ(drill.json_file, "j");
+  EXPECT_TRUE(drill.in_short);
+  EXPECT_EQ(drill.retries, 2U);
+  EXPECT_EQ(finished({"drill"}).code, 2);
+  EXPECT_EQ(finished({"drill", "a", "--retries", "3"}).code, 2) << "a machine that is never quiet proves nothing";
 }
 
 TEST_F(CliArguments, RehearseTakesAScenarioAndMaybeAConfigurationBeforeIt) {

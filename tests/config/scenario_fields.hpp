@@ -8,24 +8,32 @@ namespace understudy::config {
 
 template <class Visit>
 void each_field(const ScenarioLoad& object, const Visit& visit) {
-  const auto& [rate, post, websockets, latency, probe_latency] = object;
+  const auto& [rate, post, body, websockets, message_interval, reconnect, session, patience, latency, probe_latency] =
+      object;
   visit("rate", rate);
   visit("post", post);
+  visit("body", body);
   visit("websockets", websockets);
+  visit("message_interval", message_interval);
+  visit("reconnect", reconnect);
+  visit("session", session);
+  visit("patience", patience);
   visit("latency", latency);
   visit("probe_latency", probe_latency);
 }
 
 template <class Visit>
 void each_field(const ScenarioFault& object, const Visit& visit) {
-  const auto& [at, until, where, kind, latency, ramp, share, status, period, health] = object;
+  const auto& [at, until, where, kind, latency, ramp, jitter, share, limit, status, period, health] = object;
   visit("at", at);
   visit("until", until);
   visit("where", where);
   visit("kind", kind);
   visit("latency", latency);
   visit("ramp", ramp);
+  visit("jitter", jitter);
   visit("share", share);
+  visit("limit", limit);
   visit("status", status);
   visit("period", period);
   visit("health", health);
@@ -48,11 +56,16 @@ void each_field(const ExpectServing& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const ScenarioExpect& object, const Visit& visit) {
-  const auto& [failed, bad, slow_after, moves, least_moves, detected, shifted, returned, serving, events, no_events] =
-      object;
+  const auto& [failed, failed_repeatable, bad, slow_after, least_answered, doubled, sockets_dropped, least_open, moves,
+               least_moves, detected, shifted, returned, serving, events, no_events] = object;
   visit("failed", failed);
+  visit("failed_repeatable", failed_repeatable);
   visit("bad", bad);
   visit("slow_after", slow_after);
+  visit("least_answered", least_answered);
+  visit("doubled", doubled);
+  visit("sockets_dropped", sockets_dropped);
+  visit("least_open", least_open);
   visit("moves", moves);
   visit("least_moves", least_moves);
   visit("detected", detected);
@@ -65,12 +78,13 @@ void each_field(const ScenarioExpect& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const Scenario& object, const Visit& visit) {
-  const auto& [name, proves, config, pool, length, load, faults, acts, expect] = object;
+  const auto& [name, proves, config, pool, length, short_length, load, faults, acts, expect] = object;
   visit("name", name);
   visit("proves", proves);
   visit("config", config);
   visit("pool", pool);
   visit("length", length);
+  visit("short_length", short_length);
   visit("load", load);
   visit("faults", faults);
   visit("acts", acts);

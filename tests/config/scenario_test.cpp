@@ -36,6 +36,13 @@ std::vector<std::string> files_of(const std::string& folder) {
   return files;
 }
 
+// Those for virtual time and those for sockets.
+std::vector<std::string> shipped() {
+  std::vector<std::string> files = files_of("deploy/drills");
+  for (const std::string& file : files_of("deploy/drills/sandbox")) files.push_back(file);
+  return files;
+}
+
 // Loads what must be right, with no complaint at all.
 Scenario good(const std::string& text, const std::string& file = "drill.toml") {
   const ScenarioResult result = load_scenario(text, file);
@@ -65,7 +72,7 @@ TEST(Scenario, IsReadWhole) {
   EXPECT_EQ(scenario.length, 2min);
   EXPECT_EQ(scenario.load.rate, 300);
   EXPECT_EQ(scenario.load.post, 0.3);
-  ASSERT_EQ(scenario.faults.size(), 4U);
+  ASSERT_EQ(scenario.faults.size(), 5U);
   EXPECT_EQ(scenario.faults[0].kind, FaultKind::slow);
   EXPECT_EQ(scenario.faults[0].latency, 3s);
   EXPECT_EQ(scenario.faults[0].ramp, 10s);
@@ -77,7 +84,7 @@ TEST(Scenario, IsReadWhole) {
   ASSERT_EQ(scenario.acts.size(), 2U);
   EXPECT_EQ(scenario.acts[0].act, ActKind::approve);
   EXPECT_EQ(scenario.acts[1].to, "standby");
-  EXPECT_EQ(scenario.expect.failed, 0U);
+  EXPECT_EQ(scenario.expect.failed, 1U);
   EXPECT_EQ(scenario.expect.returned, 30s);
   ASSERT_EQ(scenario.expect.serving.size(), 2U);
   EXPECT_EQ(scenario.expect.serving[1].tier, "primary");
@@ -95,8 +102,12 @@ TEST(Scenario, LeavesOutWhatIsAsUsual) {
 }
 
 TEST(Scenario, TakesEveryKindOfFaultWithWhatItNeeds) {
-  const std::map<FaultKind, std::string> needs{
-      {FaultKind::slow, "latency = \"1s\"\n"}, {FaultKind::flap, "period = \"1s\"\n"}, {FaultKind::starve, ""}};
+  const std::map<FaultKind, std::string> needs{{FaultKind::slow, "latency = \"1s\"\n"},
+                                               {FaultKind::slow_body, "latency = \"1s\"\n"},
+                                               {FaultKind::slow_websocket, "latency = \"1s\"\n"},
+                                               {FaultKind::cold, "latency = \"1s\"\nlimit = 5\n"},
+                                               {FaultKind::overload, "limit = 5\n"},
+                                               {FaultKind::flap, "period = \"1s\"\n"}};
   for (std::size_t i = 0; i < fault_kinds().size(); ++i) {
     const auto kind = static_cast<FaultKind>(i);
     const std::string where = kind == FaultKind::starve ? "" : "where = \"all\"\n";
@@ -209,7 +220,7 @@ TEST(ScenarioEverything, GivesEveryFieldAnotherValue) {
 TEST(ScenarioSchema, AcceptsEveryGoodFile) {
   const JsonSchema schema(scenario_schema());
   std::vector<std::string> files = files_of("tests/config/scenario_good");
-  for (const std::string& drill : files_of("deploy/drills")) files.push_back(drill);
+  for (const std::string& drill : shipped()) files.push_back(drill);
   for (const std::string& path : files) {
     Diagnostic failure;
     const auto document = parse_document(read_all(path), path, failure);
@@ -306,8 +317,8 @@ TEST(Mismatches, NoMoveIsExpectedOfOneTier) {
 
 std::vector<std::string> drill_names() {
   std::vector<std::string> names;
-  for (const std::string& file : files_of("deploy/drills"))
-    names.push_back(std::filesystem::path(file).stem().string());
+  for (const std::string& file : shipped())
+    names.push_back(std::filesystem::relative(file, root + "/deploy/drills").replace_extension().string());
   return names;
 }
 
@@ -325,11 +336,15 @@ TEST_P(Drill, LoadsAndFitsItsConfiguration) {
   EXPECT_THAT(mismatches(scenario, *config.config), IsEmpty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, Drill, testing::ValuesIn(drill_names()), [](const auto& one) { return one.param; });
+INSTANTIATE_TEST_SUITE_P(Files, Drill, testing::ValuesIn(drill_names()), [](const auto& one) {
+  std::string name = one.param;
+  std::replace(name.begin(), name.end(), '/', '_');
+  return name;
+});
 
 TEST(DrillConfigs, AreAllUsed) {
   std::set<std::string> used;
-  for (const std::string& file : files_of("deploy/drills"))
+  for (const std::string& file : shipped())
     used.insert(std::filesystem::path(good(read_all(file), file).config).filename().string());
   for (const std::string& file : files_of("deploy/drills/configs"))
     EXPECT_TRUE(used.count(std::filesystem::path(file).filename().string())) << file;

@@ -13,6 +13,7 @@ namespace {
 
 using config::FaultKind;
 using health::RehearsalWorld;
+using health::Told;
 
 std::uint64_t first_seed() {
   const char* given = std::getenv("UNDERSTUDY_SEED");
@@ -47,7 +48,7 @@ public:
               std::to_string(fault.at.count()) + " to " + std::to_string(fault.until ? fault.until->count() : -1) +
               "\n";
     }
-    for (const RehearsalWorld::Told& event : world_.events()) {
+    for (const Told& event : world_.events()) {
       text += std::to_string(std::chrono::duration<double>(event.at - world_.begin()).count()) + " " +
               std::string(name_of(event.event.kind)) + " " + event.event.reason + "\n";
     }
@@ -196,7 +197,7 @@ private:
     for (const config::ScenarioAct& act : scenario_.acts) operator_acts |= act.act != config::ActKind::reload;
     std::vector<TimePoint> moves;
     std::uint64_t epoch = 0;
-    for (const RehearsalWorld::Told& told : world_.events()) {
+    for (const Told& told : world_.events()) {
       const Event& event = told.event;
       ASSERT_FALSE(event.reason.empty()) << "law 5";
       quarantined += event.kind == Event::Kind::endpoint_quarantined ? 1 : 0;
