@@ -106,7 +106,7 @@ struct TrafficSample {
   LatencyCounts first_byte;      // request sent to first byte of the answer; failures are not in it
   LatencyCounts superseded;      // sent to the answer that another endpoint gave (hedging): it takes at least that long
   LatencyCounts connect;         // dial to connected (TLS: to the end of the handshake)
-  LatencyCounts websocket_open;  // request begun to 101
+  LatencyCounts websocket_open;  // attempt begun to 101
   bool urgent = false;
   // Part of the above that belongs to the client address behind most of the failures and slow answers.
   struct Client {

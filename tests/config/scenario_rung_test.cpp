@@ -37,7 +37,8 @@ TEST(ScenarioRung, ARehearsalRefusesFaultsOfRealConnections) {
 }
 
 TEST(ScenarioRung, BothTakeWhatMakesSenseInBoth) {
-  for (const std::string kind : {"kill", "unreachable", "freeze", "hang", "errors", "backlog", "reset", "half_response"}) {
+  for (const std::string kind :
+       {"kill", "unreachable", "freeze", "hang", "errors", "backlog", "reset", "half_response"}) {
     const std::string text = with("post = \"30%\"", "kind = \"" + kind + "\"", "doubled = 0\nfailed_repeatable = 0");
     EXPECT_EQ(said(text, Rung::rehearse), "");
     EXPECT_EQ(said(text, Rung::drill), "");
@@ -55,7 +56,8 @@ TEST(ScenarioRung, ADrillRefusesAGreenPageWhereNothingListens) {
   for (const std::string kind : {"kill", "unreachable", "backlog"}) {
     const std::string text = with("", "kind = \"" + kind + "\"\nhealth = \"good\"");
     EXPECT_EQ(said(text, Rung::rehearse), "");
-    EXPECT_THAT(said(text, Rung::drill), HasSubstr("s.toml:8:10: error: a health page can't be good behind kind = \"" + kind));
+    EXPECT_THAT(said(text, Rung::drill),
+                HasSubstr("s.toml:8:10: error: a health page can't be good behind kind = \"" + kind));
   }
   EXPECT_EQ(said(with("", "kind = \"freeze\"\nhealth = \"good\""), Rung::drill), "");
 }
@@ -84,7 +86,8 @@ TEST(ScenarioRung, NothingIsCountedThatCannotOccur) {
 TEST(ScenarioShort, EndsEarlierAndTellsWhatItLeavesOut) {
   const std::string text =
       "name = \"x\"\nlength = \"30s\"\nshort = \"10s\"\n[[fault]]\nat = \"4s\"\nuntil = \"12s\"\nwhere = \"a\"\nkind = "
-      "\"kill\"\n[[fault]]\nat = \"15s\"\nwhere = \"a\"\nkind = \"kill\"\nuntil = \"16s\"\n[[operator]]\nat = \"20s\"\nact "
+      "\"kill\"\n[[fault]]\nat = \"15s\"\nwhere = \"a\"\nkind = \"kill\"\nuntil = \"16s\"\n[[operator]]\nat = "
+      "\"20s\"\nact "
       "= \"failback\"\n[expect]\nfailed = 0\nmoves = 2\nleast_moves = 2\nreturned = \"9s\"\nleast_answered = "
       "100\nserving = [{ at = \"8s\", tier = \"b\" }, { at = \"30s\", tier = \"a\" }]\n";
   const ScenarioResult whole = load_scenario(text, "s.toml");
