@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "config/scenario_fit.hpp"
 #include "config/text.hpp"
 #include "config/units.hpp"
 #include "proxy/drill/report.hpp"
@@ -75,11 +76,12 @@ private:
     config::LoadResult loaded = config::load(*config_text, config_file, context);
     err_ << config::render(loaded.diagnostics, *config_text);
     if (!loaded.config) return std::nullopt;
-    std::vector<std::string> misfits = config::mismatches(*scenario.scenario, *loaded.config);
-    if (misfits.empty()) {
-      const std::string unfit = drill::unfit_for_drill(*scenario.scenario, *loaded.config);
-      if (!unfit.empty()) misfits.push_back(unfit);
-    }
+    const auto placed = config::placed_mismatches(*scenario.scenario, *loaded.config, *text, file);
+    err_ << config::render(placed, *text);
+    if (!placed.empty()) return std::nullopt;
+    std::vector<std::string> misfits;
+    const std::string unfit = drill::unfit_for_drill(*scenario.scenario, *loaded.config);
+    if (!unfit.empty()) misfits.push_back(unfit);
     if (arguments_.in_short && !scenario.scenario->short_length)
       misfits.emplace_back("it has no shortened form; write short = \"12s\" at the top, or leave --short out");
     for (const std::string& misfit : misfits) complain(file, misfit);

@@ -8,6 +8,7 @@
 #include <ostream>
 #include <vector>
 
+#include "config/scenario_fit.hpp"
 #include "config/text.hpp"
 #include "config/units.hpp"
 
@@ -20,6 +21,7 @@ struct Input {
   std::string config_file;
   std::optional<config::Config> config;
   std::optional<config::Scenario> scenario;
+  std::string scenario_text;
 };
 
 // Everything that is wrong with the input, for people or as JSON.
@@ -64,6 +66,7 @@ void load_scenario(const Arguments& arguments, const config::LoadContext& contex
                    Complaints& complaints) {
   const auto text = read(arguments.scenario, context, complaints);
   if (!text) return;
+  input.scenario_text = *text;
   config::ScenarioResult loaded = config::load_scenario(*text, arguments.scenario, config::Rung::rehearse);
   complaints.add(loaded.diagnostics, *text);
   input.scenario = std::move(loaded.scenario);
@@ -147,8 +150,9 @@ int run_rehearsal(const Arguments& arguments, const config::LoadContext& context
   load_scenario(arguments, context, input, complaints);
   load_config(arguments, context, input, complaints);
   if (!input.scenario || !input.config) return complaints.refuse();
-  const auto misfits = config::mismatches(*input.scenario, *input.config);
-  for (const std::string& misfit : misfits) complaints.add(arguments.scenario, misfit);
+  const auto misfits =
+      config::placed_mismatches(*input.scenario, *input.config, input.scenario_text, arguments.scenario);
+  complaints.add(misfits, input.scenario_text);
   if (!misfits.empty()) return complaints.refuse();
   const health::Rehearsal rehearsal = health::rehearse(*input.config, *input.scenario, arguments.seed);
   out << (arguments.json ? rehearsal_json(*input.scenario, input.config_file, rehearsal)

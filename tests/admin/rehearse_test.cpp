@@ -98,7 +98,7 @@ TEST(Rehearse, RefusesWhatDoesNotFitTheConfiguration) {
   const std::map<std::string, std::string> files{{"c.toml", config_text}, {"s.toml", elsewhere}};
   const Ran ran = rehearse(files, "c.toml", "s.toml");
   EXPECT_EQ(ran.code, 2);
-  EXPECT_THAT(ran.err, HasSubstr("s.toml: error: 'where' of fault 1 names 'primray'"));
+  EXPECT_THAT(ran.err, HasSubstr("s.toml:7:9: error: 'where' of fault 1 names 'primray'"));
   const Ran json = rehearse(files, "c.toml", "s.toml", true);
   EXPECT_EQ(json.code, 2);
   EXPECT_EQ(json.err, "");

@@ -63,8 +63,10 @@ class DrillTest(Story):
         self.assertIn("s.toml:11:1: error: 'sockets_dropped' can't be measured without WebSockets", said)
         said = self.refused(SCENARIO.replace('at = "1s"', 'at = "9s"'))
         self.assertIn("s.toml:7:6: error: 'at' is after the end of the scenario", said)
-        self.assertIn("names 'primry'", self.refused(SCENARIO.replace('"primary"', '"primry"')))
-        self.assertIn("names 'shop', which the configuration does not have",
+        self.assertIn("s.toml:8:9: error: 'where' of fault 1 names 'primry'",
+                      self.refused(SCENARIO.replace('"primary"', '"primry"')))
+        self.assertIn("s.toml:12:32: error: 'serving' names 'spare'", self.refused(SCENARIO.replace('"standby" }', '"spare" }')))
+        self.assertIn("s.toml:1:8: error: 'pool' names 'shop', which the configuration does not have",
                       self.refused('pool = "shop"\n' + SCENARIO))
         self.assertIn("takes no POST", self.refused(
             SCENARIO.replace("[[fault]]", 'post = "30%"\n[[fault]]'),
