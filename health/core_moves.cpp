@@ -61,7 +61,8 @@ void Core::State::watch_tiers(Pool& pool, TimePoint now) {
       longest = std::max<Duration>(longest, now - *endpoint->oldest_pending);
     }
     if (counted > 0) signals.suspects = static_cast<double>(suspects - improving) / static_cast<double>(counted);
-    if (silent > 0 && silent * 2 >= counted) signals.waiting = longest;
+    // Of most of it: what half of it lacks the other half makes up for, and one silent endpoint of two is no slow tier.
+    if (silent * 2 > counted) signals.waiting = longest;
     tier.watch.observe(pool.config.degraded, signals, i == pool.failover.active(), now);
     shed(pool, i, signals, now);
     tier.all_doubted = counted > 0 && suspects == counted;

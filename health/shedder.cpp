@@ -86,7 +86,9 @@ bool Shedder::observe(const ShedInput& input, TimePoint now) {
   served_ += input.served;
   failed_ += input.failed;
   peak_ = std::max(peak_, input.under_way);
-  look_ = std::clamp<Duration>(times(input.took, 1.5), least_look, longest_look);
+  // What a cap does shows after as long as an answer takes. Whether there is more than can be answered shows sooner, and where
+  // it is so, answers take longer the longer one looks.
+  look_ = cap_ ? std::clamp<Duration>(times(input.took, 1.5), least_look, longest_look) : least_look;
   if (now - *window_ < look_) return false;
   measure(input, now);
   const bool changed = cap_ ? adjust(input, now) : consider(input, now);

@@ -33,12 +33,16 @@ Entry::Kind kind_of(const Event& event) {
     case Kind::all_down:
     case Kind::starved:
     case Kind::probe_doubted:
+    case Kind::endpoint_unfit:
+    case Kind::tier_unfit:
     case Kind::surge: return Entry::Kind::signal;
     case Kind::endpoint_healthy:
     case Kind::endpoint_unejected:
     case Kind::endpoint_trusted:
     case Kind::tier_restored:
     case Kind::tier_recovered:
+    case Kind::endpoint_fit:
+    case Kind::tier_fit:
     case Kind::panic_left: return Entry::Kind::recovery;
     case Kind::nothing_better:
     case Kind::failback_pending:
@@ -52,6 +56,7 @@ Entry::Kind kind_of(const Event& event) {
     case Kind::endpoint_operator:
     case Kind::held:
     case Kind::maintenance: return Entry::Kind::person;
+    case Kind::agent:
     case Kind::endpoint_added:
     case Kind::endpoint_removed: break;
   }
@@ -68,6 +73,7 @@ bool is_signal(Kind kind) {
     case Kind::tier_degraded:
     case Kind::panic_entered:
     case Kind::all_down:
+    case Kind::tier_unfit:
     case Kind::nothing_better:
     case Kind::shedding: return true;
     default: return false;

@@ -53,6 +53,8 @@ Wellness wellness_of(const health::PoolStatus& pool, bool moved) {
   for (const TierStatus& tier : pool.tiers) {
     if (tier.panic) bad(named(tier) + " is in panic mode");
     if (tier.degraded) bad(named(tier) + " is degraded: " + tier.degraded_reason);
+    if (tier.fit == health::Fit::unfit || tier.fit == health::Fit::stale)
+      bad(named(tier) + " could not take over: " + tier.fit_reason);
     if (tier.max_unanswered) bad(named(tier) + " is asked for more than it can answer");
     for (const EndpointStatus& endpoint : tier.endpoints) {
       if (!in_use(endpoint)) continue;

@@ -191,7 +191,7 @@ void Grammar::add_drill() {
   drill->add_flag("--short", values_.in_short, "The shortened form, which ends where the scenario says 'short'");
   drill->add_option("--json", values_.json_file, "File for everything that was measured, as JSON");
   drill->add_option("--junit", values_.junit, "File for the verdicts as JUnit XML");
-  drill->add_option("--markdown", values_.markdown, "File for a table of the results");
+  drill->add_option("--markdown", values_.markdown_file, "File for a table of the results");
   drill->add_option("--requests", values_.requests, "File for every request of a drill, as CSV");
   drill->add_option("--retries", values_.retries, "Runs again so often what was invalid [0]")
       ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{2}));

@@ -65,10 +65,10 @@ struct Arguments {
   std::string scenario;       // rehearse: its file; `config` is the other one
   std::uint64_t seed = 1;     // rehearse
 
-  std::vector<std::string> scenarios;                // drill: their files
-  std::string json_file, junit, markdown, requests;  // drill: where its reports go; "" nowhere
-  bool in_short = false;                             // drill
-  std::uint64_t retries = 0;                         // drill: of a run that was invalid
+  std::vector<std::string> scenarios;                     // drill: their files
+  std::string json_file, junit, markdown_file, requests;  // drill: where its reports go; "" nowhere
+  bool in_short = false;                                  // drill
+  std::uint64_t retries = 0;                              // drill: of a run that was invalid
 
   std::string gate, who;                        // approve
   std::optional<std::uint64_t> expected_epoch;  // failover, failback, hold, release

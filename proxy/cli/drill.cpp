@@ -190,7 +190,7 @@ int run_drills(const Arguments& arguments, const config::LoadContext& context, b
     err << "understudy: --requests lists those of one drill; name one file\n";
     return 2;
   }
-  for (const std::string& file : {arguments.json_file, arguments.junit, arguments.markdown, arguments.requests})
+  for (const std::string& file : {arguments.json_file, arguments.junit, arguments.markdown_file, arguments.requests})
     if (!can_write(file, err)) return 2;
   interrupted = 0;
   std::signal(SIGINT, on_interrupt);
@@ -210,7 +210,7 @@ int run_drills(const Arguments& arguments, const config::LoadContext& context, b
   if (drills->size() > 1) out << drill::report_markdown(results);
   bool written = write(arguments.json_file, drill::report_json(results), err);
   written = write(arguments.junit, drill::report_junit(results), err) && written;
-  written = write(arguments.markdown, drill::report_markdown(results), err) && written;
+  written = write(arguments.markdown_file, drill::report_markdown(results), err) && written;
   if (!results.empty()) written = write(arguments.requests, drill::requests_csv(results.front()), err) && written;
   const int code = code_of(results);
   if (!written || !could) return 1;

@@ -26,13 +26,14 @@ void replace_listeners(config::Config& config, std::vector<std::string>& notes) 
   auto found = std::find_if(config.listeners.begin(), config.listeners.end(), serves);
   if (found == config.listeners.end()) found = config.listeners.begin();
   if (found == config.listeners.end()) return;
-  config::ListenerConfig listener = *found;
+  if (found != config.listeners.begin()) std::swap(*found, config.listeners.front());
+  config::ListenerConfig& listener = config.listeners.front();
   notes.push_back("listen." + listener.name + " listens on loopback" + (listener.tls ? ", without TLS" : "") +
                   (config.listeners.size() > 1 ? "; the other listeners are left out" : ""));
   listener.address = loopback(0);
   listener.tls.reset();
   listener.redirect_to_https = false;
-  config.listeners = {std::move(listener)};
+  config.listeners.resize(1);
 }
 
 void replace_pool(config::PoolConfig& pool, std::vector<std::uint16_t>::const_iterator& port,
