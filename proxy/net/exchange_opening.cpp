@@ -41,8 +41,8 @@ void Exchange::note_refused_opening(TimePoint now) {
   const bool waited = opening_refusal_ == observe::OpeningRefusal::late;
   const auto after =
       plan_->plan().pools[pool_index_].openings->with([&](OpeningDesk& d) { return d.come_back(waited, now); });
-  retry_after_ = static_cast<std::uint32_t>(
-      std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(after).count()));
+  retry_after_ =
+      static_cast<std::uint32_t>(std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(after).count()));
 }
 
 void Exchange::end_opening(OpeningEnd how, TimePoint now) {
@@ -64,8 +64,8 @@ void Exchange::end_opening(OpeningEnd how, TimePoint now) {
 bool Exchange::open_again(std::uint16_t status, TimePoint now) {
   if (status != 503 || !attempt_.opening || !state_.may_open_again(now)) return false;
   const OpeningDesk::Endpoint endpoint = opening_key(attempt_.endpoint->id);
-  const bool opens = plan_->plan().pools[pool_index_].openings->with(
-      [&](const OpeningDesk& d) { return d.opens(endpoint, now); });
+  const bool opens =
+      plan_->plan().pools[pool_index_].openings->with([&](const OpeningDesk& d) { return d.opens(endpoint, now); });
   if (!opens) return false;
   plan_->counters().pools[pool_index_]->openings_busy.add();
   end_opening(OpeningEnd::failed, now);

@@ -141,9 +141,7 @@ void Inheritance::read() {
   ::unsetenv(kVariable);
 }
 
-int Inheritance::take_admin(const std::string& where) {
-  return where == admin_where_ ? std::exchange(admin_, -1) : -1;
-}
+int Inheritance::take_admin(const std::string& where) { return where == admin_where_ ? std::exchange(admin_, -1) : -1; }
 
 void Inheritance::say_ready() {
   const char word = 'R';

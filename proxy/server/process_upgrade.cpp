@@ -17,12 +17,12 @@ constexpr std::chrono::seconds kLastWord{5};       // beyond the pace of the tun
 // ---- the old one ---------------------------------------------------------------------------------------------------
 
 void Process::begin_upgrade() {
-  const char* refused = stop_ != Stop::no                 ? "this process is stopping"
-                        : successor_ || upgrade_begun_    ? "one is under way"
-                        : taking_over_                    ? "this process has not taken over yet itself"
-                        : options_.config_path.empty()    ? "it needs a configuration file"
-                        : program_.empty()                ? "it is not known where the program stands (/proc is missing)"
-                                                          : nullptr;
+  const char* refused = stop_ != Stop::no              ? "this process is stopping"
+                        : successor_ || upgrade_begun_ ? "one is under way"
+                        : taking_over_                 ? "this process has not taken over yet itself"
+                        : options_.config_path.empty() ? "it needs a configuration file"
+                        : program_.empty()             ? "it is not known where the program stands (/proc is missing)"
+                                                       : nullptr;
   if (refused != nullptr) {
     log(observe::Level::warn, std::string("SIGUSR2: no binary upgrade: ") + refused);
     return;
@@ -80,8 +80,7 @@ void Process::succeeded(const std::string& why) {
   // Tunnels leave at their configured pace, however short the grace of a stop is.
   config::Duration longest = loaded_.config->server.shutdown_grace;
   for (const config::RouteConfig& route : loaded_.config->routes)
-    if (route.websocket.allowed)
-      longest = std::max<config::Duration>(longest, route.websocket.close_over + kLastWord);
+    if (route.websocket.allowed) longest = std::max<config::Duration>(longest, route.websocket.close_over + kLastWord);
   const TimePoint now = std::chrono::steady_clock::now();
   stop_ = Stop::leading;
   stop_deadline_ = now + longest;
