@@ -271,10 +271,9 @@ const Section& openings_section() {
     Declare<OpeningsConfig> declare(made);
     declare.boolean(
         "adaptive", &OpeningsConfig::adaptive,
-        {.help =
-             "Whether the limit is found by trying: few at first and after an endpoint was away, twice as many every "
-             "two seconds while openings take what they usually take, half as many when they take longer, fewer "
-             "when one is answered 5xx.",
+        {.help = "Whether the limit is found by trying: few after an endpoint was away, twice as many every "
+                 "two seconds while openings take what they usually take, half as many when they take longer, fewer "
+                 "when one is answered 5xx.",
          .example = "false"});
     declare.integer(
         "max", &OpeningsConfig::max,

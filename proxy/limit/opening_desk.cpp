@@ -7,6 +7,8 @@ namespace understudy::limit {
 
 namespace {
 constexpr std::chrono::seconds kOpensLately{10};
+constexpr double kNearlyAll = 0.6;
+constexpr double kStart = 500;     // openings a second, of who was never away: no brake on a standby that is well
 constexpr double kStillGrows = 4;  // times as many in a while, of an endpoint whose limits are not found yet
 }  // namespace
 
@@ -18,6 +20,7 @@ OpeningDesk::State& OpeningDesk::state(Endpoint endpoint) {
   limit.start = terms_.adaptive ? std::min(limit.start, limit.most) : limit.most;
   if (!terms_.adaptive) limit.least = limit.most;
   OpeningPace::Options pace;
+  pace.start = kStart;
   pace.adaptive = terms_.adaptive;
   pace.most = terms_.rate;
   if (pace.most) pace.burst = std::min(pace.burst, std::max(1.0, *pace.most / 10));
@@ -45,16 +48,16 @@ void OpeningDesk::opened(Endpoint endpoint, Duration took, TimePoint now) {
 void OpeningDesk::failed(Endpoint endpoint, TimePoint now) {
   State& s = state(endpoint);
   s.limit.failed(now);
-  s.pace.bad(now);
+  // A few of many that fail have reasons of their own.
+  if (s.limit.rate(now) < kNearlyAll * s.pace.rate()) s.pace.bad(now);
 }
 
 void OpeningDesk::abandoned(Endpoint endpoint) { state(endpoint).limit.abandoned(); }
 
 void OpeningDesk::cold(Endpoint endpoint) {
-  const auto found = states_.find(endpoint);
-  if (found == states_.end()) return;
-  found->second.limit.cold();
-  found->second.pace.cold();
+  State& s = state(endpoint);
+  s.limit.cold();
+  s.pace.cold();
 }
 
 bool OpeningDesk::opens(Endpoint endpoint, TimePoint now) const {

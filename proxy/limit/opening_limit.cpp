@@ -80,9 +80,12 @@ void OpeningLimit::grow(TimePoint now, bool used) {
   grown_ = now;
 }
 
+// Like one that took too long: a few of many have reasons of their own.
 void OpeningLimit::failed(TimePoint now) {
   end();
-  halve(now, kLeastPause);
+  const Duration too_long = good() ? *good() + std::chrono::milliseconds(1) : Duration(0);
+  bool halved = false;
+  if (usual_ || options_.good) judge(too_long, now, halved);
 }
 
 // Once for all that were under way together: they tell of the same load.

@@ -1,5 +1,5 @@
 // How many WebSocket openings an endpoint may have in progress, found by trying (AIMD): the limit grows while openings take what
-// they usually take, and halves when nearly all of them take longer or one fails. Pure.
+// they usually take, and halves when nearly all of them take longer or fail. Pure.
 //
 // Little's law does the rest: with n in progress and t for each, n/t a second are admitted, so an endpoint that can open 100 a
 // second is given 100 a second, whoever knocks.

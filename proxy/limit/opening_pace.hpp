@@ -1,5 +1,5 @@
-// How many WebSocket openings an endpoint is given in a second, found by trying: few at first, twice as many every two seconds
-// while they succeed, less when it refuses. Pure.
+// How many WebSocket openings an endpoint is given in a second, found by trying: few when it was away, twice as many every two
+// seconds while they succeed, less when it refuses. Pure.
 //
 // What is in progress (opening_limit.hpp) says nothing where openings take no time: an endpoint that opens in a millisecond but
 // answers 503 beyond 50 in a second is only told apart by how many it was given.
@@ -16,7 +16,7 @@ public:
   using TimePoint = std::chrono::steady_clock::time_point;
   using Duration = std::chrono::nanoseconds;
   struct Options {
-    double start = 20, least = 1;  // openings a second
+    double start = 20, least = 1;  // openings a second; 20 at most for who was away
     double burst = 10;             // at once, or a tenth of a second's worth
     std::optional<double> most{};  // a second, whatever it could do
     bool adaptive = true;          // false: only `most` counts
@@ -28,7 +28,7 @@ public:
   // How many may begin now.
   std::uint32_t ready(TimePoint now);
   void begun(TimePoint now);
-  // One of them was opened, or refused for want of capacity.
+  // One of them was opened; or it may be that so many are too many: one has failed, and more were wanted than it was given.
   void good(TimePoint now);
   void bad(TimePoint now);
   // The endpoint was away: what was known of it is worth nothing.

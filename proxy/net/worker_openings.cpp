@@ -69,9 +69,9 @@ void Worker::openings_follow(const health::View& view) {
     for (const health::TierView& tier : view.pools[p].tiers)
       for (const health::EndpointView& endpoint : tier.endpoints) {
         all.push_back(opening_key(endpoint.id));
-        if (endpoint.id.slot < kMaxSlots && std::exchange(slot(endpoint.id).was_away, !endpoint.available) &&
-            endpoint.available)
-          back.push_back(all.back());
+        if (endpoint.id.slot >= kMaxSlots) continue;
+        Slot& s = slot(endpoint.id);
+        if (std::exchange(s.was_away, s.ill > 0) && s.ill == 0) back.push_back(all.back());
       }
     plan.pools[p].openings->with([&](limit::OpeningDesk& d) {
       for (const auto endpoint : back) d.cold(endpoint);

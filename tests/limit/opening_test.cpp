@@ -151,6 +151,23 @@ TEST(OpeningPace, SettlesBelowWhatAnEndpointRefuses) {
   }
 }
 
+TEST(OpeningDesk, ADeviceThatIsAlwaysRefusedSlowsDownNobodyElse) {
+  OpeningDesk desk({});
+  TimePoint now = kStart;
+  std::uint32_t least = 1000;
+  for (int i = 0; i < 10'000; ++i, now += 20ms) {
+    for (int n = 0; n < 4 && desk.room(1, now) > 0; ++n) {  // 200 a second
+      desk.begin(1, now);
+      desk.opened(1, 5ms, now);
+    }
+    if (i % 50 != 0 || desk.room(1, now) == 0) continue;  // once a second
+    desk.begin(1, now);
+    desk.failed(1, now);
+    least = std::min(least, static_cast<std::uint32_t>(desk.look(now)[0].pace));
+  }
+  EXPECT_GE(least, 200U);
+}
+
 TEST(OpeningPace, AColdOneBeginsAnewAndAGivenRateIsKeptTo) {
   OpeningPace pace;
   ask_for(pace, kStart, 16s, 1'000'000);
@@ -230,13 +247,15 @@ TEST(OpeningLimit, HalvesOnceForWhatWasUnderWayTogetherAndNeverBelowOne) {
   EXPECT_FALSE(limit.may_begin());
   for (int i = 0; i < 32; ++i) limit.failed(kStart + 1s);
   EXPECT_EQ(limit.limit(), 32U) << "they had begun before the limit was halved";
-  limit.begun();
-  limit.failed(kStart + 3s);
+  const auto fail = [&](int count, TimePoint at) {
+    for (int i = 0; i < count; ++i) {
+      limit.begun();
+      limit.failed(at);
+    }
+  };
+  fail(40, kStart + 3s);
   EXPECT_EQ(limit.limit(), 16U);
-  for (int i = 0; i < 10; ++i) {
-    limit.begun();
-    limit.failed(kStart + 4s + i * 1s);
-  }
+  for (int i = 0; i < 10; ++i) fail(20, kStart + 4s + i * 1s);
   EXPECT_EQ(limit.limit(), 1U);
   EXPECT_TRUE(limit.may_begin());
 }
