@@ -25,8 +25,8 @@ namespace understudy::server {
 // What happened, apart from how it is told. The same `id` is the same message, however often it is delivered.
 struct AlertMessage {
   std::string id;  // "inc-12-opened-1"
-  std::string
-      type;  // "incident.opened", "incident.moved", "incident.verdict", "incident.relapsed", "incident.closed", "test"
+  // "incident." and opened, worse, moved, verdict, recovered, relapsed or closed; or "test".
+  std::string type;
   incident::Wall at{};
   std::string body;  // JSON
   bool minor = false;

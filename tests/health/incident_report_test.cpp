@@ -71,7 +71,7 @@ TEST(IncidentReport, HasTheTimesAndTheImpact) {
   const std::string page = markdown(outage(), Charts::with);
   for (const char* row :
        {"| begin | 10:04:05.250 | 0 |", "| detect | 10:04:06.450 | +1.2 s |", "| decide | 10:04:06.850 | +1.6 s |",
-        "| shift | 10:04:06.950 | +1.7 s |", "| verify | 10:04:36.850 | +31.6 s |",
+        "| shift | 10:04:06.950 | +1.7 s |", "| verify | 10:04:36.850 | +32 s |",
         "| return | 10:05:35.250 | +1 min 30 s |", "| normal | 10:05:36.250 | +1 min 31 s |", "| close | open |",
         "| failed (5xx) | 100 (1.0 %) |", "| 10:03:35.250 | -30 s | note, act | somebody looked |"})
     EXPECT_THAT(page, HasSubstr(row));
