@@ -10,6 +10,7 @@
 #include "proxy/http/message.hpp"
 #include "proxy/observe/exposition.hpp"
 #include "proxy/server/build_commit.hpp"
+#include "proxy/server/fitness_metrics.hpp"
 #include "proxy/server/process.hpp"
 
 namespace understudy::server {
@@ -384,7 +385,7 @@ struct Process::Metrics {
     out.family("maintenance", Type::gauge, "1 while the pool answers 503 on request.");
     for (const auto& pool : pools) out.sample({{"pool", pool.name}}, std::uint64_t{pool.maintenance});
     decisions(pools);
-    fitness(pools);
+    expose_fitness(out, pools);
     openings(pools);
     endpoints(pools);
     checks(pools);
@@ -409,73 +410,6 @@ struct Process::Metrics {
     for (const auto& pool : pools)
       for (const auto& gate : pool.gates)
         out.sample({{"pool", pool.name}, {"gate", gate.name}}, std::uint64_t{gate.passed});
-  }
-
-  // What synthetic requests prove, of pools that have some.
-  void fitness(const std::vector<::understudy::health::PoolStatus>& pools) {
-    using namespace ::understudy::health;
-    const TimePoint now = std::chrono::steady_clock::now();
-    const auto age = [now](const std::optional<TimePoint>& at) {
-      return at ? std::chrono::duration<double>(now - *at).count() : -1.0;
-    };
-    const auto each_tier = [&](auto f) {
-      for (const auto& pool : pools)
-        for (const auto& tier : pool.tiers)
-          if (pool.has_fitness) f(pool.name, tier);
-    };
-    const auto each = [&](auto f) {
-      each_tier([&](const auto& pool, const auto& tier) {
-        for (const auto& e : tier.endpoints) f(pool, tier.name, e);
-      });
-    };
-    constexpr std::array kVerdicts{Fit::fit, Fit::unknown, Fit::stale, Fit::unfit};
-    out.family("tier_fit", Type::gauge, "One series per verdict of the synthetic requests; 1 for the one that holds.");
-    each_tier([&](const auto& pool, const auto& tier) {
-      for (const Fit fit : kVerdicts)
-        out.sample({{"pool", pool}, {"tier", tier.name}, {"verdict", ::understudy::health::name_of(fit)}},
-                   std::uint64_t{tier.fit == fit});
-    });
-    out.family("tier_fit_age_seconds", Type::gauge, "Age of the proof that the tier is fit; -1 without one.");
-    each_tier([&](const auto& pool, const auto& tier) {
-      out.sample({{"pool", pool}, {"tier", tier.name}}, age(tier.proven_at));
-    });
-    out.family("endpoint_fit", Type::gauge,
-               "One series per verdict of the synthetic requests; 1 for the one that holds.");
-    each([&](const auto& pool, const auto& tier, const EndpointStatus& e) {
-      for (const Fit fit : kVerdicts)
-        out.sample({{"pool", pool},
-                    {"tier", tier},
-                    {"endpoint", e.label},
-                    {"address", e.address},
-                    {"verdict", ::understudy::health::name_of(fit)}},
-                   std::uint64_t{e.fit == fit});
-    });
-    out.family("endpoint_fit_age_seconds", Type::gauge, "Age of the weakest proof; -1 without one.");
-    each([&](const auto& pool, const auto& tier, const EndpointStatus& e) {
-      out.sample({{"pool", pool}, {"tier", tier}, {"endpoint", e.label}, {"address", e.address}}, age(e.proven_at));
-    });
-    out.family("mirrored_requests_total", Type::counter, "Copies of real requests that a standby answered, by result.");
-    each([&](const auto& pool, const auto& tier, const EndpointStatus& e) {
-      for (const bool same : {true, false})
-        out.sample({{"pool", pool},
-                    {"tier", tier},
-                    {"endpoint", e.label},
-                    {"address", e.address},
-                    {"result", same ? "same" : "different"}},
-                   same ? e.mirrored - e.mirrored_differently : e.mirrored_differently);
-    });
-    out.family("synthetic_requests_total", Type::counter, "Synthetic requests by result.");
-    each([&](const auto& pool, const auto& tier, const EndpointStatus& e) {
-      for (const auto& request : e.synthetic)
-        for (const bool ok : {true, false})
-          out.sample({{"pool", pool},
-                      {"tier", tier},
-                      {"endpoint", e.label},
-                      {"address", e.address},
-                      {"request", request.name},
-                      {"result", ok ? "ok" : "failed"}},
-                     ok ? request.passed : request.failed);
-    });
   }
 
   template <typename F>

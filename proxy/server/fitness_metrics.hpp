@@ -1,0 +1,14 @@
+// The part of /metrics that tells what is proven of standbys: by synthetic requests and by copies of real ones.
+#pragma once
+
+#include <vector>
+
+#include "health/core.hpp"
+#include "proxy/observe/exposition.hpp"
+
+namespace understudy::server {
+
+// Of pools that have something to prove.
+void expose_fitness(observe::Exposition& out, const std::vector<health::PoolStatus>& pools);
+
+}  // namespace understudy::server
