@@ -125,7 +125,7 @@ class HedgeTest(Story):
         self.nothing_is_left()
 
     def test_a_kept_failure_is_the_answer_when_nothing_better_comes(self):
-        self.begin(pool='[pool.app.retry]\nmax = 1\n')
+        self.begin(pool='[pool.app.retry]\nmax = 1\nsafe_on_5xx = false\n')
         self.learn()
         self.mood("a", "hang=1")
         self.mood("b", "errors=100")
