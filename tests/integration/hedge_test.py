@@ -103,7 +103,7 @@ class HedgeTest(Story):
         self.nothing_is_left()
 
     def test_a_fast_failure_does_not_win(self):
-        self.begin(names=("a", "b"))
+        self.begin(names=("a", "b"), pool="[pool.app.retry]\nsafe_on_5xx = false\n")
         self.learn()
         self.mood("a", "delay=300")
         self.mood("b", "errors=100")
