@@ -4,10 +4,13 @@
 #include <cmath>
 #include <cstdio>
 
+#include "config/markup.hpp"
 #include "health/incident/words.hpp"
 
 namespace understudy::incident {
 namespace {
+
+using config::xml_escaped;
 
 constexpr int kWidth = 720, kHeight = 180, kLeft = 56, kRight = 12, kTop = 28, kBottom = 24;
 constexpr std::size_t kPoints = 600;
@@ -16,20 +19,6 @@ std::string number(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f", value);
   return text;
-}
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
-    }
-  }
-  return out;
 }
 
 // 1, 2 or 5 times a power of ten, not below what is to be shown.
@@ -68,20 +57,20 @@ std::string svg(const Chart& chart) {
   const std::string small = R"( font-size="11" fill="#666")";
   std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + std::to_string(kWidth) + " " +
                     std::to_string(kHeight) + "\" width=\"" + std::to_string(kWidth) + "\" role=\"img\" aria-label=\"" +
-                    escaped(chart.title) + "\" font-family=\"sans-serif\">\n";
-  out += "<text x=\"" + std::to_string(kLeft) + "\" y=\"16\" font-size=\"13\" fill=\"#333\">" + escaped(chart.title) +
-         "</text>\n";
+                    xml_escaped(chart.title) + "\" font-family=\"sans-serif\">\n";
+  out += "<text x=\"" + std::to_string(kLeft) + "\" y=\"16\" font-size=\"13\" fill=\"#333\">" +
+         xml_escaped(chart.title) + "</text>\n";
   for (const double value : {0.0, top / 2, top}) {
     out += "<line x1=\"" + std::to_string(kLeft) + "\" x2=\"" + std::to_string(kWidth - kRight) + "\" y1=\"" +
            number(y(value)) + "\" y2=\"" + number(y(value)) + "\" stroke=\"#ddd\"/>\n<text x=\"" +
            std::to_string(kLeft - 6) + "\" y=\"" + number(y(value) + 4) + "\" text-anchor=\"end\"" + small + ">" +
-           number(value) + " " + escaped(chart.unit) + "</text>\n";
+           number(value) + " " + xml_escaped(chart.unit) + "</text>\n";
   }
   for (const Chart::Mark& mark : chart.marks) {
     if (mark.at < first || mark.at > last) continue;
     out += "<line x1=\"" + number(x(mark.at)) + "\" x2=\"" + number(x(mark.at)) + "\" y1=\"" + std::to_string(kTop) +
            "\" y2=\"" + std::to_string(kHeight - kBottom) + "\"" + axis + " stroke-dasharray=\"3 3\"/>\n<text x=\"" +
-           number(x(mark.at) + 3) + "\" y=\"" + std::to_string(kTop + 9) + "\"" + small + ">" + escaped(mark.name) +
+           number(x(mark.at) + 3) + "\" y=\"" + std::to_string(kTop + 9) + "\"" + small + ">" + xml_escaped(mark.name) +
            "</text>\n";
   }
   out += "<polyline fill=\"none\" stroke=\"#c0392b\" stroke-width=\"1.5\" points=\"" + line + "\"/>\n";

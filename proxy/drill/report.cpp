@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "config/markup.hpp"
 #include "config/text.hpp"
 #include "config/units.hpp"
 #include "health/explain.hpp"
@@ -157,22 +158,6 @@ json::object result_json(const Result& result) {
           {"notes", std::move(notes)}};
 }
 
-// Without what XML 1.0 cannot hold.
-std::string xml(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\n': out += "&#10;"; break;
-      default: out += static_cast<unsigned char>(c) < 0x20 ? '?' : c;
-    }
-  }
-  return out;
-}
-
 // One cell: a bar would begin the next one.
 std::string cell(const std::string& text) {
   std::string out;
@@ -220,23 +205,23 @@ std::string report_junit(const std::vector<Result>& results) {
         std::count_if(result.checks.begin(), result.checks.end(), [](const auto& c) { return !c.passed; });
     const double time = std::chrono::duration<double>(result.scenario.length).count() /
                         static_cast<double>(std::max<std::size_t>(1, result.checks.size()));
-    out += "  <testsuite name=\"" + xml(result.scenario.name) + "\" tests=\"" + std::to_string(result.checks.size()) +
-           "\" failures=\"" + std::to_string(invalid ? 0 : failed) + "\" errors=\"" +
-           std::to_string(invalid ? result.checks.size() : 0) + "\">\n";
+    out += "  <testsuite name=\"" + config::xml_escaped(result.scenario.name) + "\" tests=\"" +
+           std::to_string(result.checks.size()) + "\" failures=\"" + std::to_string(invalid ? 0 : failed) +
+           "\" errors=\"" + std::to_string(invalid ? result.checks.size() : 0) + "\">\n";
     for (const auto& check : result.checks) {
       char seconds[32];
       std::snprintf(seconds, sizeof seconds, "%.3f", time);
-      out += "    <testcase classname=\"" + xml(result.scenario.name) + "\" name=\"" + xml(check.what) + "\" time=\"" +
-             seconds + "\"";
+      out += "    <testcase classname=\"" + config::xml_escaped(result.scenario.name) + "\" name=\"" +
+             config::xml_escaped(check.what) + "\" time=\"" + seconds + "\"";
       if (invalid) {
-        out += "><error message=\"" + xml(result.why_invalid) + "\"/></testcase>\n";
+        out += "><error message=\"" + config::xml_escaped(result.why_invalid) + "\"/></testcase>\n";
       } else if (!check.passed) {
-        out += "><failure message=\"" + xml("found: " + check.found) + "\"/></testcase>\n";
+        out += "><failure message=\"" + config::xml_escaped("found: " + check.found) + "\"/></testcase>\n";
       } else {
         out += "/>\n";
       }
     }
-    out += "    <system-out>" + xml(report_text(result, true)) + "</system-out>\n  </testsuite>\n";
+    out += "    <system-out>" + config::xml_escaped(report_text(result, true)) + "</system-out>\n  </testsuite>\n";
   }
   return out + "</testsuites>\n";
 }
