@@ -168,12 +168,11 @@ bool State::repeats(std::uint16_t status) const {
   return wanted && may_repeat() && attempts_ <= policy_.max_retries;
 }
 
-// The final head of the current attempt.
 bool State::may_repeat_error() const {
   return !error_repeated_ && !other_ && !current_.risked && may_repeat() && attempts_ <= policy_.max_retries;
 }
 
-// `paid`: a token was taken, so that a failure may be repeated.
+// The final head of the current attempt. `paid`: a token was taken, so that a failure may be repeated.
 Actions State::on_head(std::uint16_t status, bool paid, TimePoint now) {
   Actions actions;
   if (!current_.first_byte) current_.first_byte = now;

@@ -117,14 +117,20 @@ class DrillTest(Story):
         self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
         self.assertIn("FAILED  tier 'primary' serves at 3 s", result.stdout)
 
-    def test_an_interrupted_drill_is_invalid_and_leaves_nothing(self):
+    def long_drill(self):
+        """Under way, its fault begun."""
         self.file("c.toml", CONFIG)
         self.file("s.toml", SCENARIO.replace('"3s"', '"30s"'))
-        with subprocess.Popen(self.command("s.toml", "-c", "c.toml"), stdout=subprocess.PIPE, text=True,
-                              cwd=self.folder, env={**os.environ, "TMPDIR": self.temporary}) as process:
-            def it_runs():
-                return "fault: kill" in process.stdout.readline()
-            wait_until(it_runs, 20, 0)
+        process = subprocess.Popen(self.command("s.toml", "-c", "c.toml"), stdout=subprocess.PIPE, text=True,
+                                   cwd=self.folder, env={**os.environ, "TMPDIR": self.temporary})
+
+        def it_runs():
+            return "fault: kill" in process.stdout.readline()
+        wait_until(it_runs, 20, 0)
+        return process
+
+    def test_an_interrupted_drill_is_invalid_and_leaves_nothing(self):
+        with self.long_drill() as process:
             process.send_signal(signal.SIGINT)
             said = process.stdout.read()
             self.assertEqual(process.wait(20 * SLOW), 4, said)
@@ -132,13 +138,7 @@ class DrillTest(Story):
         self.assertEqual(os.listdir(self.temporary), [])
 
     def test_the_proxy_dies_with_its_drill(self):
-        self.file("c.toml", CONFIG)
-        self.file("s.toml", SCENARIO.replace('"3s"', '"30s"'))
-        with subprocess.Popen(self.command("s.toml", "-c", "c.toml"), stdout=subprocess.PIPE, text=True,
-                              cwd=self.folder, env={**os.environ, "TMPDIR": self.temporary}) as process:
-            def it_runs():
-                return "fault: kill" in process.stdout.readline()
-            wait_until(it_runs, 20, 0)
+        with self.long_drill() as process:
             with open("/proc/%d/task/%d/children" % (process.pid, process.pid)) as f:
                 child = int(f.read().split()[0])
             process.kill()
