@@ -217,6 +217,12 @@ void Core::State::steer(Pool& pool, TimePoint now) {
     return a.has_value() == b.has_value() && (!a || (a->tier == b->tier && a->share == b->share));
   };
   if (!same(side, pool.side)) {
+    // What a tier was left for does not speak against its return: its proof begins with nothing but the baseline.
+    const bool proves = side && side->safe_only && side->tier < pool.failover.active();
+    if (proves && (!pool.side || pool.side->tier != side->tier)) {
+      forget_recent(pool.tiers[side->tier]);
+      pool.tiers[side->tier].unproven = false;
+    }
     pool.side = side;
     view_changed();
   }
@@ -225,6 +231,11 @@ void Core::State::steer(Pool& pool, TimePoint now) {
   std::swap(pool.spill, spill);
   view_changed();
   tell_spill(pool, spill);
+}
+
+void Core::State::forget_recent(Tier& tier) {
+  for (Endpoint* endpoint : tier.endpoints) endpoint->signals.forget_recent();
+  tier.watch.forget_traffic();
 }
 
 // What the tier that was left still gets. On the way down only as much of the time as there is of it that is well: nothing
@@ -294,14 +305,16 @@ bool Core::State::measures_well(const Pool& pool, const Measure& measured, Durat
 }
 
 // A tier that is to serve again is given a little safe traffic before; what that measures decides. Where there is no traffic
-// there is nothing to prove it by.
-Core::State::Proof Core::State::proof_of_return(const Pool& pool, std::uint32_t index, TimePoint now) const {
+// there is nothing to prove it by. A proof that failed begins anew with nothing but that it failed: what it does later decides.
+Core::State::Proof Core::State::proof_of_return(Pool& pool, std::uint32_t index, TimePoint now) {
   if (index >= pool.failover.active() || !pool.active().watch.quality().traffic) return Proof::given;
-  const Tier& tier = pool.tiers[index];
+  Tier& tier = pool.tiers[index];
   const bool proving = pool.side && pool.side->tier == index && !pool.ramp;
-  const std::optional<Measure> measured = tier.watch.quality().traffic;
-  if (proving && measured) {
-    return measures_well(pool, *measured, tier.watch.normal().p95) ? Proof::given : Proof::failed;
+  if (proving) {
+    const std::optional<Measure> measured = tier.watch.quality().traffic;
+    if (measured && measures_well(pool, *measured, tier.watch.normal().p95)) return Proof::given;
+    if (measured) forget_recent(tier);
+    if (measured || tier.unproven) return Proof::failed;
   }
   const auto hold = pool.failover.hold(pool.config.failover, now);
   const bool patient = hold && hold->due && now < *hold->due + proof_patience;

@@ -302,6 +302,7 @@ struct Core::State {
   void end_verification(Pool& pool, const Tier& judged, std::string_view verdict, const std::string& why,
                         TimePoint now);
   void steer(Pool& pool, TimePoint now);
+  static void forget_recent(Tier& tier);
   std::optional<SideTraffic> ramp_step(Pool& pool, TimePoint now);
   std::vector<SpillShare> spill_of(const Pool& pool) const;
   void tell_spill(Pool& pool, const std::vector<SpillShare>& before);
@@ -319,7 +320,7 @@ struct Core::State {
   bool gated(const Pool& pool, std::uint32_t tier) const;
   bool measures_well(const Pool& pool, const Measure& measured, Duration usual) const;
   enum class Proof : std::uint8_t { given, missing, failed };
-  Proof proof_of_return(const Pool& pool, std::uint32_t tier, TimePoint now) const;
+  Proof proof_of_return(Pool& pool, std::uint32_t tier, TimePoint now);
   Comparison against_serving(const Pool& pool, const Tier& tier) const;
   void gate_answered(const GateResult& result, TimePoint now);
   std::uint64_t last_gate_run = 0;

@@ -56,6 +56,8 @@ public:
   void observe(const config::DegradedConfig& policy, const TierSignals& signals, bool serving, TimePoint now);
   void reset();
   void skip(Duration starved);
+  // What traffic measured is void; the next observation measures anew.
+  void forget_traffic() { quality_.traffic.reset(); }
 
   // The worst signal that was beyond its threshold for long enough.
   std::optional<Finding> degraded() const;

@@ -122,7 +122,8 @@ class IncidentTest(Story):
         self.assertEqual(len(charts), 2)
         for chart in charts:
             drawn = xml.dom.minidom.parseString("<svg " + chart + "</svg>")
-            self.assertGreater(len(drawn.getElementsByTagName("polyline")[0].getAttribute("points").split()), 10)
+            points = drawn.getElementsByTagName("polyline")[0].getAttribute("points").split()
+            self.assertEqual(len(points), len([s for s in incident["samples"] if s["requests"]]), "one for each sample")
         text = understudy.cli("incident", "show", "1").stdout
         self.assertNotIn("<svg", text)
         self.assertIn("## Timeline", text)

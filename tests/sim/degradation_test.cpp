@@ -112,6 +112,33 @@ TEST(Degradation, NeverToAStandbyThatOnlyFails) {
   EXPECT_LE(run.bad, 340U) << told;  // 3 s of 30 %, and what it took to learn that the standby is worse
   EXPECT_THAT(told, ::testing::HasSubstr("nothing_better"));
 }
+// A short hold begins while the windows still hold the fault. What proves a tier is what it does now, not what it was left for.
+TEST(Degradation, WhatATierWasLeftForDoesNotSpeakAgainstItsReturn) {
+  config::Config config = the_config();
+  config.pools[0].failover.failback_after = 1s;
+  config.pools[0].failover.verify = 1s;
+  config.pools[0].failover.ramp = 0s;
+  config.pools[0].passive.base_ejection = 1s;
+  config.pools[0].check.interval = 200ms;
+  config.pools[0].check.timeout = 500ms;
+  config.pools[0].degraded.latency_p95.reset();
+  config.pools[0].degraded.dwell = 1s;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const double rate = seed % 2 == 0 ? 120 : 40;
+    config.pools[0].tiers_mode = seed % 4 < 2 ? config::TiersMode::shared : config::TiersMode::exclusive;
+    Scenario errors = scenario({fault(FaultKind::errors, 20s, 23s)});
+    errors.load.rate = rate;
+    const Rehearsal run = health::rehearse(config, errors, seed);
+    std::string told;
+    int degraded = 0;
+    for (const std::string& line : run.log) {
+      told += line + "\n";
+      degraded += line.find("tier_degraded") != std::string::npos ? 1 : 0;
+    }
+    ASSERT_EQ(run.moves, 2U) << "seed " << seed << "\n" << told;
+    ASSERT_EQ(degraded, 1) << "seed " << seed << "\n" << told;
+  }
+}
 TEST(Degradation, FlappingPrimariesCostTwoMoves) {
   ScenarioFault flap = fault(FaultKind::flap, 20s, 50s);
   flap.period = 3s;
