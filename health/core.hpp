@@ -216,7 +216,7 @@ struct PoolStatus {
   struct Verdicts {
     std::uint64_t succeeded = 0, failed = 0, undecided = 0;
   } verdicts;                // of moves, since the start
-  bool has_fitness = false;  // synthetic requests are configured
+  bool has_fitness = false;  // synthetic requests or copies of real ones are configured
   std::vector<TierStatus> tiers;
   bool surge = false;  // far more is asked than is usual
   std::uint64_t failovers = 0, failbacks = 0;

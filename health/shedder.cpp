@@ -14,8 +14,12 @@ constexpr double costly = 0.8;      // of the goodput before a cut
 constexpr double reached = 0.9;     // of the cap
 constexpr double behind = 0.1;      // of what is answered, that was asked and is not
 constexpr double far_behind = 1.5;  // times as many under way as at first
-constexpr int settling_looks = 2;
-constexpr double idle = 0.7;  // of the cap
+constexpr double chance = 2;        // standard deviations of what comes by chance
+constexpr double few = 5;           // answers that say nothing of a pace
+constexpr int settling_looks = 1;
+constexpr int convincing_looks = 2;  // in a row
+constexpr double deepest_cut = 8;    // the first cap is at least this part of what is under way
+constexpr double idle = 0.7;         // of the cap
 constexpr double growth = 1.1;
 constexpr Duration longest_look = std::chrono::seconds(5);
 constexpr Duration best_half_life = std::chrono::minutes(1);
@@ -47,9 +51,9 @@ void Shedder::reset() {
   cut_.reset();
   window_.reset();
   quiet_since_.reset();
-  slow_looks_ = 0;
+  slow_looks_ = looks_behind_ = 0;
   futile_ = false;
-  goodput_ = best_ = 0;
+  goodput_ = goodput_before_ = best_ = 0;
 }
 
 void Shedder::skip(Duration starved) {
@@ -65,7 +69,8 @@ void Shedder::begin_window(TimePoint at, double under_way) {
 }
 
 // More is asked than is answered: it piles up, or ends without an answer. When a tier becomes slow more are under way for
-// that alone, so the first looks say nothing.
+// that alone, until the first of the slow answers are there: what was answered before says nothing. Where each request takes
+// long whatever the number, from then on as many are answered as come.
 bool Shedder::falls_behind(const ShedInput& input) {
   if (slow_looks_ < settling_looks) {
     ++slow_looks_;
@@ -73,7 +78,15 @@ bool Shedder::falls_behind(const ShedInput& input) {
     return false;
   }
   const double unanswered = input.under_way - began_with_ + failed_;
-  return unanswered >= behind * served_ || input.under_way >= far_behind * first_;
+  const double by_chance = chance * std::sqrt(std::max(0.0, served_ + unanswered));
+  const bool behind_now = unanswered >= std::max(behind * served_, by_chance);
+  looks_behind_ = behind_now ? looks_behind_ + 1 : 0;
+  return looks_behind_ >= convincing_looks || input.under_way >= far_behind * first_;
+}
+
+// Without a cap a look lasts until there are answers to judge by.
+bool Shedder::enough_to_judge(TimePoint now) const {
+  return cap_ || served_ + failed_ >= few || now - *window_ >= longest_look;
 }
 
 double Shedder::target(const ShedInput& input) const {
@@ -88,8 +101,8 @@ bool Shedder::observe(const ShedInput& input, TimePoint now) {
   peak_ = std::max(peak_, input.under_way);
   // What a cap does shows after as long as an answer takes. Whether there is more than can be answered shows sooner, and where
   // it is so, answers take longer the longer one looks.
-  look_ = cap_ ? std::clamp<Duration>(times(input.took, 1.5), least_look, longest_look) : least_look;
-  if (now - *window_ < look_) return false;
+  look_ = cap_ ? std::clamp<Duration>(times(input.took, 1.5), least_look, longest_look) : open_look;
+  if (now - *window_ < look_ || !enough_to_judge(now)) return false;
   measure(input, now);
   const bool changed = cap_ ? adjust(input, now) : consider(input, now);
   if (*window_ <= now) begin_window(now, input.under_way);
@@ -98,7 +111,7 @@ bool Shedder::observe(const ShedInput& input, TimePoint now) {
 
 void Shedder::measure(const ShedInput& input, TimePoint now) {
   const Duration lasted = now - *window_;
-  goodput_ = served_ / seconds(lasted);
+  goodput_before_ = std::exchange(goodput_, served_ / seconds(lasted));
   best_ = std::max(goodput_, best_ * std::exp2(-seconds(lasted) / seconds(best_half_life)));
   (void)input;
 }
@@ -106,14 +119,14 @@ void Shedder::measure(const ShedInput& input, TimePoint now) {
 // Without a cap: is one due?
 bool Shedder::consider(const ShedInput& input, TimePoint now) {
   futile_ = false;
-  if (!input.overloaded) slow_looks_ = 0;
+  if (!input.overloaded) slow_looks_ = looks_behind_ = 0;
   if (!input.overloaded || input.usual <= Duration::zero()) return false;
   if (input.took < times(input.usual, fast_enough)) return false;
   if (!falls_behind(input)) return false;
   if (retry_at_ && now < *retry_at_) return false;
   const double wanted = target(input);
   if (input.under_way <= wanted) return false;  // it is not their number that makes it slow
-  cut_to(std::max(wanted, input.under_way / 2), input.under_way, input, now);
+  cut_to(std::max(wanted, input.under_way / deepest_cut), input.under_way, input, now);
   return true;
 }
 
@@ -143,7 +156,7 @@ bool Shedder::adjust(const ShedInput& input, TimePoint now) {
 }
 
 void Shedder::cut_to(double cap, double before, const ShedInput& input, TimePoint now) {
-  cut_ = Cut{before, goodput_};
+  cut_ = Cut{before, std::min(goodput_, goodput_before_)};  // a look may have been lucky
   cap_ = cap;
   quiet_since_.reset();
   // What is under way is answered as slowly as before; only then the cut shows.

@@ -2,7 +2,8 @@
 // them: what is beyond a cap is refused at once instead of waiting with everybody else.
 //
 //            overloaded, more under way than the formula allows,
-//            and it falls behind what it is asked
+//            and it falls behind what it is asked: cut at once,
+//            for what waits grows with each moment
 //   open ──────────────────────────────────────────────────────────► capped ◄─┐ slow still: cut, at most by half
 //     ▲                                                               │  │  └─┘ fast again: grow by a tenth
 //     ├── the cap was not reached for a while ────────────────────────┘  │
@@ -46,6 +47,8 @@ struct ShedInput {
 class Shedder {
 public:
   static constexpr Duration least_look = std::chrono::seconds(1);  // between two changes of the cap
+  static constexpr Duration open_look =
+      std::chrono::milliseconds(300);                              // without one, while enough is answered to judge by
   static constexpr Duration idle_time = std::chrono::seconds(10);  // a cap that was not reached for so long goes
   static constexpr Duration least_pause = std::chrono::seconds(30);
   static constexpr Duration longest_pause = std::chrono::minutes(10);
@@ -71,6 +74,7 @@ private:
   };
   void begin_window(TimePoint at, double under_way);
   bool falls_behind(const ShedInput& input);
+  bool enough_to_judge(TimePoint now) const;
   void measure(const ShedInput& input, TimePoint now);
   bool consider(const ShedInput& input, TimePoint now);
   bool adjust(const ShedInput& input, TimePoint now);
@@ -86,8 +90,8 @@ private:
   Duration look_ = least_look;
   double served_ = 0, failed_ = 0, peak_ = 0, began_with_ = 0;  // of the window
   double first_ = 0;                                            // under way when the tier had become slow
-  int slow_looks_ = 0;
-  double goodput_ = 0, best_ = 0;
+  int slow_looks_ = 0, looks_behind_ = 0;
+  double goodput_ = 0, goodput_before_ = 0, best_ = 0;  // of the last look, the one before, and of late
   bool futile_ = false;
 };
 

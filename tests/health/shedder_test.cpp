@@ -15,7 +15,7 @@ class Queue {
 public:
   double rate = 400;
   Duration base = 50ms;
-  std::uint64_t answered = 0, refused = 0;
+  std::uint64_t answered = 0, in_time = 0, refused = 0;  // in time: within a second
   Duration took{};
   Shedder shedder;
   bool overloaded = false;
@@ -30,6 +30,7 @@ public:
         took = under_way_.front().second - under_way_.front().first;
         under_way_.pop_front();
         ++answered;
+        in_time += took <= 1s ? 1 : 0;
         ++served_;
       }
       for (debt_ += offered / 100; debt_ >= 1; debt_ -= 1) arrive();
@@ -77,6 +78,18 @@ TEST(Shedder, AQueueThatGrowsIsCutUntilAnswersAreQuickAndJustAsMany) {
   EXPECT_NEAR(static_cast<double>(queue.refused - refused), 20 * 200, 20 * 40)
       << "and no more is refused than is too much";
   EXPECT_LT(queue.took, 250ms);
+}
+
+TEST(Shedder, AtThreeTimesWhatItCanDoMostOfThatIsAnsweredInTime) {
+  for (const double rate : {100.0, 400.0, 3000.0}) {
+    Queue queue;
+    queue.rate = 10 * rate;
+    queue.run(3 * rate, 20s);
+    queue.rate = rate;  // the rest of its power is gone
+    const std::uint64_t before = queue.in_time;
+    queue.run(3 * rate, 16s);
+    EXPECT_GE(static_cast<double>(queue.in_time - before), 16 * rate * 0.75) << rate;
+  }
 }
 
 TEST(Shedder, TheCapGoesWhenItIsNotReachedAnyMore) {
