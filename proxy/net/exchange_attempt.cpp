@@ -224,7 +224,7 @@ void Exchange::drop_attempts() {
 
 void Exchange::report(Cause cause) {
   if (cause != Cause::none && cause != Cause::own_error) end_opening(OpeningEnd::failed, worker_.reactor().now());
-  if (attempt_.endpoint) worker_.outcome(*attempt_.endpoint, cause);
+  if (attempt_.endpoint) worker_.outcome(*attempt_.endpoint, cause, client_);
   if (!mirror_) return;
   const auto first_byte = state_.first_byte_time();
   if (cause == Cause::none && first_byte) {

@@ -13,6 +13,7 @@ using health::Cause;
 
 namespace {
 constexpr std::uint32_t kMaxInformational = 8;
+constexpr int kSlowPart = 3;  // an answer is slow at this part of what makes it overdue, which is three times p99
 constexpr std::size_t kLeastRead = 16 * 1024;  // a new block rather than a smaller read
 
 // What the agreed extensions may use of a frame's reserved bits.
@@ -135,7 +136,10 @@ bool Exchange::on_final_head(TimePoint now) {
   if (attempt_.sent) {
     const auto waited = attempt_.answered_at - attempt_.sent_at;
     plan_->counters().pools[pool_index_]->first_byte.record(waited);
-    worker_.endpoint(attempt_.slot).first_byte.record(waited);
+    observe::EndpointCounters& counters = worker_.endpoint(attempt_.slot);
+    counters.first_byte.record(waited);
+    const auto overdue = attempt_.endpoint->overdue_after;
+    counters.client.answered(client_, waited, overdue && waited * kSlowPart > *overdue);
     worker_.latency_sample(*attempt_.endpoint, waited);
   }
   attempt_.keep_alive = response.keep_alive;

@@ -162,6 +162,7 @@ private:
   const config::PoolConfig* pool_ = nullptr;
   std::uint32_t route_index_ = 0;
   std::uint32_t pool_index_ = 0;
+  std::uint64_t client_ = 0;  // hash of the client's address
   exchange::State state_;
   Attempt attempt_;
   std::optional<Attempt> other_;  // of two

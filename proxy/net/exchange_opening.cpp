@@ -14,11 +14,10 @@ using limit::OpeningDesk;
 void Exchange::wait_to_open(TimePoint now) {
   stop_waiting();
   const PoolPlan& pool = plan_->plan().pools[pool_index_];
-  const std::uint64_t client = balance::hash_key(requester_.facts().client_ip, plan_->plan().hash_seed);
   perform(state_.on({EventKind::opening_waits, Cause::none, 0, false, End::none}, now), now);
   if (state_.phase() != exchange::Phase::waiting) return;  // for too long already
   opening_waited_ = true;
-  if (worker_.openings().wait(*this, pool.openings, client, opening_place_)) return;
+  if (worker_.openings().wait(*this, pool.openings, client_, opening_place_)) return;
   opening_refusal_ = observe::OpeningRefusal::queue_full;
   perform(state_.on({EventKind::opening_refused, Cause::none, 0, false, End::none}, now), now);
 }

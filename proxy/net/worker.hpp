@@ -221,7 +221,8 @@ public:
   void attempt_answered(AwaitHook& attempt, std::uint32_t slot);  // or is over: waits no more
   // Says why in the event log, once in ten seconds per endpoint and twice a second at most, each worker.
   void tls_failed(const health::EndpointView& endpoint, const std::string& pool, const std::string& why);
-  void outcome(const health::EndpointView& endpoint, health::Cause cause);
+  // `client`: a hash of the address that asked.
+  void outcome(const health::EndpointView& endpoint, health::Cause cause, std::uint64_t client);
   void latency_sample(const health::EndpointView& endpoint, std::chrono::nanoseconds value);
   // An attempt that another one outran: its endpoint needs at least that long.
   void superseded(const health::EndpointView& endpoint, std::chrono::nanoseconds waited);

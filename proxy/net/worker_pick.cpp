@@ -285,12 +285,13 @@ void Worker::attempt_answered(AwaitHook& attempt, std::uint32_t slot_index) {
   publish_pending(slot_index, s);
 }
 
-void Worker::outcome(const health::EndpointView& endpoint, Cause cause) {
+void Worker::outcome(const health::EndpointView& endpoint, Cause cause, std::uint64_t client) {
   const std::uint32_t slot_index = endpoint.id.slot;
   if (slot(endpoint.id).owner != endpoint.id) return;  // it is gone, and says nothing about who has its place now
   if (cause != Cause::none && reactor_.starved()) cause = Cause::own_error;  // law 12: suspect yourself first
   observe::EndpointCounters& counters = endpoints_.at(slot_index);
   counters.outcomes.add(cause);
+  counters.client.ended(client, cause);
   touch(slot_index);
   Slot& s = slot(endpoint.id);
   auto& consecutive = endpoint.load->consecutive_failures;

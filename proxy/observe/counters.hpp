@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "health/types.hpp"
+#include "proxy/observe/client_evidence.hpp"
 #include "proxy/observe/histogram.hpp"
 
 namespace understudy::observe {
@@ -235,6 +236,7 @@ struct EndpointCounters {
   Histogram superseded;      // request sent to the answer that another endpoint gave: it takes at least that long
   Histogram connect;         // dial to connected (TLS: to the end of the handshake)
   Histogram websocket_open;  // attempt begun to 101
+  LazyClientEvidence client;
   void reset();
 };
 

@@ -24,7 +24,8 @@ void expose_fitness(observe::Exposition& out, const std::vector<health::PoolStat
     });
   };
   constexpr std::array kVerdicts{Fit::fit, Fit::unknown, Fit::stale, Fit::unfit};
-  out.family("tier_fit", Type::gauge, "One series per verdict of the synthetic requests; 1 for the one that holds.");
+  out.family("tier_fit", Type::gauge,
+             "One series per verdict of synthetic requests and copies of real ones; 1 for the one that holds.");
   each_tier([&](const auto& pool, const auto& tier) {
     for (const Fit fit : kVerdicts)
       out.sample({{"pool", pool}, {"tier", tier.name}, {"verdict", health::name_of(fit)}},
@@ -35,7 +36,7 @@ void expose_fitness(observe::Exposition& out, const std::vector<health::PoolStat
     out.sample({{"pool", pool}, {"tier", tier.name}}, age(tier.proven_at));
   });
   out.family("endpoint_fit", Type::gauge,
-             "One series per verdict of the synthetic requests; 1 for the one that holds.");
+             "One series per verdict of synthetic requests and copies of real ones; 1 for the one that holds.");
   each([&](const auto& pool, const auto& tier, const EndpointStatus& e) {
     for (const Fit fit : kVerdicts)
       out.sample({{"pool", pool},

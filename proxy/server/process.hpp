@@ -209,6 +209,7 @@ private:
     using Buckets = std::array<std::uint64_t, health::latency_buckets>;
     Buckets first_byte{}, superseded{}, connect{}, websocket_open{};
     std::shared_ptr<health::SharedLoad> load;
+    observe::ClientEvidenceReader client;
   };
   std::vector<Totals> totals_;
   std::set<std::uint32_t> waiting_slots_;  // had unanswered requests at the last sample

@@ -205,8 +205,11 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   out.urgent = urgent;
   std::array<std::uint64_t, static_cast<std::size_t>(Cause::count)> sums{};
   std::vector<const observe::Histogram*> first_byte, superseded, connect, websocket_open;
+  std::vector<const observe::ClientEvidence*> clients;
   for (const auto& worker : workers_) {
-    if (const auto* counters = worker->endpoint_counters().get(totals.id)) {
+    const auto* counters = worker->endpoint_counters().get(totals.id);
+    clients.push_back(counters != nullptr ? counters->client.get() : nullptr);
+    if (counters != nullptr) {
       for (std::size_t c = 0; c < sums.size(); ++c) sums[c] += counters->outcomes.get(static_cast<Cause>(c));
       first_byte.push_back(&counters->first_byte);
       superseded.push_back(&counters->superseded);
@@ -231,6 +234,7 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   take_latency(superseded, totals.superseded, out.superseded);
   take_latency(connect, totals.connect, out.connect);
   take_latency(websocket_open, totals.websocket_open, out.websocket_open);
+  out.client = totals.client.take(clients);
   out.consecutive_failures = totals.load ? totals.load->consecutive_failures.load(std::memory_order_relaxed) : 0;
   if (out.pending > 0)
     waiting_slots_.insert(slot);
