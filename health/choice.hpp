@@ -27,7 +27,7 @@ struct Choice {
   std::optional<std::uint32_t> endpoint;  // in the tier
   std::uint32_t tier = 0;
   bool trial = false;      // of a suspect
-  bool risked = false;     // a trial, or the side tier: sent where it may fail for our sake, not the client's
+  bool risked = false;     // a trial, an audition or a proof: sent where it may fail for our sake, not the client's
   bool elsewhere = false;  // nothing, but another tier could serve
   bool shed = false;       // nothing, because the serving tier has as many requests as it can answer
 };
@@ -60,7 +60,7 @@ Choice choose(const PoolView& pool, const Asking& asking, InTier in_tier, Trial 
   if (asking.first && pool.active < count) {
     const bool aside = pool.side && (asking.safe || (asking.shared && !pool.side->safe_only));
     if (aside && pool.side->tier < count && chance(pool.side->share) && take(pool.side->tier)) {
-      out.risked = true;
+      out.risked = pool.side->safe_only;  // a ramp carries most of the traffic: what fails there is no trial
       return out;
     }
     if (asking.safe && (asking.shared || !doubtful)) {

@@ -14,6 +14,8 @@ constexpr Duration failed_memory = std::chrono::minutes(5);
 constexpr double audition_share = 0.1;
 // Before traffic returns, a little of it shows whether the tier is what it was.
 constexpr double proof_share = 0.05;
+constexpr Duration least_borrowed_overdue = std::chrono::seconds(1);
+constexpr Duration overdue_refresh = std::chrono::seconds(1);
 // Without safe traffic to prove anything by, the hold is followed by this much more of it.
 constexpr Duration proof_patience = std::chrono::seconds(30);
 constexpr Duration proof_margin = std::chrono::milliseconds(50);
@@ -37,7 +39,30 @@ double ratio(Duration value, Duration limit) {
 
 // ---- degradation
 
+// Nothing is known of an endpoint that never had traffic: it is given as long as the slowest of the pool that is known, and a
+// second at least, or else one that answers nothing would never be doubted.
+std::optional<Duration> overdue_after(const Endpoint& endpoint, const Pool& pool) {
+  if (const auto own = endpoint.signals.overdue_after()) return own;
+  if (!pool.usual_overdue) return std::nullopt;
+  return std::max<Duration>(*pool.usual_overdue, least_borrowed_overdue);
+}
+
+void Core::State::learn_overdue(Pool& pool, TimePoint now) {
+  if (pool.overdue_learned_at && now - *pool.overdue_learned_at < overdue_refresh) return;
+  pool.overdue_learned_at = now;
+  std::optional<Duration> longest;
+  for (const Tier& tier : pool.tiers) {
+    for (const Endpoint* endpoint : tier.endpoints) {
+      const auto own = endpoint->signals.overdue_after();
+      if (own && (!longest || *own > *longest)) longest = own;
+    }
+  }
+  if (longest.has_value() != pool.usual_overdue.has_value()) view_changed();
+  pool.usual_overdue = longest;
+}
+
 void Core::State::watch_tiers(Pool& pool, TimePoint now) {
+  learn_overdue(pool, now);
   for (std::uint32_t i = 0; i < pool.tiers.size(); ++i) {
     Tier& tier = pool.tiers[i];
     compare_with_peers(pool, tier, now);
@@ -331,7 +356,7 @@ Comparison Core::State::against_serving(const Pool& pool, const Tier& tier) cons
       measures_well(pool, *measured, serving.watch.normal().p95)) {
     return Comparison::better;
   }
-  return compare(tier.watch.quality(), serving.watch.quality());
+  return compare(tier.watch.quality(), serving.watch.quality(), tolerated_errors(pool.config.degraded));
 }
 
 // ---- gates

@@ -175,6 +175,8 @@ double trusted_part(const Tier& tier);
 // For so long before its return a tier gets a little traffic.
 inline constexpr Duration proof_time = std::chrono::seconds(10);
 // Share of failures that is no reason for anything, where the operator names none.
+// When an unanswered request of it is overdue; nothing: nobody knows.
+std::optional<Duration> overdue_after(const Endpoint& endpoint, const Pool& pool);
 inline double tolerated_errors(const config::DegradedConfig& policy) { return policy.error_rate.value_or(0.05); }
 
 // A move that is being judged: what it was like before the fault, and when it began.
@@ -211,6 +213,8 @@ struct Pool {
   bool touched = false;
   bool held = false, maintenance = false, all_down = false;
   bool nothing_better_told = false;
+  std::optional<Duration> usual_overdue;  // the longest that an endpoint with a baseline is given for an answer
+  std::optional<TimePoint> overdue_learned_at;
   std::optional<TimePoint> watched_at, watch_due;  // the tiers' signals were weighed, and will be
   std::optional<Verification> verification;
   std::optional<Ramp> ramp;
@@ -302,6 +306,7 @@ struct Core::State {
   void end_verification(Pool& pool, const Tier& judged, std::string_view verdict, const std::string& why,
                         TimePoint now);
   void steer(Pool& pool, TimePoint now);
+  void learn_overdue(Pool& pool, TimePoint now);
   static void forget_recent(Tier& tier);
   std::optional<SideTraffic> ramp_step(Pool& pool, TimePoint now);
   std::vector<SpillShare> spill_of(const Pool& pool) const;

@@ -51,6 +51,19 @@ Neighbours count_neighbours(const Tier& tier, const Endpoint& except) {
   return others;
 }
 
+// By the clients that are not behind most of what speaks against it, at other endpoints: where this one serves, those who come
+// to it tell whether several do.
+double requests_elsewhere(const Endpoint& endpoint, const Pool& pool) {
+  if (endpoint.tier == pool.failover.active() || !endpoint.weighing.one_is_behind_most()) return 0;
+  double requests = 0;
+  for (const Tier& tier : pool.tiers) {
+    for (const Endpoint* other : tier.endpoints) {
+      if (other != &endpoint) requests += other->weighing.requests_of_others(endpoint.weighing.client());
+    }
+  }
+  return requests;
+}
+
 }  // namespace
 
 // ---- one sample
@@ -67,7 +80,8 @@ void Core::State::sampled(Endpoint& endpoint, const TrafficSample& seen, TimePoi
     endpoint.suspicion.forgive(now);
     return endpoint.ejector.disregard(seen);
   }
-  const TrafficSample sample = endpoint.weighing.weigh(seen, endpoint.signals.normal_limit(), now);
+  endpoint.weighing.observe(seen, endpoint.signals.normal_limit(), now);
+  const TrafficSample sample = endpoint.weighing.weigh(seen, requests_elsewhere(endpoint, pool));
   if (sample.successes > 0) endpoint.last_success = now;
   const bool calm = !endpoint.suspicion.suspect() && !endpoint.ejector.until() && !tier.watch.charging();
   endpoint.signals.observe(sample, calm, now);
@@ -151,7 +165,7 @@ SuspicionInput Core::State::suspicion_input(const Endpoint& endpoint, const Traf
   SuspicionInput input;
   input.pending = sample.pending;
   input.oldest_pending = sample.oldest_pending;
-  input.overdue_after = endpoint.signals.overdue_after();
+  input.overdue_after = overdue_after(endpoint, pool);
   input.bad_share = std::max(tolerated_errors(pool.config.degraded), 0.01);
   input.cause = most_frequent(sample);
   for (std::size_t i = 1; i < sample.failures.size(); ++i) {
@@ -162,6 +176,8 @@ SuspicionInput Core::State::suspicion_input(const Endpoint& endpoint, const Traf
     input.much_slow = std::min<std::uint64_t>(sample.first_byte.above(*endpoint.signals.far_limit()), input.slow);
   }
   input.good = sample.successes - input.slow;
+  // What was outrun at an endpoint that has next to no traffic adds up over minutes, and says nothing of its silence.
+  if (!endpoint.signals.overdue_after()) return input;
   input.superseded = sample.superseded.total;
   input.superseded_wait = sample.superseded.longest();
   return input;
@@ -187,8 +203,7 @@ void Core::State::doubt(Endpoint& endpoint, bool was_suspect, bool was_gone, Tim
   } else if (suspicion.why() == Suspicion::Why::overdue) {
     why = std::to_string(endpoint.pending) + " requests unanswered, the oldest for " +
           describe(now - endpoint.oldest_pending.value_or(now)) + " (overdue after " +
-          describe(endpoint.signals.overdue_after().value_or(Duration{})) + ", normally p95 " + describe(usual.p95) +
-          ")";
+          describe(overdue_after(endpoint, pool).value_or(Duration{})) + ", normally p95 " + describe(usual.p95) + ")";
   } else if (suspicion.why() == Suspicion::Why::erroring) {
     why = describe_share(endpoint.signals.brief().outcomes.bad_share()) + " failures (" +
           std::string(name_of(suspicion.cause())) + ", tolerated " +

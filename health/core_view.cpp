@@ -8,7 +8,7 @@
 namespace understudy::health {
 namespace {
 
-EndpointView view_of(const Endpoint& endpoint) {
+EndpointView view_of(const Endpoint& endpoint, const Pool& pool) {
   EndpointView view;
   view.id = endpoint.id;
   view.address = endpoint.address;
@@ -22,7 +22,7 @@ EndpointView view_of(const Endpoint& endpoint) {
   view.weight = endpoint.weight;
   view.suspect = endpoint.suspicion.suspect();
   view.trial_pause = endpoint.suspicion.trial_pause();
-  view.overdue_after = endpoint.signals.overdue_after();
+  view.overdue_after = overdue_after(endpoint, pool);
   view.hedge_after = endpoint.hedge_after;
   view.load = endpoint.load;
   return view;
@@ -36,7 +36,7 @@ PoolView view_of(const Pool& pool, TimePoint now) {
     TierView& out = view.tiers.emplace_back();
     out.name = tier.name;
     out.endpoints.reserve(tier.endpoints.size());
-    for (const Endpoint* endpoint : tier.endpoints) out.endpoints.push_back(view_of(*endpoint));
+    for (const Endpoint* endpoint : tier.endpoints) out.endpoints.push_back(view_of(*endpoint, pool));
     out.usable = tier.usable;
     out.trials = tier.trials;
     out.doubtful = tier.doubtful;

@@ -31,7 +31,7 @@ std::optional<Measure> measure(const LatencyMemory& time, const OutcomeMemory& o
 
 // `margin`: differences below it are noise.
 std::optional<bool> better(const std::optional<Measure>& candidate, const std::optional<Measure>& serving,
-                           Duration margin) {
+                           Duration margin, double tolerated) {
   if (!candidate || !serving) return std::nullopt;
   const double errors = candidate->bad_share - serving->bad_share;
   if (errors > error_margin) return false;
@@ -42,7 +42,7 @@ std::optional<bool> better(const std::optional<Measure>& candidate, const std::o
   const bool slower = candidate->p95 > Duration::zero() && serving->p95 > Duration::zero() &&
                       seconds(candidate->p95) * lower_p95 >= seconds(serving->p95);
   if (errors < -error_margin) return !slower || errors < -0.1;
-  return faster;
+  return faster && candidate->bad_share <= tolerated;
 }
 
 }  // namespace
@@ -60,12 +60,12 @@ void TierSignals::merge(const Signals& endpoint, TimePoint now) {
   if (endpoint.newest() && (!newest || *endpoint.newest() > *newest)) newest = endpoint.newest();
 }
 
-Comparison compare(const Quality& candidate, const Quality& serving) {
-  std::optional<bool> result = better(candidate.traffic, serving.traffic, traffic_margin);
+Comparison compare(const Quality& candidate, const Quality& serving, double tolerated) {
+  std::optional<bool> result = better(candidate.traffic, serving.traffic, traffic_margin, tolerated);
   if (!result) {
     // Probes may call a tier better, when the difference is plain; alike they say nothing: a fast health page proves no
     // fast application.
-    const std::optional<bool> by_probes = better(candidate.probes, serving.probes, probe_margin);
+    const std::optional<bool> by_probes = better(candidate.probes, serving.probes, probe_margin, tolerated);
     if (by_probes && *by_probes) result = true;
   }
   if (!result) return Comparison::unknown;

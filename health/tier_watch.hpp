@@ -38,8 +38,9 @@ struct Quality {
 };
 enum class Comparison : std::uint8_t { unknown, better, same_or_worse };
 // Is `candidate` better than `serving`? Lower error share, or p95 lower by at least a fifth, and in neither worse by much; at
-// five or more samples each. Traffic with traffic when both have it, else probe with probe.
-Comparison compare(const Quality& candidate, const Quality& serving);
+// five or more samples each. Traffic with traffic when both have it, else probe with probe. Beyond `tolerated` failures it does
+// not matter how fast they come.
+Comparison compare(const Quality& candidate, const Quality& serving, double tolerated = 0.05);
 std::string describe(const Quality& quality);  // "p95 620 ms, 3 % errors in 180 requests"
 
 class TierWatch {

@@ -121,11 +121,16 @@ struct TrafficSample {
   LatencyCounts connect;         // dial to connected (TLS: to the end of the handshake)
   LatencyCounts websocket_open;  // attempt begun to 101
   bool urgent = false;
-  // Part of the above that belongs to the client address behind most of the failures and slow answers.
+  // Part of the above that belongs to the client address behind most of the failures and slow answers, and who asks most.
+  // `id`: a number for the address, 0 for nobody.
   struct Client {
+    std::uint64_t id = 0;
     std::uint64_t successes = 0, failures = 0;
     LatencyCounts first_byte;
   } client;
+  struct Busiest {
+    std::uint64_t id = 0, requests = 0;
+  } busiest;
 };
 
 // How much was asked of a pool in a while, and who asked most.

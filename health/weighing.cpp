@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace understudy::health {
 namespace {
@@ -49,29 +50,42 @@ void ClientWeighing::Fading::add(double value, TimePoint now) {
   value_ += value;
 }
 
-TrafficSample ClientWeighing::weigh(const TrafficSample& seen, std::optional<Duration> slow_after, TimePoint now) {
+void ClientWeighing::observe(const TrafficSample& seen, std::optional<Duration> slow_after, TimePoint now) {
   std::uint64_t failures = 0;
   for (std::size_t i = 1; i < seen.failures.size(); ++i) {
     if (may_be_provoked(static_cast<Cause>(i))) failures += seen.failures[i];
   }
-  const std::uint64_t of_client = std::min(seen.client.failures, failures);
+  if (seen.client.id != 0 && std::exchange(client_, seen.client.id) != seen.client.id) {
+    other_bad_.add(client_bad_.value(), now);
+    client_bad_.clear();
+    client_requests_.clear();
+  }
+  if (seen.busiest.id != 0 && std::exchange(busiest_, seen.busiest.id) != seen.busiest.id) busiest_requests_.clear();
+  client_failures_ = std::min(seen.client.failures, failures);
   const std::uint64_t slow = slow_after ? seen.first_byte.above(*slow_after) : 0;
   const std::uint64_t slow_of_client =
       slow_after ? std::min<std::uint64_t>(seen.client.first_byte.above(*slow_after), slow) : 0;
-  client_requests_.add(static_cast<double>(std::min(seen.client.successes, seen.successes) + of_client), now);
-  other_requests_.add(
-      static_cast<double>(seen.successes - std::min(seen.client.successes, seen.successes) + failures - of_client),
-      now);
-  client_bad_.add(static_cast<double>(of_client + slow_of_client), now);
-  other_bad_.add(static_cast<double>(failures - of_client + slow - slow_of_client), now);
+  const auto all = static_cast<double>(seen.successes + failures);
+  requests_.add(all, now);
+  client_requests_.add(static_cast<double>(std::min(seen.client.successes, seen.successes) + client_failures_), now);
+  busiest_requests_.add(std::min(static_cast<double>(seen.busiest.requests), all), now);
+  client_bad_.add(static_cast<double>(client_failures_ + slow_of_client), now);
+  other_bad_.add(static_cast<double>(failures - client_failures_ + slow - slow_of_client), now);
+}
 
-  const double others = other_requests_.value();
-  const bool several = others >= few_others && others >= least_others * (others + client_requests_.value());
-  const bool most = client_bad_.value() > other_bad_.value();
-  factor_ = several && most ? other_bad_.value() / client_bad_.value() : 1;
+double ClientWeighing::requests_of_others(std::uint64_t client) const {
+  double own = client == client_ ? client_requests_.value() : 0;
+  if (client == busiest_ && client != 0) own = std::max(own, busiest_requests_.value());
+  return std::max(0.0, requests_.value() - own);
+}
+
+TrafficSample ClientWeighing::weigh(const TrafficSample& seen, double elsewhere) {
+  const double others = requests_of_others(client_) + elsewhere;
+  const bool several = others >= few_others && others >= least_others * (requests_.value() + elsewhere);
+  factor_ = several && one_is_behind_most() ? other_bad_.value() / client_bad_.value() : 1;
   if (factor_ >= 1) return seen;
   TrafficSample weighed = seen;
-  discount_failures(weighed, of_client - part_of(of_client, factor_));
+  discount_failures(weighed, client_failures_ - part_of(client_failures_, factor_));
   const std::uint64_t successes = std::min(seen.client.successes, seen.successes);
   weighed.successes -= successes - part_of(successes, factor_);
   // That somebody was answered at all stays known.

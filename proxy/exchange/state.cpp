@@ -196,6 +196,7 @@ Actions State::on_head(std::uint16_t status, bool paid, TimePoint now) {
     return actions;
   }
   if (repeats(status)) {
+    error_repeated_ = true;
     for (const Action& next : on_attempt_end(Cause::http_status, true, now)) actions.push(next);
     return actions;
   }
@@ -366,7 +367,9 @@ std::optional<TimePoint> State::deadline_of(const Attempt& attempt, Phase phase)
       if (phase == Phase::uploading && attempt.blocked_since)
         earlier(*attempt.blocked_since + policy_.response_timeout);
       if (policy_.try_timeout && may_repeat()) earlier(attempt.began + *policy_.try_timeout);
-      if (attempt.limit && may_repeat()) earlier(attempt.began + *attempt.limit);
+      // One that has company need not make room: whichever is answered first wins. Nor does the last one that may be tried.
+      if (attempt.limit && !other_ && may_repeat() && attempts_ <= policy_.max_retries)
+        earlier(attempt.began + *attempt.limit);
       break;
     case Phase::streaming: earlier(progress_ + policy_.idle_body_timeout); break;
     case Phase::start:

@@ -50,6 +50,11 @@ struct KeyHash {
 
 }  // namespace
 
+std::uint64_t client_number(const config::SocketAddress& client, std::uint64_t seed) {
+  const auto key = key_of(client);
+  return key ? hash_of(*key, seed) : 1;  // whoever comes over a Unix socket
+}
+
 // A lock made of one atomic: held for a look-up, waited for in the kernel, never spun on.
 struct alignas(64) AddressCounter::Shard {
   std::atomic_flag locked;

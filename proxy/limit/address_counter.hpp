@@ -22,6 +22,10 @@ enum class Admission : std::uint8_t {
   table_full   // not counted, never released; to be let in unless another limit (max_connections) says no
 };
 
+// A number for the client of that address: those of one IPv6 /64 share it, and an IPv4 address has one however it is written.
+// `seed`: random per process.
+std::uint64_t client_number(const config::SocketAddress& client, std::uint64_t seed);
+
 class AddressCounter {
 public:
   // `limit` connections per address, 0 for none; `seed` random per process. Memory grows with use, up to

@@ -128,6 +128,18 @@ void Exchange::stop_waiting() {
   worker_.stopped_waiting();
 }
 
+// How long the attempt may wait alone. Of one that was sent elsewhere nothing is known of how long it needs: where it cannot
+// have company it makes room for the next.
+void Exchange::limit_attempt(const Picked& picked) {
+  const auto patience = picked.endpoint->overdue_after;
+  const bool elsewhere = picked.risked || picked.fallthrough;
+  const bool accompanied = hedgeable_ && !other_;
+  auto hedge_after = picked.endpoint->hedge_after;
+  if (!hedge_after && elsewhere && pool_->retry.hedge) hedge_after = patience;
+  if (accompanied) state_.hedge_next_attempt(hedge_after);
+  if (picked.trial || (elsewhere && !(accompanied && hedge_after))) state_.limit_next_attempt(patience);
+}
+
 void Exchange::start_attempt(Picked picked, TimePoint now) {
   attempt_ = Attempt{};
   attempt_.snapshot = std::move(picked.snapshot);
@@ -140,8 +152,7 @@ void Exchange::start_attempt(Picked picked, TimePoint now) {
   if (picked.risked) state_.risk_next_attempt();
   attempt_.opening = websocket_;
   if (std::exchange(opening_waited_, false)) plan_->counters().pools[pool_index_]->opening_wait.record(state_.waited());
-  if (picked.trial) state_.limit_next_attempt(picked.endpoint->overdue_after);
-  if (hedgeable_ && !other_) state_.hedge_next_attempt(picked.endpoint->hedge_after);
+  limit_attempt(picked);
   note_endpoint();
   if (tried_count_ < tried_.size()) tried_[tried_count_++] = picked.endpoint->id;
   attempt_.endpoint->load->in_flight.fetch_add(1, std::memory_order_relaxed);

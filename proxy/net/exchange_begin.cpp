@@ -5,6 +5,7 @@
 #include <new>
 #include <vector>
 
+#include "proxy/limit/address_counter.hpp"
 #include "proxy/net/exchange_driver.hpp"
 #include "proxy/net/exchange_words.hpp"
 
@@ -153,7 +154,7 @@ void Exchange::begin(TimePoint now) {
   hedgeable_ =
       pool_->retry.hedge && http::is_safe(method_) && !websocket_ && request.framing == http::Framing::none && !sticky_;
   const std::string_view client_ip = requester_.facts().client_ip;
-  client_ = balance::hash_key(client_ip, plan_->plan().hash_seed);
+  client_ = limit::client_number(requester_.facts().client, plan_->plan().hash_seed);
   worker_.note_first_attempt(plan_->plan(), pool_index_, client_, client_ip);
   perform(state_.on({exchange::EventKind::head, health::Cause::none, 0, repeatable, exchange::End::none}, now), now);
 }

@@ -96,6 +96,7 @@ private:
   // exchange_attempt.cpp: picking, dialling, ending attempts
   void perform(const exchange::Actions& actions, TimePoint now);
   void pick(bool needs_token, TimePoint now);
+  void limit_attempt(const Picked& picked);
   void start_attempt(Picked picked, TimePoint now);
   void attempt_connected(bool reused, TimePoint now);
   void drop_attempt();

@@ -215,6 +215,8 @@ public:
   std::optional<observe::HedgeRefusal> take_hedge_token(const Plan& plan, std::uint32_t pool, bool beyond_share);
   // In the newest view: is this endpoint of the request's pool suspect or unhealthy?
   bool doubted(const PickRequest& request, health::EndpointId endpoint) const;
+  // Is there an endpoint for it that was not tried?
+  bool has_another(const PickRequest& request) const;
 
   // Bookkeeping of attempts (urgent evidence, passive signals, latency).
   void attempt_sent(AwaitHook& attempt, std::uint32_t slot);      // begins to wait for its first byte

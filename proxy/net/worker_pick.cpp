@@ -78,6 +78,20 @@ bool Worker::doubted(const PickRequest& request, health::EndpointId id) const {
   return false;
 }
 
+bool Worker::has_another(const PickRequest& request) const {
+  const health::PoolView* const pool = pool_view(request);
+  if (pool == nullptr) return false;
+  for (std::uint32_t t = 0; t < pool->tiers.size(); ++t) {
+    const health::TierView& tier = pool->tiers[t];
+    if (t != pool->active && !tier.serviceable) continue;
+    for (const std::uint32_t i : tier.usable) {
+      const health::EndpointId id = tier.endpoints[i].id;
+      if (std::find(request.excluded.begin(), request.excluded.end(), id) == request.excluded.end()) return true;
+    }
+  }
+  return false;
+}
+
 Picked Worker::pick(const PickRequest& request) {
   Picked out;
   const Plan& plan = snapshot_->plan();
@@ -95,7 +109,7 @@ Picked Worker::pick(const PickRequest& request) {
   health::Asking asking;
   asking.safe = request.safe;
   asking.shared = config.tiers_mode == config::TiersMode::shared;
-  asking.first = request.excluded.empty();
+  asking.first = request.excluded.empty() && !request.again;
   asking.again = request.again;
   asking.hedge = request.hedge;
   const health::Choice choice = health::choose(
@@ -118,7 +132,8 @@ Picked Worker::pick(const PickRequest& request) {
     return out;
   }
   out.shed = choice.shed;
-  out.may_wait = !choice.shed && (choice.elsewhere || pool.settling) && asking.first && waiting_count_ < kMaxWaiting;
+  out.may_wait =
+      !choice.shed && (choice.elsewhere || pool.settling) && request.excluded.empty() && waiting_count_ < kMaxWaiting;
   return out;
 }
 
@@ -292,6 +307,7 @@ void Worker::outcome(const health::EndpointView& endpoint, Cause cause, std::uin
   observe::EndpointCounters& counters = endpoints_.at(slot_index);
   counters.outcomes.add(cause);
   counters.client.ended(client, cause);
+  counters.busiest.ended(client);
   touch(slot_index);
   Slot& s = slot(endpoint.id);
   auto& consecutive = endpoint.load->consecutive_failures;

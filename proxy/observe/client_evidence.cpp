@@ -1,6 +1,7 @@
 #include "proxy/observe/client_evidence.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "health/weighing.hpp"
 
@@ -99,7 +100,8 @@ ClientEvidenceReader::Client ClientEvidenceReader::take(const std::vector<const 
     const ClientEvidence::Counts part = since(before_[w], now);
     before_[w] = now;
     if (part.client == 0) continue;
-    const auto same = std::find_if(clients.begin(), clients.end(), [&](const auto& c) { return c.client == part.client; });
+    const auto same =
+        std::find_if(clients.begin(), clients.end(), [&](const auto& c) { return c.client == part.client; });
     if (same == clients.end()) {
       clients.push_back(part);
       continue;
@@ -113,6 +115,7 @@ ClientEvidenceReader::Client ClientEvidenceReader::take(const std::vector<const 
   if (clients.empty()) return out;
   const auto& most =
       *std::max_element(clients.begin(), clients.end(), [](const auto& a, const auto& b) { return a.bad < b.bad; });
+  out.id = most.client;
   out.successes = most.successes;
   out.failures = most.failures;
   for (std::size_t b = 0; b < most.first_byte.size(); ++b) {
@@ -120,6 +123,29 @@ ClientEvidenceReader::Client ClientEvidenceReader::take(const std::vector<const 
     out.first_byte.total += out.first_byte.buckets[b];
   }
   return out;
+}
+
+ClientEvidenceReader::Busiest ClientEvidenceReader::take(const std::vector<const BusiestClient*>& workers) {
+  std::vector<Busiest> clients;
+  for (std::size_t w = 0; w < workers.size(); ++w) {
+    if (workers[w] == nullptr) continue;
+    if (busiest_before_.size() <= w) busiest_before_.resize(workers.size());
+    const BusiestClient::Counts now = workers[w]->read();
+    const BusiestClient::Counts before = std::exchange(busiest_before_[w], now);
+    if (now.client == 0) continue;
+    const bool goes_on = before.client == now.client && now.requests >= before.requests;
+    const std::uint64_t more = goes_on ? now.requests - before.requests : now.requests;
+    const auto same =
+        std::find_if(clients.begin(), clients.end(), [&](const Busiest& c) { return c.id == now.client; });
+    if (same == clients.end()) {
+      clients.push_back({now.client, more});
+    } else {
+      same->requests += more;
+    }
+  }
+  const auto most = std::max_element(clients.begin(), clients.end(),
+                                     [](const Busiest& a, const Busiest& b) { return a.requests < b.requests; });
+  return most == clients.end() ? Busiest{} : *most;
 }
 
 }  // namespace understudy::observe

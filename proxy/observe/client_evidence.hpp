@@ -45,6 +45,39 @@ private:
   unsigned votes_ = 0;
 };
 
+// The client address that asks most, if one does more than half: a majority vote over all answers. Written by one worker; any
+// thread may read.
+class BusiestClient {
+public:
+  struct Counts {
+    std::uint64_t client = 0, requests = 0;
+  };
+  void ended(std::uint64_t client) {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    if (client_.load(relaxed) == client) {
+      votes_ = votes_ < kMostVotes ? votes_ + 1 : votes_;
+      requests_.store(requests_.load(relaxed) + 1, relaxed);
+    } else if (votes_ > 0) {
+      --votes_;
+    } else {
+      client_.store(client, relaxed);
+      requests_.store(1, relaxed);
+      votes_ = 1;
+    }
+  }
+  void reset() {
+    client_.store(0, std::memory_order_relaxed);
+    requests_.store(0, std::memory_order_relaxed);
+    votes_ = 0;
+  }
+  Counts read() const { return {client_.load(std::memory_order_relaxed), requests_.load(std::memory_order_relaxed)}; }
+
+private:
+  static constexpr unsigned kMostVotes = 1024;
+  std::atomic<std::uint64_t> client_{0}, requests_{0};
+  unsigned votes_ = 0;
+};
+
 // Made with the first failure or slow answer, as most endpoints have none. Owned here; readers of other threads see it whole.
 class LazyClientEvidence {
 public:
@@ -75,11 +108,14 @@ private:
 class ClientEvidenceReader {
 public:
   using Client = health::TrafficSample::Client;
+  using Busiest = health::TrafficSample::Busiest;
   // In the order of the workers; null: that one has none.
   Client take(const std::vector<const ClientEvidence*>& workers);
+  Busiest take(const std::vector<const BusiestClient*>& workers);
 
 private:
   std::vector<ClientEvidence::Counts> before_;
+  std::vector<BusiestClient::Counts> busiest_before_;
 };
 
 }  // namespace understudy::observe

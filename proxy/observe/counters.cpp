@@ -121,6 +121,7 @@ void EndpointCounters::reset() {
   connect.reset();
   websocket_open.reset();
   client.reset();
+  busiest.reset();
 }
 
 EndpointTable::~EndpointTable() {

@@ -237,6 +237,7 @@ struct EndpointCounters {
   Histogram connect;         // dial to connected (TLS: to the end of the handshake)
   Histogram websocket_open;  // attempt begun to 101
   LazyClientEvidence client;
+  BusiestClient busiest;
   void reset();
 };
 

@@ -206,9 +206,11 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   std::array<std::uint64_t, static_cast<std::size_t>(Cause::count)> sums{};
   std::vector<const observe::Histogram*> first_byte, superseded, connect, websocket_open;
   std::vector<const observe::ClientEvidence*> clients;
+  std::vector<const observe::BusiestClient*> busiest;
   for (const auto& worker : workers_) {
     const auto* counters = worker->endpoint_counters().get(totals.id);
     clients.push_back(counters != nullptr ? counters->client.get() : nullptr);
+    busiest.push_back(counters != nullptr ? &counters->busiest : nullptr);
     if (counters != nullptr) {
       for (std::size_t c = 0; c < sums.size(); ++c) sums[c] += counters->outcomes.get(static_cast<Cause>(c));
       first_byte.push_back(&counters->first_byte);
@@ -235,6 +237,7 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   take_latency(connect, totals.connect, out.connect);
   take_latency(websocket_open, totals.websocket_open, out.websocket_open);
   out.client = totals.client.take(clients);
+  out.busiest = totals.client.take(busiest);
   out.consecutive_failures = totals.load ? totals.load->consecutive_failures.load(std::memory_order_relaxed) : 0;
   if (out.pending > 0)
     waiting_slots_.insert(slot);

@@ -29,11 +29,16 @@ TrafficSample sample(const Part& client, const Part& others, Cause cause = Cause
   return result;
 }
 
+TrafficSample weigh(ClientWeighing& weighing, const TrafficSample& seen, TimePoint now, double elsewhere = 0) {
+  weighing.observe(seen, 100ms, now);
+  return weighing.weigh(seen, elsewhere);
+}
+
 TrafficSample weigh_often(const TrafficSample& seen, int times = 20) {
   ClientWeighing weighing;
   TimePoint now{1h};
   TrafficSample result;
-  for (int i = 0; i < times; ++i, now += 100ms) result = weighing.weigh(seen, 100ms, now);
+  for (int i = 0; i < times; ++i, now += 100ms) result = weigh(weighing, seen, now);
   return result;
 }
 
@@ -68,9 +73,30 @@ TEST(Weighing, SlowAnswersToOneClientAreItsOwn) {
 TEST(Weighing, TheOthersFailuresCountAtOnceWhenAFaultBegins) {
   ClientWeighing weighing;
   TimePoint now{1h};
-  for (int i = 0; i < 600; ++i, now += 100ms) weighing.weigh(sample({20, 0}, {20, 0}), 100ms, now);
-  const TrafficSample first = weighing.weigh(sample({0, 20}, {0, 20}), 100ms, now);
+  for (int i = 0; i < 600; ++i, now += 100ms) weigh(weighing, sample({20, 0}, {20, 0}), now);
+  const TrafficSample first = weigh(weighing, sample({0, 20}, {0, 20}), now);
   EXPECT_EQ(first.failures[of(Cause::http_status)], 40U);
+}
+
+TEST(Weighing, WhoWasAloneBeforeItFailedIsNotTakenForSeveral) {
+  ClientWeighing weighing;
+  TimePoint now{1h};
+  TrafficSample well = sample({}, {30, 0});  // nothing was bad yet, so nobody holds the place of the client
+  well.busiest = {7, 30};
+  for (int i = 0; i < 100; ++i, now += 100ms) weigh(weighing, well, now);
+  TrafficSample failing = sample({0, 30}, {});
+  failing.client.id = 7;
+  failing.busiest = {7, 30};
+  EXPECT_EQ(weigh(weighing, failing, now).failures[of(Cause::http_status)], 30U);
+}
+TEST(Weighing, ARepetitionElsewhereIsNoEvidenceThereWhileOthersAreServed) {
+  ClientWeighing weighing;
+  TimePoint now{1h};
+  TrafficSample repeated = sample({0, 3}, {});
+  repeated.client.id = 7;
+  repeated.busiest = {7, 3};
+  EXPECT_EQ(weigh(weighing, repeated, now, 200).failures[of(Cause::http_status)], 0U);
+  EXPECT_EQ(weigh(weighing, repeated, now, 0).failures[of(Cause::http_status)], 3U) << "nobody else asks this pool";
 }
 
 }  // namespace

@@ -91,5 +91,19 @@ TEST(ClientEvidenceReader, MayReadWhileAWorkerWrites) {
   EXPECT_LE(seen, 100'000U);
 }
 
+TEST(BusiestClient, IsWhoAsksMoreThanHalf) {
+  BusiestClient busiest;
+  for (std::uint64_t i = 0; i < 300; ++i) busiest.ended(i % 3 == 0 ? 100 + i : 7);
+  EXPECT_EQ(busiest.read().client, 7U);
+  ClientEvidenceReader reader;
+  BusiestClient other;
+  other.ended(7);
+  const std::vector<const BusiestClient*> workers{&busiest, &other, nullptr};
+  EXPECT_EQ(reader.take(workers).id, 7U);
+  other.ended(7);
+  busiest.ended(7);
+  EXPECT_EQ(reader.take(workers).requests, 2U);
+}
+
 }  // namespace
 }  // namespace understudy::observe

@@ -31,13 +31,13 @@ struct Bench {
 
 void NoteSuccess(benchmark::State& state) {
   Bench bench(static_cast<std::size_t>(state.range(0)));
-  for (auto _ : state) bench.worker->outcome(bench.next(), health::Cause::none);
+  for (auto _ : state) bench.worker->outcome(bench.next(), health::Cause::none, 1);
 }
 BENCHMARK(NoteSuccess)->Arg(1)->Arg(1000);
 
 void NoteFailure(benchmark::State& state) {
   Bench bench(static_cast<std::size_t>(state.range(0)));
-  for (auto _ : state) bench.worker->outcome(bench.next(), health::Cause::http_status);
+  for (auto _ : state) bench.worker->outcome(bench.next(), health::Cause::http_status, 1);
 }
 BENCHMARK(NoteFailure)->Arg(1)->Arg(1000);
 
