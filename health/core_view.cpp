@@ -86,7 +86,7 @@ EndpointStatus status_of(const Endpoint& endpoint, const Pool& pool, TimePoint n
   if (endpoint.mirror) {
     status.mirrored = endpoint.mirror->total();
     status.mirrored_differently = endpoint.mirror->different();
-    status.mirror = endpoint.mirror->describe(pool.config.degraded);
+    status.mirror = endpoint.mirror->describe();
   }
   status.proven_at = endpoint.fitness.proven_at();
   status.synthetic = endpoint.fitness.report(now);
