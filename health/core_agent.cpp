@@ -34,11 +34,11 @@ void Core::State::agent_answered(Endpoint& endpoint, const AgentAnswer& answer, 
 }
 
 void Core::State::mirrored(Endpoint& endpoint, const Mirrored& ours, const ProbeResult& theirs, TimePoint now) {
-  Pool& pool = *pools[endpoint.pool];
+  const Pool& pool = *pools[endpoint.pool];
   if (endpoint.tier == pool.failover.active() || (starved_until && now <= *starved_until)) return;
   if (!endpoint.mirror) endpoint.mirror.emplace();
   endpoint.mirror->add(ours, theirs, pool.config.degraded, now);
-  touch(pool);
+  fitness_seen(endpoint, now);
 }
 
 bool proves_fitness(const Pool& pool) { return !pool.config.fitness.empty() || pool.config.failover.mirror > 0; }
