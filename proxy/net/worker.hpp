@@ -208,8 +208,11 @@ public:
   // `client` stands for the client's address.
   void note_first_attempt(const Plan& plan, std::uint32_t pool, std::uint64_t client, std::string_view client_ip);
   void hand_in_arrivals();
-  // Is this request one of the share that is copied? At most one in 50 ms.
-  bool wants_mirror(double share);
+  // May a request be copied by now? One in 50 ms at most.
+  bool mirror_due() const { return reactor_.now() >= mirror_due_; }
+  // Is this request one of the share that is copied? At most one in a second from the address that `client` stands for: what
+  // is known of a standby is not up to one client.
+  bool wants_mirror(double share, std::uint64_t client);
   void hand_in(MirrorSample sample);
   // The same for a second attempt beside the first: within the share of hedges too, but for `beyond_share`. Nothing if granted.
   std::optional<observe::HedgeRefusal> take_hedge_token(const Plan& plan, std::uint32_t pool, bool beyond_share);
@@ -310,6 +313,8 @@ private:
   std::atomic<bool> drained_{false};
   std::uint64_t published_blocks_ = 0;
   limit::TokenBucket tls_lines_{2, 20};  // lines of tls_failed()
+  // When one was copied last, by hash of the client's address: who shares a place shares the turn.
+  std::array<TimePoint, 512> mirror_clients_{};
 };
 
 }  // namespace understudy::net

@@ -240,9 +240,13 @@ void Worker::hand_in_arrivals() {
   }
 }
 
-bool Worker::wants_mirror(double share) {
+bool Worker::wants_mirror(double share, std::uint64_t client) {
   constexpr std::chrono::milliseconds pause{50};
-  if (reactor_.now() < mirror_due_ || !chance(share)) return false;
+  constexpr std::chrono::seconds same_client{1};
+  if (!mirror_due() || !chance(share)) return false;
+  TimePoint& copied = mirror_clients_[client % mirror_clients_.size()];
+  if (reactor_.now() < copied + same_client) return false;
+  copied = reactor_.now();
   mirror_due_ = reactor_.now() + pause;
   return true;
 }
