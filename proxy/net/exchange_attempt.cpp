@@ -239,7 +239,7 @@ void Exchange::report(Cause cause) {
   if (!mirror_) return;
   // What our own answer refuses (429, 404 ..) says more about the client than about a standby.
   const bool right = status_ >= 200 && status_ < 300;
-  const auto first_byte = state_.first_byte_time();
+  const auto first_byte = state_.answer_time();
   if (cause == Cause::none && right && first_byte) {
     mirror_->status = status_;
     mirror_->first_byte = *first_byte;
