@@ -56,7 +56,7 @@ struct MirrorSample {
   bool head_only = false;        // HEAD
   std::string head;
   std::uint16_t status = 0;
-  std::chrono::nanoseconds first_byte{};
+  std::chrono::nanoseconds first_byte{};  // since it was sent
 };
 
 // What all workers share: limits that must be exact, and the way to tell the control thread something urgent.
@@ -74,13 +74,15 @@ struct WorkerShared {
     std::uint64_t generation;
     std::vector<std::pair<std::uint32_t, Arrivals>> pools;  // those that were asked anything, ascending
   };
-  // Copies to be sent, at most kMaxMirrors; what is more is dropped. Locked for each, 20 times a second at most by a worker.
+  // Copies to be sent, at most kMaxMirrors; what is more is dropped and counted. Locked for each, 20 times a second at most by a
+  // worker.
   static constexpr std::size_t kMaxMirrors = 64;
   std::mutex mirrors_mutex;
   std::vector<MirrorSample> mirrors;
   std::mutex arrivals_mutex;
   std::vector<HandedIn> arrivals;
-  std::vector<Worker*> workers;  // all of them, complete before the first runs
+  std::vector<Worker*> workers;       // all of them, complete before the first runs
+  std::uint64_t mirrors_dropped = 0;  // of `mirrors`, and under its lock
 
   explicit WorkerShared(std::uint64_t hash_seed);
 };

@@ -253,7 +253,11 @@ bool Worker::wants_mirror(double share, std::uint64_t client) {
 
 void Worker::hand_in(MirrorSample sample) {
   const std::lock_guard lock(shared_.mirrors_mutex);
-  if (shared_.mirrors.size() < WorkerShared::kMaxMirrors) shared_.mirrors.push_back(std::move(sample));
+  if (shared_.mirrors.size() >= WorkerShared::kMaxMirrors) {
+    ++shared_.mirrors_dropped;
+    return;
+  }
+  shared_.mirrors.push_back(std::move(sample));
 }
 
 bool Worker::take_retry_token(const Plan& plan, std::uint32_t pool) {

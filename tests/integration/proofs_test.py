@@ -178,6 +178,42 @@ class ProofsTest(Story):
         self.assertTrue(1 <= len(one) <= most, (len(one), most))
         self.assertEqual(proxy.endpoint(s1.address)["fitness"]["mirrored_differently"], 0)
 
+    def test_a_standby_that_hangs_holds_few_copies_and_the_others_get_theirs(self):
+        copies = []
+
+        def serving(peer, head):
+            while head:
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                head = read_head(peer)
+
+        def hanging(peer, head):
+            peer.settimeout(60)
+            peer.recv(1)   # until the proxy gives up
+
+        def standing_by(peer, head):
+            copies.append(head)
+            serving(peer, head)
+        p1, s1, s2 = RawOrigin(serving), RawOrigin(hanging), RawOrigin(standing_by)
+        for origin in (p1, s1, s2):
+            self.addCleanup(origin.stop)
+        pool = f'standby = ["{s1.address}", "{s2.address}"]\nfailover = {{ mirror = "100%" }}\n'
+        proxy = self.proxy(self.config([p1.address], check=CHECK, server="workers = 1", pool=pool))
+        self.await_healthy(proxy, p1.address, s1.address, s2.address)
+        clients = itertools.count(1)
+
+        def dropped():
+            self.request(source=f"127.0.1.{next(clients) % 250 + 1}")
+            time.sleep(0.05)
+            self.assertLessEqual(proxy.metric("mirror_copies_under_way"), 10, "eight that hang, and what is on its way")
+            return proxy.metric("mirror_copies_dropped_total", reason="endpoint")
+        wait_until(dropped, 30)
+        had = len(copies)
+        wait_until(lambda: dropped() and len(copies) >= had + 10, 30)
+        self.assertEqual(proxy.metric("mirror_copies_dropped_total", reason="all"), 0)
+        # What hangs is given up after a few seconds, though a client would wait for half a minute: that is evidence.
+        wait_until(lambda: dropped() and (proxy.endpoint(s1.address)["fitness"] or {}).get("verdict") == "unfit", 40)
+        self.assertEqual(proxy.endpoint(s2.address)["fitness"]["mirrored_differently"], 0)
+
     def test_a_copy_is_marked_and_is_the_request_as_it_was_sent(self):
         p1 = self.origin("p1")
         seen = []
