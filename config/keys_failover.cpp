@@ -197,8 +197,10 @@ const Section& failover_section() {
                      .example = "true"});
     declare.quantity("mirror", Type::share, &FailoverConfig::mirror,
                      {.help = "Share of the safe requests without a body of which a standby gets a copy, marked "
-                              "`Understudy-Mirror: 1`, at most 20 a second for each worker. Its answer is thrown away; "
-                              "its status and time, compared with the client's, tell whether the standby is fit.",
+                              "`Understudy-Mirror: 1`, at most 20 a second for each worker and one a second from each "
+                              "client address. Conditional and partial reads are not copied, nor what the client got "
+                              "no 2xx for. The answer is thrown away; its status and time, compared with the "
+                              "client's, tell whether the standby is fit.",
                       .min = 0,
                       .max = 1,
                       .example = "\"1%\""});

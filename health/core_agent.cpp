@@ -34,11 +34,11 @@ void Core::State::agent_answered(Endpoint& endpoint, const AgentAnswer& answer, 
 }
 
 void Core::State::mirrored(Endpoint& endpoint, const Mirrored& ours, const ProbeResult& theirs, TimePoint now) {
-  Pool& pool = *pools[endpoint.pool];
+  const Pool& pool = *pools[endpoint.pool];
   if (endpoint.tier == pool.failover.active() || (starved_until && now <= *starved_until)) return;
   if (!endpoint.mirror) endpoint.mirror.emplace();
-  endpoint.mirror->add(ours, theirs, now);
-  touch(pool);
+  endpoint.mirror->add(ours, theirs, pool.config.degraded, now);
+  fitness_seen(endpoint, now);
 }
 
 bool proves_fitness(const Pool& pool) { return !pool.config.fitness.empty() || pool.config.failover.mirror > 0; }
@@ -46,7 +46,7 @@ bool proves_fitness(const Pool& pool) { return !pool.config.fitness.empty() || p
 // A copy that is answered badly outweighs every synthetic request that is answered well.
 Fit fit_of(const Endpoint& endpoint, const Pool& pool, TimePoint now) {
   const bool counts = endpoint.mirror && endpoint.tier != pool.failover.active();
-  const Fit copied = counts ? endpoint.mirror->verdict(pool.config.degraded, now) : Fit::unknown;
+  const Fit copied = counts ? endpoint.mirror->verdict(now) : Fit::unknown;
   if (pool.config.fitness.empty()) return copied;
   return copied == Fit::unfit ? Fit::unfit : endpoint.fitness.verdict(now);
 }
@@ -54,8 +54,8 @@ Fit fit_of(const Endpoint& endpoint, const Pool& pool, TimePoint now) {
 std::string fit_reason(const Endpoint& endpoint, const Pool& pool, TimePoint now) {
   std::string reason = endpoint.fitness.reason(now);
   const bool counts = endpoint.mirror && endpoint.tier != pool.failover.active();
-  if (counts && endpoint.mirror->verdict(pool.config.degraded, now) == Fit::unfit)
-    reason += (reason.empty() ? "" : "; ") + endpoint.mirror->describe(pool.config.degraded);
+  if (counts && endpoint.mirror->verdict(now) == Fit::unfit)
+    reason += (reason.empty() ? "" : "; ") + endpoint.mirror->describe();
   return reason;
 }
 

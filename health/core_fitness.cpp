@@ -6,6 +6,15 @@
 #include "health/explain.hpp"
 
 namespace understudy::health {
+namespace {
+
+// What the operator took out does not count.
+bool counts_for_fitness(const Endpoint& endpoint) {
+  const OperatorState state = state_in_force(endpoint);
+  return state != OperatorState::disabled && state != OperatorState::draining;
+}
+
+}  // namespace
 
 void Core::State::begin_fitness(Endpoint& endpoint, TimePoint first) {
   const Pool& pool = *pools[endpoint.pool];
@@ -14,7 +23,6 @@ void Core::State::begin_fitness(Endpoint& endpoint, TimePoint first) {
 }
 
 void Core::State::start_synthetic(Endpoint& endpoint, TimePoint now) {
-  const Fit before = endpoint.fitness.verdict(now);
   while (const auto due = endpoint.fitness.start_due(last_synthetic, now)) {
     StartSynthetic start;
     start.endpoint = endpoint.id;
@@ -27,8 +35,14 @@ void Core::State::start_synthetic(Endpoint& endpoint, TimePoint now) {
     start.deadline = due->deadline;
     actions.emplace_back(std::move(start));
   }
-  // A proof may have grown old.
-  if (before != endpoint.told_fit) touch(*pools[endpoint.pool]);
+  fitness_seen(endpoint, now);  // a proof may have grown old
+}
+
+// Answers come all the time, and weighing a tier takes all its endpoints: only when one says something else than before, or
+// when a newer proof is waited for.
+void Core::State::fitness_seen(const Endpoint& endpoint, TimePoint now) {
+  Pool& pool = *pools[endpoint.pool];
+  if (pool.tiers[endpoint.tier].failed || fit_of(endpoint, pool, now) != endpoint.weighed_fit) touch(pool);
 }
 
 void Core::State::synthetic_answered(Endpoint& endpoint, std::uint64_t run, const ProbeResult& result, TimePoint now) {
@@ -43,7 +57,7 @@ void Core::State::synthetic_answered(Endpoint& endpoint, std::uint64_t run, cons
   ProbeResult seen = result;
   if (starved) seen.cause = Cause::own_error;
   DataHistory* history = request && *request < pool.histories.size() ? &pool.histories[*request] : nullptr;
-  if (endpoint.fitness.finish(run, seen, history, serving, random, now)) touch(pool);
+  if (endpoint.fitness.finish(run, seen, history, serving, random, now)) fitness_seen(endpoint, now);
   arm(endpoint, now);
 }
 
@@ -53,43 +67,57 @@ void Core::State::weigh_fitness(Pool& pool, TimePoint now) {
     for (Tier& tier : pool.tiers) {
       tier.fitness = {};
       tier.told_fit = Fit::unknown;
+      for (Endpoint* endpoint : tier.endpoints) endpoint->weighed_fit = Fit::unknown;
     }
     return;
   }
   for (Tier& tier : pool.tiers) {
     std::vector<Fit> found;
-    std::vector<TimePoint> proofs;
-    std::string troubles;
-    for (const Endpoint* endpoint : tier.endpoints) {
-      const OperatorState state = state_in_force(*endpoint);
-      if (state == OperatorState::disabled || state == OperatorState::draining) continue;
-      found.push_back(fit_of(*endpoint, pool, now));
-      const auto proven = endpoint->fitness.proven_at();
-      if (found.back() == Fit::fit && proven) proofs.push_back(*proven);
-      const std::string trouble = fit_reason(*endpoint, pool, now);
-      if (!trouble.empty() && troubles.size() < 600) {
-        troubles += (troubles.empty() ? "" : "; ") + endpoint->label + ": " + trouble;
-      }
+    found.reserve(tier.endpoints.size());
+    for (Endpoint* endpoint : tier.endpoints) {
+      endpoint->weighed_fit = fit_of(*endpoint, pool, now);
+      if (counts_for_fitness(*endpoint)) found.push_back(endpoint->weighed_fit);
     }
-    TierFitness fitness;
     const std::size_t needed = tier.count.needed;
-    std::sort(found.begin(), found.end());
-    if (found.size() >= needed) {
-      fitness.fit = found[needed - 1];
-    } else {
-      fitness.fit = found.empty() ? Fit::unknown : Fit::unfit;
-    }
-    std::sort(proofs.begin(), proofs.end(), std::greater<>());
-    if (proofs.size() >= needed) fitness.proven_at = proofs[needed - 1];
     const auto fit = std::count(found.begin(), found.end(), Fit::fit);
-    if (fitness.fit != Fit::fit || !troubles.empty()) {
-      fitness.reason = std::string(name_of(fitness.fit)) + ": " + std::to_string(fit) + " of " +
-                       std::to_string(tier.count.size) + " endpoints proven fit, needs " + std::to_string(needed) +
-                       (troubles.empty() ? "" : " (" + troubles + ")");
+    tier.fitness.proven = static_cast<std::size_t>(fit);
+    if (needed > 0 && found.size() >= needed) {
+      const auto weakest = found.begin() + static_cast<std::ptrdiff_t>(needed) - 1;
+      std::nth_element(found.begin(), weakest, found.end());
+      tier.fitness.fit = *weakest;
+    } else {
+      tier.fitness.fit = found.empty() ? Fit::unknown : Fit::unfit;
     }
-    tier.fitness = std::move(fitness);
     tell_fitness(pool, tier, now);
   }
+}
+
+std::string fitness_reason(const Tier& tier, const Pool& pool, TimePoint now) {
+  constexpr std::size_t long_enough = 600;
+  if (!proves_fitness(pool)) return "";
+  std::string troubles;
+  for (const Endpoint* endpoint : tier.endpoints) {
+    if (troubles.size() >= long_enough) break;
+    if (!counts_for_fitness(*endpoint) || fit_of(*endpoint, pool, now) == Fit::fit) continue;
+    const std::string trouble = fit_reason(*endpoint, pool, now);
+    if (!trouble.empty()) troubles += (troubles.empty() ? "" : "; ") + endpoint->label + ": " + trouble;
+  }
+  if (tier.fitness.fit == Fit::fit && troubles.empty()) return "";
+  return std::string(name_of(tier.fitness.fit)) + ": " + std::to_string(tier.fitness.proven) + " of " +
+         std::to_string(tier.count.size) + " endpoints proven fit, needs " + std::to_string(tier.count.needed) +
+         (troubles.empty() ? "" : " (" + troubles + ")");
+}
+
+std::optional<TimePoint> proven_since(const Tier& tier, const Pool& pool, TimePoint now) {
+  std::vector<TimePoint> proofs;
+  for (const Endpoint* endpoint : tier.endpoints) {
+    if (!counts_for_fitness(*endpoint) || fit_of(*endpoint, pool, now) != Fit::fit) continue;
+    if (const auto proven = endpoint->fitness.proven_at()) proofs.push_back(*proven);
+  }
+  const std::size_t needed = tier.count.needed;
+  if (proofs.size() < needed || needed == 0) return std::nullopt;
+  std::sort(proofs.begin(), proofs.end(), std::greater<>());
+  return proofs[needed - 1];
 }
 
 // An endpoint or tier that can't serve anyway is no news.
@@ -101,7 +129,7 @@ void Core::State::tell_fitness(Pool& pool, Tier& tier, TimePoint now) {
     return bad(before) ? before != fit : bad(fit);
   };
   for (Endpoint* endpoint : tier.endpoints) {
-    const Fit fit = fit_of(*endpoint, pool, now);
+    const Fit fit = endpoint->weighed_fit;
     if (!endpoint->available || !news(endpoint->told_fit, fit)) continue;
     const std::string who = endpoint->label + " (" + endpoint->address_text + ") is ";
     if (bad(fit)) {
@@ -117,7 +145,7 @@ void Core::State::tell_fitness(Pool& pool, Tier& tier, TimePoint now) {
   if (!bad(tier.fitness.fit)) {
     return emit(Event::Kind::tier_fit, pool, &tier, nullptr, who + "fit to serve again");
   }
-  std::string reason = who + tier.fitness.reason;
+  std::string reason = who + fitness_reason(tier, pool, now);
   if (&tier == &serving) {
     reason += "; it serves; ";
   } else {

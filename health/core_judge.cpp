@@ -95,13 +95,13 @@ void Core::State::judge(Pool& pool, TimePoint now) {
   steer(pool, now);
   ask_gates(pool, now);
   tell_all_down(pool, now);
-  tell_nothing_better(pool);
+  tell_nothing_better(pool, now);
   tell_hold(pool, now);
   arm(pool, now);
 }
 
 // Law 3, said once: no move, and why.
-void Core::State::tell_nothing_better(Pool& pool) {
+void Core::State::tell_nothing_better(Pool& pool, TimePoint now) {
   const bool nothing = pool.failover.nothing_better();
   if (nothing == pool.nothing_better_told) return;
   pool.nothing_better_told = nothing;
@@ -112,7 +112,7 @@ void Core::State::tell_nothing_better(Pool& pool) {
     if (!others.empty()) others += ", ";
     others += quoted(pool.tiers[i].name) + " is " +
               (pool.tiers[i].count.serviceable() ? describe(pool.tiers[i].watch.quality()) : "not able to serve");
-    if (!pool.tiers[i].fitness.reason.empty()) others += ", " + pool.tiers[i].fitness.reason;
+    if (const std::string unfit = fitness_reason(pool.tiers[i], pool, now); !unfit.empty()) others += ", " + unfit;
   }
   emit(Event::Kind::nothing_better, pool, &pool.active(), nullptr,
        "tier " + quoted(pool.active().name) + " is " + describe(pool.active().watch.quality()) +

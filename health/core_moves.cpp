@@ -104,7 +104,8 @@ void Core::State::forgive_failed(Pool& pool, Tier& tier, TimePoint now) {
     if (now - tier.failed_at >= failed_memory) tier.failed = false;
     return;
   }
-  if (tier.fitness.fit != Fit::fit || !tier.fitness.proven_at || *tier.fitness.proven_at <= tier.failed_at) return;
+  const auto proven = proven_since(tier, pool, now);
+  if (tier.fitness.fit != Fit::fit || !proven || *proven <= tier.failed_at) return;
   tier.failed = false;
   emit(Event::Kind::tier_fit, pool, &tier, nullptr,
        "tier " + quoted(tier.name) + ", whose verdict was failed " + describe(now - tier.failed_at) +

@@ -65,6 +65,7 @@ struct Endpoint {
   Suspicion suspicion;
   Fitness fitness;
   Fit told_fit = Fit::unknown;
+  Fit weighed_fit = Fit::unknown;     // when its tier was last weighed
   std::optional<MirrorWatch> mirror;  // once a copy was answered
   Agent agent;
   Dwell outlier;  // far slower than its peers
@@ -116,6 +117,11 @@ bool marked_dead(const Endpoint& endpoint);
 struct Pool;
 // Does anything of the pool's configuration prove fitness?
 bool proves_fitness(const Pool& pool);
+struct Tier;
+// The tier's fitness in words, "" when there is nothing to say. Goes through all its endpoints: for what is told or shown only.
+std::string fitness_reason(const Tier& tier, const Pool& pool, TimePoint now);
+// Since when as many of its endpoints as it needs are proven; likewise.
+std::optional<TimePoint> proven_since(const Tier& tier, const Pool& pool, TimePoint now);
 // By synthetic requests and by copies of real ones; and what is wrong, "" for nothing.
 Fit fit_of(const Endpoint& endpoint, const Pool& pool, TimePoint now);
 std::string fit_reason(const Endpoint& endpoint, const Pool& pool, TimePoint now);
@@ -134,11 +140,10 @@ struct Source {
 
 enum class TierVerdict : std::uint8_t { none, serviceable, lost };
 
-// What the fitness of a tier's endpoints amounts to.
+// What the fitness of a tier's endpoints amounts to. In words, and since when it is proven: fitness_reason(), proven_since().
 struct TierFitness {
   Fit fit = Fit::unknown;
-  std::string reason;
-  std::optional<TimePoint> proven_at;  // since then as many as it needs have been proven
+  std::size_t proven = 0;  // endpoints that are fit
 };
 
 struct Tier {
@@ -338,6 +343,7 @@ struct Core::State {
   void agent_answered(Endpoint& endpoint, const AgentAnswer& answer, TimePoint now);
   void mirrored(Endpoint& endpoint, const Mirrored& ours, const ProbeResult& theirs, TimePoint now);
   void weigh_fitness(Pool& pool, TimePoint now);
+  void fitness_seen(const Endpoint& endpoint, TimePoint now);
   void tell_fitness(Pool& pool, Tier& tier, TimePoint now);
   std::uint64_t last_synthetic = 0;
 
@@ -348,7 +354,7 @@ struct Core::State {
   void tell_tier(Pool& pool, std::uint32_t index, TimePoint now);
   void choose_usable(Pool& pool, std::uint32_t index, bool other_to_be_had);
   void tell_all_down(Pool& pool, TimePoint now);
-  void tell_nothing_better(Pool& pool);
+  void tell_nothing_better(Pool& pool, TimePoint now);
   void tell_hold(Pool& pool, TimePoint now);
   void propose(Pool& pool, const Failover::Wish& wish, TimePoint now);
   void pool_due(Pool& pool, TimePoint now);

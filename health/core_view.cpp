@@ -86,7 +86,7 @@ EndpointStatus status_of(const Endpoint& endpoint, const Pool& pool, TimePoint n
   if (endpoint.mirror) {
     status.mirrored = endpoint.mirror->total();
     status.mirrored_differently = endpoint.mirror->different();
-    status.mirror = endpoint.mirror->describe(pool.config.degraded);
+    status.mirror = endpoint.mirror->describe();
   }
   status.proven_at = endpoint.fitness.proven_at();
   status.synthetic = endpoint.fitness.report(now);
@@ -209,8 +209,8 @@ std::vector<PoolStatus> Core::status() const {
       out.failed = tier.failed;
       out.quality = describe(tier.watch.quality());
       out.fit = tier.fitness.fit;
-      out.fit_reason = tier.fitness.reason;
-      out.proven_at = tier.fitness.proven_at;
+      out.fit_reason = fitness_reason(tier, pool, state_->last_now);
+      out.proven_at = proven_since(tier, pool, state_->last_now);
       if (const auto finding = tier.watch.degraded()) {
         out.degraded = true;
         out.degraded_reason = describe(*finding, state_->last_now);

@@ -49,7 +49,26 @@ void DataHistory::observe(const std::string& value, Duration patience, TimePoint
     if (lower) values_.clear();  // it began anew
   }
   values_.push_back({value, number, at, at});
-  if (values_.size() > most_values) values_.pop_front();
+  if (values_.size() > most_exact) thin(patience, at);
+}
+
+// Drops what leaves a gap of less than a sixteenth of its age, and what is older than the oldest one needed. The oldest stays:
+// whoever shows something older still is behind by at least its age.
+void DataHistory::thin(Duration longest, TimePoint at) {
+  while (values_.size() > 2 && at - values_[1].first > memory * longest) values_.pop_front();
+  std::size_t kept = 1;
+  for (std::size_t i = 1; i < values_.size(); ++i) {
+    const bool newest = i + 1 == values_.size();
+    if (!newest) {
+      const TimePoint next = values_[i + 1].first;
+      if ((next - values_[kept - 1].first) * precision <= at - next) continue;
+    }
+    if (kept != i) values_[kept] = std::move(values_[i]);
+    ++kept;
+  }
+  values_.resize(kept);
+  // Only if it changes thousands of times a second.
+  while (values_.size() > most_values) values_.erase(values_.begin() + 1);
 }
 
 std::optional<Duration> DataHistory::lag(const std::string& value, TimePoint at) const {
@@ -94,6 +113,7 @@ void Fitness::stop() {
     asked.proven_at.reset();
     asked.lag.reset();
     asked.differs_since.reset();
+    asked.behind_since.reset();
   }
 }
 
@@ -167,16 +187,23 @@ bool Fitness::finish(std::uint64_t run, const ProbeResult& result, DataHistory* 
 void Fitness::compare(Asked& asked, const config::CompareConfig& how, const ProbeResult& result, DataHistory& history,
                       bool serving, TimePoint now) {
   if (!how.given() || !result.value) return;
+  const bool same = asked.value == *result.value;
   asked.value = *result.value;
   if (serving) {
     history.observe(*result.value, how.max_lag + 2 * Duration(asked.pace.interval), now);
     asked.lag = Duration::zero();
     asked.differs_since.reset();
+    asked.behind_since.reset();
     return;
   }
+  // What was behind and still says the same goes on being behind, though the history has forgotten that value by now.
+  const std::optional<TimePoint> before = std::exchange(asked.behind_since, std::nullopt);
   asked.lag = history.lag(*result.value, now);
-  if (asked.lag) return asked.differs_since.reset();
-  if (!asked.differs_since) asked.differs_since = now;
+  if (asked.lag) {
+    if (*asked.lag > Duration::zero()) asked.behind_since = now - *asked.lag;
+    return asked.differs_since.reset();
+  }
+  if (!asked.differs_since) asked.differs_since = same ? before.value_or(now) : now;
   asked.lag = now - *asked.differs_since;
 }
 

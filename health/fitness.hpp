@@ -23,12 +23,18 @@
 
 namespace understudy::health {
 
-// What one value (a version, a count, a hash) was in the answers of the serving tier, over time.
+// What one value (a version, a count, a hash) was in the answers of the serving tier, over time. Bounded by time, not by
+// how often the value changes: old ones are thinned so that a lag is told a sixteenth too small at most, and it is told
+// truly until it is far beyond anything that is compared with it.
 class DataHistory {
 public:
-  static constexpr std::size_t most_values = 64;
+  static constexpr std::size_t most_exact = 128;   // so many are all kept
+  static constexpr std::size_t most_values = 768;  // ever; sixteenths of any time between 10 ms and some days fit in
+  static constexpr int precision = 16;
+  static constexpr int memory = 4;  // of the longest lag of interest; beyond it one value is kept
 
-  // A lower number than the newest comes from a peer that is behind, unless nobody has shown the newest for `patience`.
+  // A lower number than the newest comes from a peer that is behind, unless nobody has shown the newest for `patience`, which
+  // is more than the longest lag of interest.
   void observe(const std::string& value, Duration patience, TimePoint at);
   bool empty() const { return values_.empty(); }
   void clear() { values_.clear(); }
@@ -42,6 +48,8 @@ private:
     std::optional<double> number;
     TimePoint first{}, last{};
   };
+  void thin(Duration longest, TimePoint at);
+
   std::deque<Seen> values_;  // newest last
 };
 
@@ -107,7 +115,8 @@ private:
     TimePoint starved_until{};  // a proof does not grow old while nobody could ask
     std::string value;
     std::optional<Duration> lag;
-    std::optional<TimePoint> differs_since;
+    std::optional<TimePoint> differs_since;  // from the serving tier, without an order between them
+    std::optional<TimePoint> behind_since;   // by the history
   };
   const config::FitnessConfig& config_of(const Asked& asked) const;
   Fit fit_of(const Asked& asked, TimePoint now) const;

@@ -19,7 +19,8 @@ LatencyCounts one(Duration elapsed) {
 
 }  // namespace
 
-void MirrorWatch::add(const Mirrored& ours, const ProbeResult& theirs, TimePoint now) {
+void MirrorWatch::add(const Mirrored& ours, const ProbeResult& theirs, const config::DegradedConfig& limits,
+                      TimePoint now) {
   if (theirs.cause == Cause::own_error) return;
   ++total_;
   newest_ = now;
@@ -32,30 +33,44 @@ void MirrorWatch::add(const Mirrored& ours, const ProbeResult& theirs, TimePoint
     if (!theirs.ok()) last_difference_ = theirs.detail.empty() ? std::string(name_of(theirs.cause)) : theirs.detail;
   }
   ours_.add(one(ours.elapsed), now);
-  if (theirs.status != 0 || !theirs.ok()) theirs_.add(one(theirs.elapsed), now);
+  if (theirs.status != 0 || !theirs.ok()) {
+    theirs_.add(one(theirs.elapsed), now);
+    const bool late = theirs.elapsed > longest(limits);
+    in_time_.add(late ? 0 : 1, late ? 1 : 0, now);
+  }
+  failing_ = still_failing(limits);
+  slow_ = still_slow(limits);
 }
 
-bool MirrorWatch::slow(const config::DegradedConfig& limits) const {
-  const Duration theirs = theirs_.quantile(0.95), ours = ours_.quantile(0.95);
-  if (limits.latency_p95) return theirs > Duration(*limits.latency_p95);
-  return theirs > Duration(static_cast<Duration::rep>(static_cast<double>(ours.count()) * usual_factor)) + usual_margin;
+Duration MirrorWatch::longest(const config::DegradedConfig& limits) const {
+  if (limits.latency_p95) return *limits.latency_p95;
+  const double ours = static_cast<double>(ours_.quantile(0.95).count());
+  return Duration(static_cast<Duration::rep>(ours * usual_factor)) + usual_margin;
 }
 
-bool MirrorWatch::failing(const config::DegradedConfig& limits) const {
-  return outcomes_.bad_share() > limits.error_rate.value_or(usual_difference);
+bool MirrorWatch::still_slow(const config::DegradedConfig& limits) const {
+  const Duration theirs = theirs_.quantile(0.95), limit = longest(limits);
+  if (slow_) return static_cast<double>(theirs.count()) > static_cast<double>(limit.count()) * leave_late;
+  return outcomes_.weight() >= least && in_time_.bad() >= least_bad && theirs > limit;
 }
 
-Fit MirrorWatch::verdict(const config::DegradedConfig& limits, TimePoint now) const {
+bool MirrorWatch::still_failing(const config::DegradedConfig& limits) const {
+  const double limit = limits.error_rate.value_or(usual_difference), share = outcomes_.bad_share();
+  if (failing_) return share > limit * leave_part;
+  return outcomes_.weight() >= least && outcomes_.bad() >= least_bad && share > limit;
+}
+
+Fit MirrorWatch::verdict(TimePoint now) const {
   if (outcomes_.weight() < least || now - newest_ > memory) return Fit::unknown;
-  return failing(limits) || slow(limits) ? Fit::unfit : Fit::fit;
+  return failing_ || slow_ ? Fit::unfit : Fit::fit;
 }
 
-std::string MirrorWatch::describe(const config::DegradedConfig& limits) const {
+std::string MirrorWatch::describe() const {
   if (outcomes_.weight() < least) return "";
   std::string text =
       describe_share(outcomes_.bad_share()) + " of the copies of real requests are answered differently, p95 " +
       health::describe(theirs_.quantile(0.95)) + " (the serving tier: " + health::describe(ours_.quantile(0.95)) + ")";
-  if (failing(limits) && !last_difference_.empty()) text += "; last: " + last_difference_;
+  if (failing_ && !last_difference_.empty()) text += "; last: " + last_difference_;
   return text;
 }
 

@@ -24,6 +24,7 @@ public:
   void add(double good, double bad, TimePoint now);
   void merge(const OutcomeMemory& other);
   double weight() const { return good_ + bad_; }
+  double bad() const { return bad_; }
   double bad_share() const { return weight() < 0.5 ? 0 : bad_ / weight(); }
 
 private:

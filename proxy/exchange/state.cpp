@@ -78,6 +78,11 @@ std::optional<std::chrono::nanoseconds> State::first_byte_time() const {
   return *current_.first_byte - current_.began;
 }
 
+std::optional<std::chrono::nanoseconds> State::answer_time() const {
+  if (!current_.first_byte || !current_.sent) return std::nullopt;
+  return *current_.first_byte - *current_.sent;
+}
+
 bool State::may_repeat() const {
   if (started_downstream_ || phase_ >= Phase::streaming) return false;
   if (!replayable_) return false;

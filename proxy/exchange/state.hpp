@@ -185,6 +185,8 @@ public:
   // Times of the last attempt, for the log and for latency samples.
   std::optional<Duration> connect_time() const;
   std::optional<std::chrono::nanoseconds> first_byte_time() const;
+  // Without the connection: from the request sent.
+  std::optional<std::chrono::nanoseconds> answer_time() const;
   std::optional<TimePoint> sent_at() const { return current_.sent; }
   // How long it waited for a tier that can take it, or for its turn, before all attempts together.
   std::chrono::nanoseconds waited() const { return waited_ + waiting_; }

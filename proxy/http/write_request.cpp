@@ -39,6 +39,12 @@ constexpr KnownSet kWebSocket = {Known::sec_websocket_key, Known::sec_websocket_
 
 constexpr std::string_view kEpochName = "Understudy-Epoch";
 
+// Only we may speak of epochs, or mark a copy.
+bool only_ours(std::string_view name) {
+  const auto is = [name](std::string_view ours) { return name.size() == ours.size() && chars::iequal(name, ours); };
+  return is(kEpochName) || is(kMirrorName);
+}
+
 class RequestWriter {
 public:
   RequestWriter(Out& out, const RequestHead& head, const char* base, const RequestRewrite& rewrite)
@@ -161,10 +167,7 @@ private:
     for (std::size_t i = 0; i < head_.fields.count; ++i) {
       const Field& field = list[i];
       if (field.drop || field.hop_by_hop || skip.has(field.id)) continue;
-      if (field.id == Known::none && field.name.length == kEpochName.size() &&
-          chars::iequal(field.name.in(base_), kEpochName)) {
-        continue;  // only we may speak of epochs
-      }
+      if (field.id == Known::none && only_ours(field.name.in(base_))) continue;
       if (!rules_.empty() && rules_.replaces(field.name.in(base_))) continue;
       lines.keep(field);
     }

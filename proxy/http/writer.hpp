@@ -15,6 +15,9 @@
 
 namespace understudy::http {
 
+// Marks a copy of a real request (failover.mirror). Nobody else may: it is dropped from what clients send.
+inline constexpr std::string_view kMirrorName = "Understudy-Mirror";
+
 // A fixed output area. append() past the end sets overflow and writes nothing more.
 struct Out {
   char* data = nullptr;

@@ -237,8 +237,10 @@ void Exchange::report(Cause cause) {
   if (cause != Cause::none && cause != Cause::own_error) end_opening(OpeningEnd::failed, worker_.reactor().now());
   if (attempt_.endpoint) worker_.outcome(*attempt_.endpoint, cause, client_);
   if (!mirror_) return;
-  const auto first_byte = state_.first_byte_time();
-  if (cause == Cause::none && first_byte) {
+  // What our own answer refuses (429, 404 ..) says more about the client than about a standby.
+  const bool right = status_ >= 200 && status_ < 300;
+  const auto first_byte = state_.answer_time();
+  if (cause == Cause::none && right && first_byte) {
     mirror_->status = status_;
     mirror_->first_byte = *first_byte;
     worker_.hand_in(std::move(*mirror_));

@@ -1,4 +1,5 @@
 // The client's way to the endpoint.
+#include "proxy/http/chars.hpp"
 #include "proxy/net/exchange_driver.hpp"
 
 namespace understudy::net {
@@ -10,7 +11,16 @@ using health::Cause;
 
 namespace {
 constexpr std::size_t kReplayBytes = 64 * 1024;  // bodies up to this are kept for another attempt
+
+// Range, If-None-Match and the other conditions of RFC 9110, 13.1 and 14.2.
+bool asks_for_part(const http::RequestHead& head, const char* base) {
+  for (std::size_t i = 0; i < head.fields.count; ++i) {
+    const std::string_view name = head.fields.list[i].name.in(base);
+    if (http::chars::iequal(name, "range") || http::chars::iequal(name.substr(0, 3), "if-")) return true;
+  }
+  return false;
 }
+}  // namespace
 
 bool Exchange::step(TimePoint now) {
   if (finished_) return false;
@@ -57,10 +67,13 @@ bool Exchange::write_request_head() {
   return true;
 }
 
-// Of the first attempt at the serving tier.
+// Of the first attempt at the serving tier. Conditional and partial reads are not copied: what they come to depends on what
+// that very endpoint answered before.
 void Exchange::copy_for_mirror() {
-  if (!http::is_safe(method_) || websocket_ || !body_done_ || body_in_ > 0 || state_.attempts() > 1) return;
-  if (!attempt_.serving || !worker_.wants_mirror(pool_->failover.mirror)) return;
+  const http::RequestHead& request = head();
+  if (!http::is_safe(method_) || websocket_ || request.framing != http::Framing::none) return;
+  if (!attempt_.serving || state_.attempts() > 1 || !worker_.mirror_due()) return;
+  if (asks_for_part(request, base()) || !worker_.wants_mirror(pool_->failover.mirror, client_)) return;
   mirror_ = std::make_unique<MirrorSample>();
   mirror_->generation = plan_->plan().generation;
   mirror_->pool = pool_index_;

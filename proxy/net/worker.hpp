@@ -56,7 +56,7 @@ struct MirrorSample {
   bool head_only = false;        // HEAD
   std::string head;
   std::uint16_t status = 0;
-  std::chrono::nanoseconds first_byte{};
+  std::chrono::nanoseconds first_byte{};  // since it was sent
 };
 
 // What all workers share: limits that must be exact, and the way to tell the control thread something urgent.
@@ -74,13 +74,15 @@ struct WorkerShared {
     std::uint64_t generation;
     std::vector<std::pair<std::uint32_t, Arrivals>> pools;  // those that were asked anything, ascending
   };
-  // Copies to be sent, at most kMaxMirrors; what is more is dropped. Locked for each, 20 times a second at most by a worker.
+  // Copies to be sent, at most kMaxMirrors; what is more is dropped and counted. Locked for each, 20 times a second at most by a
+  // worker.
   static constexpr std::size_t kMaxMirrors = 64;
   std::mutex mirrors_mutex;
   std::vector<MirrorSample> mirrors;
   std::mutex arrivals_mutex;
   std::vector<HandedIn> arrivals;
-  std::vector<Worker*> workers;  // all of them, complete before the first runs
+  std::vector<Worker*> workers;       // all of them, complete before the first runs
+  std::uint64_t mirrors_dropped = 0;  // of `mirrors`, and under its lock
 
   explicit WorkerShared(std::uint64_t hash_seed);
 };
@@ -208,8 +210,11 @@ public:
   // `client` stands for the client's address.
   void note_first_attempt(const Plan& plan, std::uint32_t pool, std::uint64_t client, std::string_view client_ip);
   void hand_in_arrivals();
-  // Is this request one of the share that is copied? At most one in 50 ms.
-  bool wants_mirror(double share);
+  // May a request be copied by now? One in 50 ms at most.
+  bool mirror_due() const { return reactor_.now() >= mirror_due_; }
+  // Is this request one of the share that is copied? At most one in a second from the address that `client` stands for: what
+  // is known of a standby is not up to one client.
+  bool wants_mirror(double share, std::uint64_t client);
   void hand_in(MirrorSample sample);
   // The same for a second attempt beside the first: within the share of hedges too, but for `beyond_share`. Nothing if granted.
   std::optional<observe::HedgeRefusal> take_hedge_token(const Plan& plan, std::uint32_t pool, bool beyond_share);
@@ -310,6 +315,8 @@ private:
   std::atomic<bool> drained_{false};
   std::uint64_t published_blocks_ = 0;
   limit::TokenBucket tls_lines_{2, 20};  // lines of tls_failed()
+  // When one was copied last, by hash of the client's address: who shares a place shares the turn.
+  std::array<TimePoint, 512> mirror_clients_{};
 };
 
 }  // namespace understudy::net

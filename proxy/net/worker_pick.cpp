@@ -240,16 +240,24 @@ void Worker::hand_in_arrivals() {
   }
 }
 
-bool Worker::wants_mirror(double share) {
+bool Worker::wants_mirror(double share, std::uint64_t client) {
   constexpr std::chrono::milliseconds pause{50};
-  if (reactor_.now() < mirror_due_ || !chance(share)) return false;
+  constexpr std::chrono::seconds same_client{1};
+  if (!mirror_due() || !chance(share)) return false;
+  TimePoint& copied = mirror_clients_[client % mirror_clients_.size()];
+  if (reactor_.now() < copied + same_client) return false;
+  copied = reactor_.now();
   mirror_due_ = reactor_.now() + pause;
   return true;
 }
 
 void Worker::hand_in(MirrorSample sample) {
   const std::lock_guard lock(shared_.mirrors_mutex);
-  if (shared_.mirrors.size() < WorkerShared::kMaxMirrors) shared_.mirrors.push_back(std::move(sample));
+  if (shared_.mirrors.size() >= WorkerShared::kMaxMirrors) {
+    ++shared_.mirrors_dropped;
+    return;
+  }
+  shared_.mirrors.push_back(std::move(sample));
 }
 
 bool Worker::take_retry_token(const Plan& plan, std::uint32_t pool) {

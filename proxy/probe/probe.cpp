@@ -220,6 +220,7 @@ asio::awaitable<bool> Probe::check_http() {
   link_.queue(http_request());
   const bool sent = co_await flush();
   if (!sent) co_return false;
+  asked_ = Clock::now();
   const bool answered = co_await read_head();
   if (!answered || !judge_status() || !take_header()) co_return false;
   const bool wants_value = request_.synthetic && !request_.synthetic->compare.json.empty();
@@ -481,7 +482,9 @@ void Probe::finish(Cause cause, const std::string& detail) {
   health::ProbeResult result;
   result.cause = cause;
   result.status = status_;
-  result.elapsed = Clock::now() - began_;
+  // A copy is compared with a request that needed no new connection, as a rule.
+  const bool copy = request_.synthetic && !request_.synthetic->raw.empty();
+  result.elapsed = Clock::now() - (copy ? asked_.value_or(began_) : began_);
   result.detail = printable(detail, 200);
   result.value = std::move(value_);
   const Report report = std::exchange(report_, nullptr);

@@ -84,6 +84,7 @@ private:
   bool cut_ = false;       // eof_ was no orderly end
   bool answered_ = false;  // plaintext came
   Clock::time_point submitted_, began_;
+  std::optional<Clock::time_point> asked_;  // the request is sent
 
   std::string buffer_;  // received, not yet understood
   std::size_t plain_received_ = 0;

@@ -74,4 +74,13 @@ void expose_fitness(observe::Exposition& out, const std::vector<health::PoolStat
   });
 }
 
+void expose_copies(observe::Exposition& out, const CopiesUnderWay& copies) {
+  using Type = observe::Exposition::Type;
+  out.family("mirror_copies_under_way", Type::gauge, "Copies of real requests that are being answered.");
+  out.sample({}, std::uint64_t{copies.count()});
+  out.family("mirror_copies_dropped_total", Type::counter, "Copies of real requests that were not sent, by reason.");
+  for (std::size_t i = 0; i < CopiesUnderWay::reasons.size(); ++i)
+    out.sample({{"reason", CopiesUnderWay::reasons[i]}}, copies.dropped(i));
+}
+
 }  // namespace understudy::server

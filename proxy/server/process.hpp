@@ -33,6 +33,7 @@
 #include "proxy/probe/prober.hpp"
 #include "proxy/probe/resolver.hpp"
 #include "proxy/server/background.hpp"
+#include "proxy/server/copies_under_way.hpp"
 #include "proxy/server/decision_counts.hpp"
 #include "proxy/server/event_log.hpp"
 #include "proxy/server/alerts.hpp"
@@ -260,6 +261,7 @@ private:
   std::unique_ptr<Successor> successor_;
   std::uint64_t upgrades_failed_ = 0;
   int exit_code_ = 0;
+  CopiesUnderWay copies_;
 };
 
 }  // namespace understudy::server

@@ -386,6 +386,7 @@ struct Process::Metrics {
     for (const auto& pool : pools) out.sample({{"pool", pool.name}}, std::uint64_t{pool.maintenance});
     decisions(pools);
     expose_fitness(out, pools);
+    expose_copies(out, p.copies_);
     openings(pools);
     endpoints(pools);
     checks(pools);

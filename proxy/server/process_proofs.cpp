@@ -1,14 +1,31 @@
 // What is asked of endpoints besides their checks: agents, and copies of real requests. Their answers are facts for the core.
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
+#include "proxy/http/writer.hpp"
 #include "proxy/server/process.hpp"
 
 namespace understudy::server {
 namespace {
 
-constexpr std::size_t kMostCopies = 64;  // under way and waiting
-constexpr std::string_view kMark = "Understudy-Mirror: 1\r\n";
+// A copy is not waited for any longer, whatever clients are: what hangs would hold the others' places. Only a longer
+// latency_p95 asks for more.
+constexpr std::chrono::milliseconds kCopyTime{5'000};
+constexpr std::chrono::milliseconds kBeyondLimit{1'000};
+// Three times as long as the serving tier's (health/mirror.hpp) fits into kCopyTime.
+constexpr std::chrono::milliseconds kSlowest{1'500};
+
+struct CopyTime {
+  std::chrono::milliseconds length{};
+  bool cut = false;  // shorter than a client would wait
+};
+CopyTime copy_time(const config::PoolConfig& pool) {
+  const auto client = pool.connect_timeout + pool.response_timeout;
+  auto most = kCopyTime;
+  if (pool.degraded.latency_p95) most = std::max(most, *pool.degraded.latency_p95 + kBeyondLimit);
+  return {std::min(client, most), client > most};
+}
 
 // Every status is an answer.
 std::shared_ptr<const config::CheckConfig> any_answer() {
@@ -43,6 +60,7 @@ void Process::take_mirrors(TimePoint now) {
   {
     const std::lock_guard lock(shared_->mirrors_mutex);
     samples.swap(shared_->mirrors);
+    copies_.drop(CopiesUnderWay::Dropped::queue, std::exchange(shared_->mirrors_dropped, 0));
   }
   for (net::MirrorSample& sample : samples) send_mirror(std::move(sample), now);
 }
@@ -50,7 +68,6 @@ void Process::take_mirrors(TimePoint now) {
 // To each endpoint of the other tiers in turn. What is too much is left out: a copy is never worth waiting for.
 void Process::send_mirror(net::MirrorSample sample, TimePoint now) {
   if (sample.generation != plan_->generation || sample.pool >= view_->pools.size()) return;
-  if (synthetic_prober_->running() + synthetic_prober_->queued() >= kMostCopies) return;
   const config::PoolConfig& config = plan_->config.pools[sample.pool];
   const health::PoolView* pool = &view_->pools[sample.pool];  // in the order of the configuration
   if (pool->name != config.name || !sample.head.ends_with("\r\n\r\n")) return;
@@ -62,7 +79,12 @@ void Process::send_mirror(net::MirrorSample sample, TimePoint now) {
   }
   if (others.empty()) return;
   const health::EndpointView& endpoint = *others[mirror_turn_++ % others.size()];
-  sample.head.insert(sample.head.size() - 2, kMark);
+  const CopyTime time = copy_time(config);
+  // What a client waited for longer than that would be a difference only because we do not wait for it.
+  if (time.cut && sample.first_byte > kSlowest) return copies_.drop(CopiesUnderWay::Dropped::slow);
+  const auto place = copies_.begin(endpoint.id);
+  if (!place) return;
+  sample.head.insert(sample.head.size() - 2, std::string(http::kMirrorName) + ": 1\r\n");
   auto copy = std::make_shared<probe::Synthetic>();
   copy->method = sample.head_only ? "HEAD" : "GET";
   copy->raw = std::move(sample.head);
@@ -72,13 +94,14 @@ void Process::send_mirror(net::MirrorSample sample, TimePoint now) {
   request.host = endpoint.server_name;
   request.check = check;
   if (config.tls) request.tls = probes_.tls[sample.pool];
-  request.deadline = now + config.connect_timeout + config.response_timeout;
+  request.deadline = now + time.length;
   request.synthetic = std::move(copy);
   const health::Mirrored ours{sample.status, std::chrono::duration_cast<health::Duration>(sample.first_byte)};
-  synthetic_prober_->start(std::move(request), [this, id = endpoint.id, ours](const health::ProbeResult& result) {
+  const auto answered = [this, id = endpoint.id, ours, place](const health::ProbeResult& result) {
     core_.on_mirrored(id, ours, result, note_time());
     pump();
-  });
+  };
+  synthetic_prober_->start(std::move(request), answered);
 }
 
 }  // namespace understudy::server

@@ -51,6 +51,20 @@ TEST_F(Life, APlainGetIsPickedForwardedReportedAndRecycled) {
   EXPECT_EQ(state.end(), End::ok);
 }
 
+TEST_F(Life, TheAnswersTimeIsThatOfTheRequestWithoutTheConnection) {
+  on(EventKind::head, Cause::none, true);
+  on(EventKind::dialing);
+  EXPECT_FALSE(state.answer_time());
+  now += 30ms;
+  on(EventKind::connected);
+  on(EventKind::first_byte_sent);
+  on(EventKind::sent);
+  now += 5ms;
+  on(EventKind::response_head, Cause::none, false, 200);
+  EXPECT_EQ(state.answer_time(), 5ms);
+  EXPECT_EQ(state.first_byte_time(), 35ms);
+}
+
 TEST_F(Life, ARefusedConnectIsTriedElsewhereForFreeEvenForAPost) {
   on(EventKind::head, Cause::none, false);
   on(EventKind::dialing);

@@ -168,7 +168,49 @@ TEST(DataHistory, TextsAreTheSameOrNot) {
   EXPECT_EQ(history.lag("blue", t + 45s), 5s);
   EXPECT_FALSE(history.lag("red", t + 45s));
   for (int i = 0; i < 1000; ++i) history.observe("v" + std::to_string(i), 1min, t + 50s);
-  EXPECT_FALSE(history.lag("blue", t + 60s)) << "bounded: the oldest are forgotten";
+  EXPECT_EQ(history.lag("blue", t + 60s), 20s);
+  for (int i = 0; i < 1000; ++i) history.observe("w" + std::to_string(i), 1min, t + 50s + i * 1s);
+  EXPECT_FALSE(history.lag("blue", t + 1050s)) << "bounded: what is older than anything of interest is forgotten";
+}
+
+// However often the value changes, no lag of interest is told more than a sixteenth too small, and none too large.
+TEST(DataHistory, ALagIsToldTrulyHoweverOftenTheValueChanges) {
+  for (const Duration step : {Duration(5ms), Duration(50ms), Duration(2s)}) {
+    DataHistory history;
+    const Duration longest = 10min;
+    TimePoint now{1h};
+    const TimePoint begin = now;
+    const auto value_at = [&](Duration age) { return std::to_string((now - age - begin) / step); };
+    for (int i = 0; now < begin + 50min && i < 100'000; ++i, now += step) history.observe(value_at(0s), longest, now);
+    now -= step;
+    for (const Duration age : {Duration(10 * step), Duration(30s), Duration(2min), Duration(6min)}) {
+      const auto lag = history.lag(value_at(age), now);
+      ASSERT_TRUE(lag.has_value());
+      EXPECT_LE(*lag, age);
+      EXPECT_GE(*lag, age - age / 15 - 2 * step) << age / 1ms << " ms, a value each " << step / 1ms << " ms";
+    }
+    EXPECT_GT(*history.lag("-1", now), std::min<Duration>(longest, now - begin - 1s))
+        << "never below what is of interest";
+  }
+}
+
+TEST(Fitness, ATextThatIsForgottenWhileItIsBehindGoesOnBeingBehind) {
+  config::FitnessConfig one = request("/a");
+  one.compare.json = "/hash";
+  one.compare.max_lag = 30s;
+  Endpoint e;
+  e.fitness.configure(asked({one}), e.now, e.random);
+  const TimePoint begin = e.now;
+  int shown = 0;
+  const auto change = [&] { e.history.observe("h" + std::to_string(shown++), 40s, e.now); };
+  change();
+  while (e.now < begin + 10min) {
+    e.run(100ms, good("h0"));
+    change();
+    if (e.now > begin + 45s) {
+      ASSERT_EQ(e.fitness.verdict(e.now), Fit::stale) << (e.now - begin) / 1s;
+    }
+  }
 }
 
 TEST(Fitness, ATextThatTheServingTierNeverShowedCountsFromWhenItWasSeen) {

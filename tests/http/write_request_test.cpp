@@ -206,6 +206,11 @@ TEST(WriteRequest, EpochOnlyWhenAsked) {
   EXPECT_EQ(forwarded(request("Understudy-Epoch: 1\r\n"), rewrite).one("understudy-epoch"), "42");
 }
 
+TEST(WriteRequest, OnlyWeMarkACopy) {
+  EXPECT_EQ(forwarded(request("understudy-MIRROR: 1\r\nX-A: b\r\n"), plain()).one("understudy-mirror"), "-");
+  EXPECT_EQ(forwarded(request("Understudy-Mirrors: 1\r\n"), plain()).one("understudy-mirrors"), "1");
+}
+
 TEST(WriteRequest, TargetsThroughPrefixes) {
   struct Row {
     const char *target, *strip, *add, *wanted;

@@ -309,8 +309,10 @@ primary = {quoted(primary)}
         answer.begin()
         return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
 
-    def request(self, method="GET", path="/hello", headers=None, body=None, port=None, timeout=10):
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=timeout * SLOW)
+    def request(self, method="GET", path="/hello", headers=None, body=None, port=None, timeout=10, source=None):
+        """`source`: the loopback address that the client has."""
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=timeout * SLOW,
+                                                source_address=(source, 0) if source else None)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()

@@ -41,6 +41,30 @@ TEST_F(SyntheticProbe, SendsMethodFieldsAndBodyAsWritten) {
   EXPECT_EQ(sent.find("understudy"), std::string::npos) << "the field that was written replaces ours";
 }
 
+// A copy is compared with an answer on a connection that was there already: what it takes to be sent does not count.
+TEST_F(SyntheticProbe, ACopysTimeCountsFromWhenItWasSent) {
+  constexpr milliseconds late{1'500};
+  asio::steady_timer timer(io);
+  Origin origin(io, [&](TcpPeer peer) {
+    timer.expires_after(late);  // meanwhile the request does not fit into the socket's buffers
+    timer.async_wait([peer](const boost::system::error_code&) {
+      peer->read_head([peer] { peer->send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"); });
+    });
+  });
+  Job copy;
+  copy.check.kind = config::CheckKind::http;
+  copy.check.timeout = milliseconds(10'000);
+  copy.address = origin.address();
+  auto what = std::make_shared<Synthetic>();
+  what->raw = "GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + std::string(32 << 20, 'a') + "\r\n\r\n";
+  copy.synthetic = what;
+  const auto began = Clock::now();
+  const auto result = probe(copy);
+  EXPECT_CAUSE(result, Cause::none);
+  EXPECT_GE(Clock::now() - began, late);
+  EXPECT_LE(result.elapsed, Clock::now() - began - late);
+}
+
 TEST_F(SyntheticProbe, AnAnswerToHeadHasNoBodyWhateverItsLengthSays) {
   Origin origin(io, answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\nX-Data-Version: 7\r\n\r\n"));
   config::FitnessConfig head = get("/");

@@ -72,6 +72,20 @@ TEST(Fitness, IsProvenOfEveryTierAndToldToNobodyWhenAllIsWell) {
   EXPECT_NEAR(static_cast<double>(world.synthetics), 48, 8);
 }
 
+// Answers that change nothing are not weighed anew each time; the age of the proof is shown all the same.
+TEST(Fitness, AProofIsShownAsNewAsItIs) {
+  config::PoolConfig app = two_tiers();
+  app.check.interval = 1h;
+  World world(config_of({app}));
+  world.run(20s);
+  for (int i = 0; i < 10; ++i) {
+    world.run(6s);
+    const auto proven = world.status().tiers[1].proven_at;
+    ASSERT_TRUE(proven.has_value());
+    EXPECT_LE(world.now - *proven, 5500ms + 20ms);
+  }
+}
+
 TEST(Fitness, AnUnfitStandbyIsToldWhileThePrimaryIsWell) {
   World world(config_of({two_tiers()}));
   world.run(10s);
@@ -198,6 +212,44 @@ TEST(Fitness, AStandbyWhoseDataStaysBehindIsStaleAndNotPreferred) {
   kill_primary(world);
   ASSERT_TRUE(world.run_until([&] { return world.moves() > 0; }, 10s));
   EXPECT_EQ(world.active(), "far");
+}
+
+// Broken replication is found however many values there are between two answers of the standby; one that follows stays fit.
+TEST(Fitness, AStandbyThatStaysBehindIsFoundThoughTheValueChangesWithEachAnswer) {
+  for (const std::size_t primaries : {2U, 12U}) {
+    std::vector<std::string> serving;
+    std::vector<config::EndpointConfig> endpoints;
+    for (std::size_t i = 0; i < primaries; ++i) {
+      serving.push_back("10.0.0." + std::to_string(i + 1) + ":80");
+      endpoints.push_back(endpoint(serving.back(), "p" + std::to_string(i + 1)));
+    }
+    config::PoolConfig app = pool("app", {{"primary", endpoints},
+                                          {"standby", {endpoint("10.0.1.1:80", "s1")}},
+                                          {"far", {endpoint("10.0.2.1:80", "f1")}}});
+    app.fitness = {request()};
+    app.fitness[0].interval = 1s;
+    app.fitness[0].compare.header = "X-Data-Version";
+    app.fitness[0].compare.max_lag = 120s;
+    World world(config_of({app}));
+    world.after_step = [&] {
+      const auto version = [&](Duration lag) {
+        return with_value(std::to_string((world.elapsed() - lag) / 1ms + 1'000'000));
+      };
+      for (const std::string& address : serving) world.synthetic[address] = version(0ms);
+      world.synthetic["10.0.2.1:80"] = version(60s);
+    };
+    world.run(30s);
+    world.synthetic["10.0.1.1:80"] = with_value("1000001");  // what it had at the start
+    const auto told = world.run_until([&] { return fit_of(world, 1) == Fit::stale; }, 200s);
+    ASSERT_TRUE(told.has_value()) << primaries << " primaries";
+    EXPECT_NEAR(static_cast<double>(*told / 1ms), 90'000, 15'000) << "after 120 s in all";
+    for (int i = 0; i < 15 * 60; ++i) {
+      world.run(1s);
+      ASSERT_EQ(fit_of(world, 1), Fit::stale) << primaries << " primaries\n" << world.told();
+    }
+    EXPECT_EQ(fit_of(world, 2), Fit::fit) << "a minute behind is not too far";
+    EXPECT_EQ(world.count(Kind::tier_unfit), 1U) << world.told();
+  }
 }
 
 // Outage C: after the reboot the old primary's data is older than what the standby has written since.
