@@ -196,13 +196,20 @@ struct Gate {
   bool passed = false;
   std::string detail = "not asked yet";
   std::string approved_by;  // who and why
-  std::optional<TimePoint> asked_at;
+  std::optional<TimePoint> asked_at, answered_at;
   std::uint64_t run = 0;  // of the question under way; 0: none
 };
 
 // Timers of a pool: those of its Failover, hold's end, maintenance's end, refresh of maintenance_left, start
 // wait of names.
 struct Pool {
+// A machine's answer counts for so long. It is asked again so long before the return is due, and until then.
+inline constexpr Duration gate_validity = std::chrono::seconds(10);
+inline constexpr Duration gate_lead = std::chrono::seconds(5);
+// Passed, and not too long ago to rest a return on. What people approved holds until it is taken back.
+bool passed_lately(const Gate& gate, TimePoint now);
+// Traffic may return by itself within gate_lead.
+bool return_is_near(const Pool& pool, TimePoint now);
   Pool(const config::PoolConfig& written, std::uint64_t epoch);
   std::uint32_t index = 0;
   config::PoolConfig config;
@@ -317,7 +324,7 @@ struct Core::State {
 
   void reset_gates(Pool& pool, std::string_view why);
   void ask_gates(Pool& pool, TimePoint now);
-  bool gated(const Pool& pool, std::uint32_t tier) const;
+  bool gated(const Pool& pool, std::uint32_t tier, TimePoint now) const;
   bool measures_well(const Pool& pool, const Measure& measured, Duration usual) const;
   enum class Proof : std::uint8_t { given, missing, failed };
   Proof proof_of_return(Pool& pool, std::uint32_t tier, TimePoint now);

@@ -118,10 +118,10 @@ double share_of(const Pool& pool, std::uint32_t tier) {
 }
 
 // Its time has come, and traffic has not returned.
-std::string what_blocks_return(const Pool& pool, std::uint32_t tier) {
+std::string what_blocks_return(const Pool& pool, std::uint32_t tier, TimePoint now) {
   std::string gates;
   for (const Gate& gate : pool.gates) {
-    if (!gate.passed) gates += (gates.empty() ? "gate " : ", gate ") + quoted(gate.config.name);
+    if (!passed_lately(gate, now)) gates += (gates.empty() ? "gate " : ", gate ") + quoted(gate.config.name);
   }
   if (!gates.empty()) return gates;
   return "a little traffic to show that " + quoted(pool.tiers[tier].name) + " is well";
@@ -183,7 +183,7 @@ std::vector<PoolStatus> Core::status() const {
       if (*hold->due > state_->last_now) {
         status.failback_at = hold->due;
       } else {
-        status.failback_waits = what_blocks_return(pool, hold->tier);
+        status.failback_waits = what_blocks_return(pool, hold->tier, state_->last_now);
       }
     }
     status.failovers = pool.failovers;
