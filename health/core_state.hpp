@@ -95,7 +95,7 @@ struct Endpoint {
   struct Shown {
     bool available = false;
     OperatorState operator_state = OperatorState::enabled;
-    bool bad = false, dead = false, suspect = false;
+    bool eased = false, bad = false, dead = false, suspect = false;
     Duration trial_pause{};
     double weight = 1;
     bool operator==(const Shown&) const = default;
@@ -106,6 +106,8 @@ struct Endpoint {
 
 // The operator's order, or, where that leaves it be, what its agent asks for.
 OperatorState state_in_force(const Endpoint& endpoint);
+// Its agent, and no operator, keeps new work away.
+bool eased(const Endpoint& endpoint);
 
 // Checks or traffic say that it is no good (whatever the operator says): waiting repeatable requests may
 // leave it.
@@ -114,6 +116,8 @@ bool marked_bad(const Endpoint& endpoint);
 bool marked_dead(const Endpoint& endpoint);
 
 struct Pool;
+// Does the pool's check name an agent, on a port or in a field?
+bool asks_agents(const Pool& pool);
 // Does anything of the pool's configuration prove fitness?
 bool proves_fitness(const Pool& pool);
 // By synthetic requests and by copies of real ones; and what is wrong, "" for nothing.

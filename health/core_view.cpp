@@ -15,7 +15,8 @@ EndpointView view_of(const Endpoint& endpoint) {
   view.label = endpoint.label;
   view.server_name = endpoint.server_name;
   view.available = endpoint.available;
-  view.draining = state_in_force(endpoint) == OperatorState::draining;
+  // An agent that takes load off an endpoint keeps new work away; what is open has done no harm and stays.
+  view.draining = endpoint.order.state == OperatorState::draining;
   view.disabled = endpoint.order.state == OperatorState::disabled;
   view.unhealthy = marked_bad(endpoint);
   view.dead = marked_dead(endpoint);
