@@ -104,7 +104,7 @@ struct Endpoint {
   std::optional<Duration> hedge_after;  // as published: it moves all the time, and is told when it has moved far
 };
 
-// The operator's order, or, where that leaves it be, what its agent asks for.
+// The operator's order, or, where that leaves it be, what its agent asks for. For new work; what is open is the operator's.
 OperatorState state_in_force(const Endpoint& endpoint);
 // Its agent, and no operator, keeps new work away.
 bool eased(const Endpoint& endpoint);
@@ -203,10 +203,6 @@ struct Gate {
   std::optional<TimePoint> asked_at, answered_at;
   std::uint64_t run = 0;  // of the question under way; 0: none
 };
-
-// Timers of a pool: those of its Failover, hold's end, maintenance's end, refresh of maintenance_left, start
-// wait of names.
-struct Pool {
 // A machine's answer counts for so long. It is asked again so long before the return is due, and until then.
 inline constexpr Duration gate_validity = std::chrono::seconds(10);
 inline constexpr Duration gate_lead = std::chrono::seconds(5);
@@ -214,6 +210,10 @@ inline constexpr Duration gate_lead = std::chrono::seconds(5);
 bool passed_lately(const Gate& gate, TimePoint now);
 // Traffic may return by itself within gate_lead.
 bool return_is_near(const Pool& pool, TimePoint now);
+
+// Timers of a pool: those of its Failover, hold's end, maintenance's end, refresh of maintenance_left, start
+// wait of names.
+struct Pool {
   Pool(const config::PoolConfig& written, std::uint64_t epoch);
   std::uint32_t index = 0;
   config::PoolConfig config;
@@ -385,6 +385,7 @@ struct Core::State {
   // ---- over restarts (core_save.cpp)
   using SavedKey = std::tuple<std::string, std::string, std::string>;  // pool, label, address ("": the label itself)
   std::map<SavedKey, SavedEndpoint> unclaimed;                         // restored, but not yet resolved
+  void save_unclaimed(SavedState& saved) const;
   void restore_pool(const SavedPool& saved, TimePoint now);
   void claim(Endpoint& endpoint, TimePoint now);
   void apply(Endpoint& endpoint, const SavedEndpoint& saved, TimePoint now);

@@ -297,6 +297,36 @@ std::vector<std::string> addresses(const World& world) {
   return result;
 }
 
+TEST(Names, WhatIsSavedOfAddressesThatAreGoneIsBounded) {
+  World world(config_of({named()}));
+  health::SavedState saved;
+  const auto add = [&](const std::string& label, const std::string& address) -> health::SavedEndpoint& {
+    health::SavedEndpoint& gone = saved.endpoints.emplace_back();
+    gone.pool = "app";
+    gone.label = label;
+    gone.address = address;
+    return gone;
+  };
+  for (int i = 0; i < 1000; ++i) {
+    const std::string address = "10.9." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":80";
+    if (health::SavedEndpoint& gone = add("app.example:80", address); i < 200)
+      gone.operator_state = OperatorState::disabled;
+  }
+  add("old.example:80", "10.8.0.1:80");
+  world.core().restore(saved, world.now);
+  world.drain();
+  const auto count = [&] {
+    const health::SavedState again = world.core().save(world.now);
+    return std::count_if(again.endpoints.begin(), again.endpoints.end(),
+                         [](const health::SavedEndpoint& e) { return e.address.substr(0, 5) == "10.9."; });
+  };
+  EXPECT_EQ(count(), 64) << "the name may still be answered with any of them";
+  world.resolve(0, 0, 0, {"10.9.0.7:80", "10.9.2.0:80"});
+  EXPECT_EQ(world.endpoint_status("10.9.0.7:80").operator_state, OperatorState::disabled);
+  EXPECT_EQ(count(), 66) << "64 that the operator disabled, and two that are there";
+  for (const health::SavedEndpoint& e : world.core().save(world.now).endpoints) EXPECT_NE(e.label, "old.example:80");
+}
+
 TEST(Names, EachAddressIsAnEndpointOfTheSameLabel) {
   World world(config_of({named()}));
   EXPECT_TRUE(addresses(world).empty());
