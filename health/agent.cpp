@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 namespace understudy::health {
 namespace {
@@ -24,12 +25,29 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+bool all_digits(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// Complaints are of one kind if they differ in nothing but what is quoted of the answer: a babbling agent says something new
+// each time, and that is no news.
+bool same_kind(std::string_view a, std::string_view b) {
+  return a.substr(0, a.find('\'')) == b.substr(0, b.find('\''));
+}
+
+// Of the configured weight; all of it at most.
 std::optional<double> percent(std::string_view word) {
-  if (word.size() < 2 || word.back() != '%') return std::nullopt;
+  if (word.empty() || word.back() != '%' || !all_digits(word.substr(0, word.size() - 1))) return std::nullopt;
   unsigned value = 0;
   const auto result = std::from_chars(word.data(), word.data() + word.size() - 1, value);
-  if (result.ec != std::errc() || result.ptr != word.data() + word.size() - 1 || value > 100) return std::nullopt;
-  return value / 100.0;
+  if (result.ec == std::errc::result_out_of_range) return 1;
+  return std::min(value, 100U) / 100.0;
+}
+
+// How many connections HAProxy may open to it: ours are bounded by other means.
+bool is_maxconn(std::string_view word) {
+  constexpr std::string_view name = "maxconn:";
+  return word.substr(0, name.size()) == name && all_digits(word.substr(name.size()));
 }
 
 }  // namespace
@@ -59,7 +77,7 @@ bool Agent::take(std::string_view text, TimePoint now) {
       next.maintenance_ = true;
     } else if (word == "down" || word == "failed" || word == "fail" || word == "stopped") {
       next.down_ = true;
-    } else {
+    } else if (!is_maxconn(word)) {
       return miss("its answer has the word '" + printable(word) + "', which is not understood");
     }
   }
@@ -70,11 +88,7 @@ bool Agent::take(std::string_view text, TimePoint now) {
   return changed;
 }
 
-bool Agent::miss(const std::string& why) {
-  const bool news = complaint_ != why;
-  complaint_ = why;
-  return news;
-}
+bool Agent::miss(const std::string& why) { return !same_kind(std::exchange(complaint_, why), why); }
 
 std::string_view name_of(Agent::State state) {
   switch (state) {

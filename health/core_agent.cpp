@@ -6,13 +6,21 @@
 
 namespace understudy::health {
 
+bool asks_agents(const Pool& pool) {
+  return pool.config.check.agent_port != 0 || !pool.config.check.agent_header.empty();
+}
+
+bool eased(const Endpoint& endpoint) {
+  return endpoint.order.state == OperatorState::enabled && endpoint.agent.leaves_in_peace();
+}
+
 OperatorState state_in_force(const Endpoint& endpoint) {
-  const OperatorState ordered = endpoint.order.state;
-  return ordered == OperatorState::enabled && endpoint.agent.leaves_in_peace() ? OperatorState::draining : ordered;
+  return eased(endpoint) ? OperatorState::draining : endpoint.order.state;
 }
 
 void Core::State::agent_answered(Endpoint& endpoint, const AgentAnswer& answer, TimePoint now) {
   const Pool& pool = *pools[endpoint.pool];
+  if (!asks_agents(pool)) return;  // asked before a reload: nobody would ever take back what it says
   const Agent before = endpoint.agent;
   const bool news = answer.ok ? endpoint.agent.take(answer.text, now) : endpoint.agent.miss(answer.text);
   if (!news) return;
@@ -35,6 +43,7 @@ void Core::State::agent_answered(Endpoint& endpoint, const AgentAnswer& answer, 
 
 void Core::State::mirrored(Endpoint& endpoint, const Mirrored& ours, const ProbeResult& theirs, TimePoint now) {
   const Pool& pool = *pools[endpoint.pool];
+  if (pool.config.failover.mirror == 0) return;  // copied before a reload
   if (endpoint.tier == pool.failover.active() || (starved_until && now <= *starved_until)) return;
   if (!endpoint.mirror) endpoint.mirror.emplace();
   endpoint.mirror->add(ours, theirs, pool.config.degraded, now);

@@ -200,8 +200,7 @@ void Core::State::rebuild_tiers(Pool& pool, const config::PoolConfig& written, R
         kept.tier = tier_index;
         kept.server_name = source.server_name;
         kept.configured_weight = source.weight;
-        const config::CheckConfig& check = pool.config.check;
-        if (check.agent_port == 0 && check.agent_header.empty()) kept.agent.forget();
+        if (!asks_agents(pool)) kept.agent.forget();
         if (pool.config.failover.mirror == 0) kept.mirror.reset();
         source.endpoints.push_back(&kept);
       }

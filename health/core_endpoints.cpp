@@ -61,9 +61,9 @@ void Core::State::refresh(Endpoint& endpoint, TimePoint now) {
   }
   endpoint.weight = weight_of(endpoint, now);
   const Suspicion& suspicion = endpoint.suspicion;
-  const Endpoint::Shown shows{endpoint.available,    state_in_force(endpoint), marked_bad(endpoint),
-                              marked_dead(endpoint), suspicion.suspect(),      suspicion.trial_pause(),
-                              endpoint.weight};
+  const Endpoint::Shown shows{endpoint.available,      state_in_force(endpoint), eased(endpoint),
+                              marked_bad(endpoint),    marked_dead(endpoint),    suspicion.suspect(),
+                              suspicion.trial_pause(), endpoint.weight};
   if (shows != endpoint.shown) {
     endpoint.shown = shows;
     view_changed();

@@ -28,8 +28,10 @@ bool waits_for_gate(const Pool& pool, TimePoint now) {
     return std::any_of(tier.endpoints.begin(), tier.endpoints.end(), [](const Endpoint* e) { return e->quarantined; });
   });
   if (!quarantine && !pool.failover.hold(pool.config.failover, now)) return false;
-  return std::any_of(pool.gates.begin(), pool.gates.end(),
-                     [](const Gate& gate) { return !gate.passed && gate.config.kind != config::GateKind::approval; });
+  const bool due_soon = return_is_near(pool, now);
+  return std::any_of(pool.gates.begin(), pool.gates.end(), [due_soon](const Gate& gate) {
+    return gate.config.kind != config::GateKind::approval && (!gate.passed || due_soon);
+  });
 }
 
 }  // namespace
@@ -68,7 +70,7 @@ void Core::State::judge(Pool& pool, TimePoint now) {
     fact.doubted = tier.all_doubted;
     fact.unproven = proof == Proof::failed;
     tier.unproven = fact.unproven;
-    fact.gated = gated(pool, i);
+    fact.gated = gated(pool, i, now);
     fact.proving = proof == Proof::missing;
     fact.against_serving = against_serving(pool, tier);
     fact.fit = tier.fitness.fit;
@@ -154,7 +156,13 @@ void Core::State::tell_tier(Pool& pool, std::uint32_t index, TimePoint now) {
         "tier " + quoted(tier.name) + " lost: " + describe(tier, pool, now) + "; " + describe_others(pool, index);
     if (pool.held && index == pool.failover.active()) reason += "; the operator holds the pool, so nothing moves";
     const bool was_above = index < pool.failover.active() && before == TierVerdict::serviceable;
-    if (was_above) reason += "; the time until failback begins anew when it is back";
+    if (was_above) {
+      reason += "; the time until failback begins anew when it is back";
+      // Whatever was compared before, it was not what comes back now.
+      const auto passed = [](const Gate& gate) { return gate.passed; };
+      if (std::any_of(pool.gates.begin(), pool.gates.end(), passed)) reason += ", and its gates are asked anew";
+      reset_gates(pool, "not asked since tier " + quoted(tier.name) + " was lost again");
+    }
     return emit(Event::Kind::tier_lost, pool, &tier, nullptr, std::move(reason));
   }
   if (before == TierVerdict::none) return;
@@ -359,6 +367,8 @@ void Core::State::arm(Pool& pool, TimePoint now) {
   if (const auto hold = pool.failover.hold(pool.config.failover, now); hold && hold->due) {
     take_earlier(earliest, later_than(now, *hold->due - proof_time));
   }
+  if (const auto due = pool.failover.earliest_return(pool.config.failover, now); due && !pool.gates.empty())
+    take_earlier(earliest, later_than(now, *due - gate_lead));
   if (pool.ramp) take_earlier(earliest, now + std::max<Duration>(Duration(pool.config.failover.ramp) / 10, least_step));
   for (const Tier& tier : pool.tiers) {
     if (const auto look = tier.shedder.next_look()) take_earlier(earliest, std::max(*look, now + watch_interval));

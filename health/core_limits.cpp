@@ -47,6 +47,7 @@ void Core::State::ask_again(Pool& pool) {
     if (gate.config.kind == config::GateKind::approval) continue;
     gate.passed = false;
     gate.asked_at.reset();
+    gate.answered_at.reset();
     gate.run = 0;
   }
 }

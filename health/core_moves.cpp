@@ -368,24 +368,41 @@ void Core::State::reset_gates(Pool& pool, std::string_view why) {
     gate.approved_by.clear();
     gate.detail = why;
     gate.asked_at.reset();
+    gate.answered_at.reset();
     gate.run = 0;
   }
 }
 
-bool Core::State::gated(const Pool& pool, std::uint32_t tier) const {
-  if (tier >= pool.failover.active()) return false;
-  return std::any_of(pool.gates.begin(), pool.gates.end(), [](const Gate& gate) { return !gate.passed; });
+bool passed_lately(const Gate& gate, TimePoint now) {
+  if (gate.config.kind == config::GateKind::approval || !gate.passed) return gate.passed;
+  return gate.answered_at && now < *gate.answered_at + gate_validity;
 }
 
-// Asked while a tier above waits for its return, so that the answer is there when the hold is over.
+bool return_is_near(const Pool& pool, TimePoint now) {
+  if (pool.held) return false;
+  const auto due = pool.failover.earliest_return(pool.config.failover, now);
+  return due && now + gate_lead >= *due;
+}
+
+bool Core::State::gated(const Pool& pool, std::uint32_t tier, TimePoint now) const {
+  if (tier >= pool.failover.active()) return false;
+  const bool near = return_is_near(pool, now);
+  return std::any_of(pool.gates.begin(), pool.gates.end(),
+                     [near, now](const Gate& gate) { return near ? !passed_lately(gate, now) : !gate.passed; });
+}
+
+// Asked while a tier above waits for its return, so that the answer is there when the hold is over; and again just before,
+// since what was true at the hold's begin may be no more.
 void Core::State::ask_gates(Pool& pool, TimePoint now) {
   if (pool.gates.empty()) return;
   release_quarantined(pool, now);
   if (pool.failover.phase() == Failover::Phase::returning && !waits_in_quarantine(pool)) return;
   if (!pool.failover.hold(pool.config.failover, now) && !waits_in_quarantine(pool)) return;
+  const bool due_soon = return_is_near(pool, now);
   for (Gate& gate : pool.gates) {
-    if (gate.config.kind == config::GateKind::approval || gate.passed || gate.run != 0) continue;
-    if (gate.asked_at && now < *gate.asked_at + gate_interval) continue;
+    if (gate.config.kind == config::GateKind::approval || gate.run != 0) continue;
+    if (gate.passed && !due_soon) continue;
+    if (gate.asked_at && now < *gate.asked_at + (gate.passed ? gate_lead : gate_interval)) continue;
     gate.asked_at = now;
     gate.run = ++last_gate_run;
     actions.emplace_back(RunGate{pool.config.name, gate.config, gate.run, now + gate.config.timeout});
@@ -401,6 +418,7 @@ void Core::State::gate_answered(const GateResult& result, TimePoint now) {
     const bool changed = gate.passed != result.passed || gate.detail != result.detail;
     gate.passed = result.passed;
     gate.detail = result.detail;
+    gate.answered_at = now;
     if (changed) {
       emit(Event::Kind::gate, *pool, nullptr, nullptr,
            "gate " + quoted(gate.config.name) + " of pool " + quoted(pool->config.name) +
@@ -408,7 +426,6 @@ void Core::State::gate_answered(const GateResult& result, TimePoint now) {
     }
     touch(*pool);
   }
-  (void)now;
 }
 
 }  // namespace understudy::health

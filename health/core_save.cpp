@@ -1,5 +1,6 @@
 // What survives a restart. Times are saved as time left, so that two processes need no common clock.
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "health/coordinator.hpp"
@@ -7,6 +8,8 @@
 
 namespace understudy::health {
 namespace {
+
+constexpr std::size_t most_unclaimed = 64;  // addresses of one name
 
 std::optional<Duration> left(const std::optional<TimePoint>& until, TimePoint now) {
   if (!until) return std::nullopt;
@@ -97,8 +100,27 @@ SavedState Core::save(TimePoint now) const {
     out.name = name;
     out.epoch = epoch;
   }
-  for (const auto& [key, endpoint] : state.unclaimed) saved.endpoints.push_back(endpoint);
+  state.save_unclaimed(saved);
   return saved;
+}
+
+// Restored for addresses that their names have not had since. Where the name was answered, only what an operator or a gate has
+// to say of an address that may come back is worth keeping, and of no name without bound: names that wander would fill the file.
+void Core::State::save_unclaimed(SavedState& saved) const {
+  std::map<std::pair<std::string, std::string>, std::size_t> kept;  // by pool and label
+  for (const auto& [key, endpoint] : unclaimed) {
+    const Pool* pool = find_pool(endpoint.pool);
+    const Source* source = nullptr;
+    for (std::size_t i = 0; pool != nullptr && i < pool->tiers.size(); ++i) {
+      for (const Source& one : pool->tiers[i].sources) {
+        if (one.label == endpoint.label) source = &one;
+      }
+    }
+    if (source == nullptr) continue;  // no longer configured
+    const bool plain = endpoint.operator_state == OperatorState::enabled && !endpoint.quarantined;
+    if (plain && !source->endpoints.empty()) continue;
+    if (++kept[{endpoint.pool, endpoint.label}] <= most_unclaimed) saved.endpoints.push_back(endpoint);
+  }
 }
 
 void Core::restore(const SavedState& saved, TimePoint now) {

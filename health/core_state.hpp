@@ -96,7 +96,7 @@ struct Endpoint {
   struct Shown {
     bool available = false;
     OperatorState operator_state = OperatorState::enabled;
-    bool bad = false, dead = false, suspect = false;
+    bool eased = false, bad = false, dead = false, suspect = false;
     Duration trial_pause{};
     double weight = 1;
     bool operator==(const Shown&) const = default;
@@ -105,8 +105,10 @@ struct Endpoint {
   std::optional<Duration> hedge_after;  // as published: it moves all the time, and is told when it has moved far
 };
 
-// The operator's order, or, where that leaves it be, what its agent asks for.
+// The operator's order, or, where that leaves it be, what its agent asks for. For new work; what is open is the operator's.
 OperatorState state_in_force(const Endpoint& endpoint);
+// Its agent, and no operator, keeps new work away.
+bool eased(const Endpoint& endpoint);
 
 // Checks or traffic say that it is no good (whatever the operator says): waiting repeatable requests may
 // leave it.
@@ -115,6 +117,8 @@ bool marked_bad(const Endpoint& endpoint);
 bool marked_dead(const Endpoint& endpoint);
 
 struct Pool;
+// Does the pool's check name an agent, on a port or in a field?
+bool asks_agents(const Pool& pool);
 // Does anything of the pool's configuration prove fitness?
 bool proves_fitness(const Pool& pool);
 struct Tier;
@@ -203,9 +207,16 @@ struct Gate {
   bool passed = false;
   std::string detail = "not asked yet";
   std::string approved_by;  // who and why
-  std::optional<TimePoint> asked_at;
+  std::optional<TimePoint> asked_at, answered_at;
   std::uint64_t run = 0;  // of the question under way; 0: none
 };
+// A machine's answer counts for so long. It is asked again so long before the return is due, and until then.
+inline constexpr Duration gate_validity = std::chrono::seconds(10);
+inline constexpr Duration gate_lead = std::chrono::seconds(5);
+// Passed, and not too long ago to rest a return on. What people approved holds until it is taken back.
+bool passed_lately(const Gate& gate, TimePoint now);
+// Traffic may return by itself within gate_lead.
+bool return_is_near(const Pool& pool, TimePoint now);
 
 // Timers of a pool: those of its Failover, hold's end, maintenance's end, refresh of maintenance_left, start
 // wait of names.
@@ -327,7 +338,7 @@ struct Core::State {
 
   void reset_gates(Pool& pool, std::string_view why);
   void ask_gates(Pool& pool, TimePoint now);
-  bool gated(const Pool& pool, std::uint32_t tier) const;
+  bool gated(const Pool& pool, std::uint32_t tier, TimePoint now) const;
   bool measures_well(const Pool& pool, const Measure& measured, Duration usual) const;
   enum class Proof : std::uint8_t { given, missing, failed };
   Proof proof_of_return(Pool& pool, std::uint32_t tier, TimePoint now);
@@ -385,6 +396,7 @@ struct Core::State {
   // ---- over restarts (core_save.cpp)
   using SavedKey = std::tuple<std::string, std::string, std::string>;  // pool, label, address ("": the label itself)
   std::map<SavedKey, SavedEndpoint> unclaimed;                         // restored, but not yet resolved
+  void save_unclaimed(SavedState& saved) const;
   void restore_pool(const SavedPool& saved, TimePoint now);
   void claim(Endpoint& endpoint, TimePoint now);
   void apply(Endpoint& endpoint, const SavedEndpoint& saved, TimePoint now);

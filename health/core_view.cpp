@@ -15,7 +15,8 @@ EndpointView view_of(const Endpoint& endpoint, const Pool& pool) {
   view.label = endpoint.label;
   view.server_name = endpoint.server_name;
   view.available = endpoint.available;
-  view.draining = state_in_force(endpoint) == OperatorState::draining;
+  // An agent that takes load off an endpoint keeps new work away; what is open has done no harm and stays.
+  view.draining = endpoint.order.state == OperatorState::draining;
   view.disabled = endpoint.order.state == OperatorState::disabled;
   view.unhealthy = marked_bad(endpoint);
   view.dead = marked_dead(endpoint);
@@ -118,10 +119,10 @@ double share_of(const Pool& pool, std::uint32_t tier) {
 }
 
 // Its time has come, and traffic has not returned.
-std::string what_blocks_return(const Pool& pool, std::uint32_t tier) {
+std::string what_blocks_return(const Pool& pool, std::uint32_t tier, TimePoint now) {
   std::string gates;
   for (const Gate& gate : pool.gates) {
-    if (!gate.passed) gates += (gates.empty() ? "gate " : ", gate ") + quoted(gate.config.name);
+    if (!passed_lately(gate, now)) gates += (gates.empty() ? "gate " : ", gate ") + quoted(gate.config.name);
   }
   if (!gates.empty()) return gates;
   return "a little traffic to show that " + quoted(pool.tiers[tier].name) + " is well";
@@ -183,7 +184,7 @@ std::vector<PoolStatus> Core::status() const {
       if (*hold->due > state_->last_now) {
         status.failback_at = hold->due;
       } else {
-        status.failback_waits = what_blocks_return(pool, hold->tier);
+        status.failback_waits = what_blocks_return(pool, hold->tier, state_->last_now);
       }
     }
     status.failovers = pool.failovers;

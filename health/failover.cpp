@@ -208,6 +208,16 @@ std::optional<Failover::Hold> Failover::hold(const config::FailoverConfig& polic
   return std::nullopt;
 }
 
+std::optional<TimePoint> Failover::earliest_return(const config::FailoverConfig& policy, TimePoint now) const {
+  std::optional<TimePoint> earliest;
+  for (std::uint32_t tier = 0; tier < active_ && !moved_by_operator_; ++tier) {
+    if (!well(facts_[tier])) continue;
+    const std::optional<TimePoint> due = return_due(policy, tier, now);
+    if (due && (!earliest || *due < *earliest)) earliest = due;
+  }
+  return earliest;
+}
+
 void Failover::proposed(const Proposal& proposal, TimePoint now) {
   pending_ = Pending{proposal, proposal.tier, now + proposal_timeout};
 }

@@ -122,6 +122,8 @@ public:
 
   std::optional<TimePoint> next_timeout(const config::FailoverConfig& policy, bool held, TimePoint now) const;
   std::optional<Hold> hold(const config::FailoverConfig& policy, TimePoint now) const;
+  // When traffic may return by itself at the earliest, to whichever tier above; empty: not by itself.
+  std::optional<TimePoint> earliest_return(const config::FailoverConfig& policy, TimePoint now) const;
 
   // The configuration changed: where each old tier is now. False when the active tier is gone; the topmost
   // serves then, under the next epoch.

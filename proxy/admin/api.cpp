@@ -135,7 +135,14 @@ bool read_expiry(const CommandBody& body, const Done& done, std::optional<health
 }
 
 void run_command(const Call& call, const Done& done, const health::Command& command, const std::string& pool_name) {
-  done(reply_response(call.control.command(command, pool_name, call.who)));
+  Reply reply = call.control.command(command, pool_name, call.who);
+  if (std::holds_alternative<Problem>(reply)) return done(reply_response(reply));
+  // Whoever is told that it is done may rely on it, whatever becomes of the process.
+  call.control.when_kept([done, reply = std::move(reply)](bool kept) mutable {
+    auto* answer = std::get<boost::json::value>(reply).if_object();
+    if (!kept && answer != nullptr) (*answer)["warning"] = "done, but not written to state_dir yet: see the log";
+    done(reply_response(reply));
+  });
 }
 
 void reload(const Call& call, const Done& done) {

@@ -54,6 +54,8 @@ public:
   // Failover, failback, hold, approval, maintenance, endpoint states. `who` goes to the audit event. Answers the pool's
   // new state.
   virtual Reply command(const health::Command& command, const std::string& pool, const std::string& who) = 0;
+  // Calls back when what was ordered until now survives a crash; kept is false when that failed or takes too long.
+  virtual void when_kept(std::function<void(bool kept)> done) { done(true); }
   virtual void check_config(std::function<void(Reply)> done) = 0;  // loads the file without applying it
   virtual Reply reopen_logs() = 0;
   virtual Reply stop(bool now) = 0;

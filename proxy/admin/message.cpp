@@ -4,6 +4,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "proxy/http/writer.hpp"
+#include "proxy/observe/escape.hpp"
 
 namespace understudy::admin {
 namespace {
@@ -82,7 +83,9 @@ Response text_response(unsigned status, std::string body) {
 Response json_response(const boost::json::value& value) {
   Response response;
   response.content_type = "application/json";
-  response.body = boost::json::serialize(value);
+  // Strangers' bytes are made safe where they come in; a reader that insists on UTF-8 must not lose the whole status by one that
+  // was not. Controls are escaped by then.
+  observe::append_utf8(response.body, boost::json::serialize(value));
   response.body += '\n';
   return response;
 }

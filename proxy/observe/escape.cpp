@@ -135,6 +135,16 @@ void append_event_text(std::string& out, std::string_view s) {
       [&](unsigned byte) { append_hex_byte(out, "\\x", byte); });
 }
 
+void append_utf8(std::string& out, std::string_view s) {
+  walk(
+      out, s, [](char32_t) { return false; }, [](char32_t, std::string_view) {}, [&](unsigned) { out += '?'; });
+}
+
+void append_clean_text(std::string& out, std::string_view s) {
+  walk(
+      out, s, is_unruly, [&](char32_t, std::string_view) { out += '?'; }, [&](unsigned) { out += '?'; });
+}
+
 void append_label_text(std::string& out, std::string_view s) {
   walk(
       out, s, [](char32_t code) { return code == '"' || code == '\\' || code == '\n'; },

@@ -27,6 +27,10 @@ void append_combined_text(std::string& out, std::string_view s);
 // Event log: readable UTF-8 stays; what can break a line or steer a terminal becomes \n, \t or \xNN of its
 // bytes.
 void append_event_text(std::string& out, std::string_view s);
+// What is UTF-8 as it is; each byte that is not becomes '?'.
+void append_utf8(std::string& out, std::string_view s);
+// As long as it was at most: each character that can break a line or steer a terminal, and each byte that is not UTF-8, becomes '?'.
+void append_clean_text(std::string& out, std::string_view s);
 // A label value of Prometheus: \\ \" \n; a byte that is not UTF-8 becomes \xNN with the backslash escaped.
 void append_label_text(std::string& out, std::string_view s);
 

@@ -1,5 +1,7 @@
 #include "proxy/probe/words.hpp"
 
+#include "proxy/observe/escape.hpp"
+
 namespace understudy::probe {
 
 std::string printable(std::string_view text, std::size_t limit) {
@@ -10,9 +12,8 @@ std::string printable(std::string_view text, std::size_t limit) {
     size = limit - kCut.size();
     while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80) --size;
   }
-  std::string out(text.substr(0, size));
-  for (char& c : out)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  std::string out;
+  observe::append_clean_text(out, text.substr(0, size));
   if (cut) out += kCut;
   return out;
 }

@@ -16,6 +16,7 @@
 
 #include "proxy/observe/escape.hpp"
 #include "proxy/probe/words.hpp"
+#include "proxy/server/process_tree.hpp"
 
 namespace understudy::server {
 namespace {
@@ -249,7 +250,7 @@ std::string GateCommand::last_line() const {
 }
 
 void GateCommand::kill_all() {
-  if (pid_ > 0) ::kill(-pid_, SIGKILL);
+  if (pid_ > 0) kill_tree(pid_);
 }
 
 void GateCommand::finish(bool passed, std::string detail) {

@@ -21,17 +21,8 @@ std::uint64_t seed() {
   std::random_device device;
   return (static_cast<std::uint64_t>(device()) << 32) | device();
 }
-constexpr std::chrono::milliseconds kSaveDelay{200};
 constexpr std::chrono::milliseconds kStopPoll{20};
 constexpr std::chrono::seconds kExtendBy{15};  // asked of the service manager while a stop takes its time
-
-// On the file thread: what it throws is counted and told there.
-std::function<void()> state_writer(std::string path, std::string text) {
-  return [path = std::move(path), text = std::move(text)] {
-    if (const std::string failed = observe::write_file_atomically(path, text, 0600); !failed.empty())
-      throw std::runtime_error("the state is not kept: " + failed);
-  };
-}
 }  // namespace
 
 Process::Process(const RunOptions& options, config::LoadResult loaded)
@@ -40,7 +31,6 @@ Process::Process(const RunOptions& options, config::LoadResult loaded)
       io_(1),
       core_timer_(io_),
       sample_timer_(io_),
-      save_timer_(io_),
       stop_timer_(io_),
       watch_timer_(io_),
       upgrade_timer_(io_),
@@ -50,6 +40,7 @@ Process::Process(const RunOptions& options, config::LoadResult loaded)
       loader_(io_) {}
 
 Process::~Process() {
+  keeper_.reset();  // with it whoever waits for the disk
   for (const auto& worker : workers_) worker->post([w = worker.get()] { w->finish(); });
   for (std::thread& thread : threads_) thread.join();
 }
@@ -133,9 +124,11 @@ std::string Process::start() {
   core_.configure(config, now);
   if (state_dir_.kept()) {
     std::string damage;
-    if (const auto saved = state_dir_.read(damage)) core_.restore(*saved, now);
-    if (!damage.empty()) log(observe::Level::warn, damage);
+    if (const auto saved = state_dir_.read(damage, std::chrono::system_clock::now())) core_.restore(*saved, now);
+    // Who served, and what operators ordered, is forgotten; that is nothing to find out by chance.
+    if (!damage.empty()) log(observe::Level::error, damage);
   }
+  begin_keeping_state();
   try {
     open_incidents();
   } catch (const std::exception& e) {
@@ -335,7 +328,7 @@ void Process::continue_stop() {
     if (!empty && now < stop_deadline_) return;
     stop_ = Stop::finishing;
     if (!empty) log(observe::Level::warn, "the grace period is over; what is left is closed");
-    finish_stop(now);
+    finish_stop();
   }
 }
 
@@ -350,14 +343,14 @@ void Process::drain_workers() {
     });
 }
 
-void Process::finish_stop(TimePoint now) {
+void Process::finish_stop() {
   for (const auto& worker : workers_) worker->post([w = worker.get()] { w->finish(); });
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
   if (admin_) admin_->stop();
   incidents_->on_series(plan_->config, counters_, moment());
   incidents_->on_stop(moment());
-  if (state_dir_.kept()) files_->write_later("state", state_writer(state_dir_.file(), to_json(core_.save(now))));
+  if (state_dir_.kept()) keeper_->write("state", nullptr);
   log(observe::Level::info, "stopped");
   prober_->cancel_all();
   synthetic_prober_->cancel_all();
@@ -376,32 +369,6 @@ int Process::run() {
       log(observe::Level::error, std::string("an error in the control loop, which goes on: ") + e.what());
     }
   }
-}
-
-void Process::save_state_soon() {
-  if (!state_dir_.kept() || save_pending_ || taking_over_) return;  // the process before this one decides still
-  save_pending_ = true;
-  save_timer_.expires_after(kSaveDelay);
-  save_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
-    save_pending_ = false;
-    // Publish, then persist: a move never waits for the disk.
-    if (state_dir_.kept() && !write_state("state", nullptr)) save_state_soon();
-  });
-}
-
-// `written` is called on the file thread, also when it failed.
-bool Process::write_state(const std::string& key, std::function<void()> written) {
-  const std::string text = to_json(core_.save(std::chrono::steady_clock::now()));
-  return files_->write_later(key, [write = state_writer(state_dir_.file(), text), written = std::move(written)] {
-    const struct Tell {
-      const std::function<void()>& told;
-      ~Tell() {
-        if (told) told();
-      }
-    } tell{written};
-    write();
-  });
 }
 
 // One set of keys for all listeners, changed as often as the most demanding one wants.

@@ -46,6 +46,7 @@
 #include "proxy/server/run.hpp"
 #include "proxy/server/service_manager.hpp"
 #include "proxy/server/state_file.hpp"
+#include "proxy/server/state_keeper.hpp"
 
 namespace understudy::server {
 
@@ -76,6 +77,7 @@ public:
   boost::json::value version() override;
   void reload(std::function<void(admin::Reply)> done) override;
   admin::Reply command(const health::Command& command, const std::string& pool, const std::string& who) override;
+  void when_kept(std::function<void(bool kept)> done) override;
   void check_config(std::function<void(admin::Reply)> done) override;
   admin::Reply reopen_logs() override;
   admin::Reply stop(bool now) override;
@@ -132,14 +134,17 @@ private:
   void begin_stop(bool now);
   void continue_stop();
   void drain_workers();
-  void finish_stop(TimePoint now);
+  void finish_stop();
   void rotate_tickets(TimePoint now);
-  void save_state_soon();
-  bool write_state(const std::string& key, std::function<void()> written);
   void log(observe::Level level, const std::string& text);
   admin::Instant instant() const;
   std::string describe_start() const;
   std::string describe_pools() const;
+
+  // process_state.cpp
+  void begin_keeping_state();
+  void save_state_soon();
+  bool write_state(const std::string& key, std::function<void()> written);
 
   // process_upgrade.cpp
   void begin_upgrade();
@@ -163,7 +168,7 @@ private:
   RunOptions options_;
   config::LoadResult loaded_;
   boost::asio::io_context io_;
-  boost::asio::steady_timer core_timer_, sample_timer_, save_timer_, stop_timer_, watch_timer_, upgrade_timer_;
+  boost::asio::steady_timer core_timer_, sample_timer_, stop_timer_, watch_timer_, upgrade_timer_;
   boost::asio::signal_set signals_;
   TimePoint last_beat_{};
   std::chrono::system_clock::time_point started_wall_{};
@@ -171,6 +176,7 @@ private:
 
   std::unique_ptr<observe::FileThread> files_;
   StateDir state_dir_;
+  std::unique_ptr<StateKeeper> keeper_;
   ServiceManager manager_;
   std::shared_ptr<PlanBuilder> plans_;  // shared with a reload under way
   std::shared_ptr<const net::Plan> plan_;
@@ -238,7 +244,6 @@ private:
   bool last_reload_ok_ = true;
   std::chrono::system_clock::time_point last_reload_at_{};
   std::string config_stamp_;
-  bool save_pending_ = false;
   bool pumping_ = false;
   bool view_changed_ = false;  // the core has a view that was not published
   TimePoint publish_due_{};    // and it is not told before that

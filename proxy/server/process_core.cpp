@@ -44,6 +44,7 @@ void Process::beat() {
   if (++ticks_ % 2 == 0) sample(now);
   if (now - arrivals_asked_ >= kArrivals) take_arrivals(now);
   take_mirrors(now);
+  keeper_->tick(now);
   pump();
   look_at_incidents(now);
   manager_.tick(now, workers_);

@@ -6,12 +6,13 @@
 #include <unistd.h>
 
 #include <boost/json.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
+#include <string_view>
+#include <vector>
 
 namespace understudy::server {
 
@@ -20,6 +21,7 @@ using health::OperatorState;
 
 namespace {
 
+using Wall = std::chrono::system_clock::time_point;
 constexpr int kFormat = 1;
 
 json::value left_of(const std::optional<health::Duration>& left) {
@@ -187,16 +189,81 @@ health::SavedEndpoint endpoint_of(Fields& fields) {
   return e;
 }
 
+// An order "for two hours" ends two hours later by everybody's watch. A clock that went back takes nothing away.
+void let_pass(health::SavedState& state, health::Duration passed) {
+  if (passed <= health::Duration::zero()) return;
+  const auto shorten = [passed](std::optional<health::Duration>& left) {
+    if (left) left = std::max(*left - passed, health::Duration::zero());
+  };
+  for (health::SavedPool& pool : state.pools) {
+    shorten(pool.held_left);
+    shorten(pool.maintenance_left);
+    shorten(pool.moved_left);
+  }
+  for (health::SavedEndpoint& endpoint : state.endpoints) {
+    shorten(endpoint.operator_left);
+    if (endpoint.operator_for) *endpoint.operator_for += passed;
+  }
+}
+
+// "state.json.4711.3.tmp": what a process that was killed while it wrote has left.
+bool is_leftover(std::string_view name) {
+  const auto ends_with_number = [&name] {
+    const std::size_t digits = name.find_last_not_of("0123456789");
+    const bool is = digits != std::string_view::npos && name[digits] == '.' && digits + 1 < name.size();
+    if (is) name = name.substr(0, digits);
+    return is;
+  };
+  constexpr std::string_view kEnd = ".tmp";
+  if (!name.ends_with(kEnd)) return false;
+  name.remove_suffix(kEnd.size());
+  return ends_with_number() && ends_with_number() && !name.empty();
+}
+
+void remove_leftovers(const std::string& folder) {
+  std::error_code error;
+  std::vector<std::filesystem::path> found;
+  for (std::filesystem::directory_iterator item(folder, error), end; !error && item != end; item.increment(error)) {
+    if (is_leftover(item->path().filename().native())) found.push_back(item->path());
+  }
+  for (const auto& path : found) ::unlink(path.c_str());
+}
+
+// Everything in the file; or why it cannot be read, as errno; 0 where there is none.
+std::optional<std::string> read_all(const std::string& path, int& trouble) {
+  constexpr std::size_t kPiece = 64 * 1024;
+  trouble = 0;
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    trouble = errno == ENOENT ? 0 : errno;
+    return std::nullopt;
+  }
+  std::string text;
+  for (;;) {
+    const std::size_t before = text.size();
+    text.resize(before + kPiece);
+    const ssize_t n = ::read(fd, text.data() + before, kPiece);
+    if (n < 0 && errno != EINTR) trouble = errno;
+    text.resize(before + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+    if (n == 0 || trouble != 0) break;
+  }
+  ::close(fd);
+  if (trouble != 0) return std::nullopt;
+  return text;
+}
+
 }  // namespace
 
-std::string to_json(const health::SavedState& state) {
+std::string to_json(const health::SavedState& state, std::chrono::system_clock::time_point at) {
   json::array pools, endpoints;
   for (const auto& pool : state.pools) pools.push_back(to_value(pool));
   for (const auto& endpoint : state.endpoints) endpoints.push_back(to_value(endpoint));
-  return json::serialize(json::object{{"format", kFormat}, {"pools", pools}, {"endpoints", endpoints}}) + "\n";
+  json::object whole{{"format", kFormat}, {"pools", pools}, {"endpoints", endpoints}};
+  if (at != Wall{}) whole["saved_at_ms"] = std::chrono::floor<std::chrono::milliseconds>(at).time_since_epoch().count();
+  return json::serialize(whole) + "\n";
 }
 
-std::optional<health::SavedState> from_json(const std::string& text, std::string& why) {
+std::optional<health::SavedState> from_json(const std::string& text, std::string& why, Wall now) {
   json::error_code error;
   const json::value value = json::parse(text, error);
   if (error || !value.is_object()) {
@@ -214,10 +281,13 @@ std::optional<health::SavedState> from_json(const std::string& text, std::string
   health::SavedState state;
   root.each("pools", [&state](Fields& fields) { state.pools.push_back(pool_of(fields)); });
   root.each("endpoints", [&state](Fields& fields) { state.endpoints.push_back(endpoint_of(fields)); });
+  std::optional<health::Duration> saved_at;
+  root.read_time<std::chrono::milliseconds>("saved_at_ms", saved_at);
   if (!wrong.empty()) {
     why = std::move(wrong);
     return std::nullopt;
   }
+  if (saved_at && now != Wall{}) let_pass(state, now.time_since_epoch() - *saved_at);
   return state;
 }
 
@@ -272,20 +342,29 @@ StateDir::Outcome StateDir::open(const std::string& path, std::string& why, int 
     [[maybe_unused]] const auto written = ::pwrite(fd, pid.data(), pid.size(), 0);
   }
   lock_ = fd;
+  if (inherited < 0) {  // else the process before this one may be writing
+    remove_leftovers(path_);
+    remove_leftovers(incidents());
+  }
   return Outcome::kept;
 }
 
-std::optional<health::SavedState> StateDir::read(std::string& why) const {
-  std::ifstream in(file());
-  if (!in) return std::nullopt;
-  std::stringstream text;
-  text << in.rdbuf();
-  auto state = from_json(text.str(), why);
-  if (!state) {
-    const std::string aside = file() + ".damaged";
-    if (std::rename(file().c_str(), aside.c_str()) == 0) why += "; set aside as " + aside;
-    why = file() + " is not usable: " + why + ". Starting without it.";
+std::optional<health::SavedState> StateDir::read(std::string& why, Wall now) const {
+  const auto set_aside = [this](const char* as) {
+    const std::string aside = file() + as;
+    return std::rename(file().c_str(), aside.c_str()) == 0 ? "; set aside as " + aside : std::string{};
+  };
+  const std::string forgotten =
+      ". Starting without it: which tier served, the epochs and the operators' orders are forgotten.";
+  int trouble = 0;
+  const auto text = read_all(file(), trouble);
+  if (trouble != 0) {
+    why = file() + " cannot be read: " + std::strerror(trouble) + set_aside(".unreadable") + forgotten;
+    return std::nullopt;
   }
+  if (!text) return std::nullopt;
+  auto state = from_json(*text, why, now);
+  if (!state) why = file() + " is not usable: " + why + set_aside(".damaged") + forgotten;
   return state;
 }
 

@@ -63,7 +63,7 @@ TEST_F(Heard, SeveralWordsAndAReason) {
 TEST_F(Heard, WhatIsNotUnderstoodChangesNothingAndIsToldOnce) {
   say("60% drain");
   const auto heard = agent.heard_at();
-  for (const char* text : {"", " \n", "101%", "-5%", "5.5%", "%", "maxconn:30", "100% ready please"}) {
+  for (const char* text : {"", " \n", "-5%", "5.5%", "%", "maxconn:", "maxconn:many", "100% ready please"}) {
     Agent before = agent;
     EXPECT_TRUE(say(text)) << text;
     EXPECT_FALSE(say(text)) << text;
@@ -72,13 +72,37 @@ TEST_F(Heard, WhatIsNotUnderstoodChangesNothingAndIsToldOnce) {
     EXPECT_FALSE(agent.complaint().empty());
     agent = before;
   }
-  say("maxconn:30");
-  EXPECT_THAT(agent.complaint(), HasSubstr("'maxconn:30'"));
+  say("maxconn:many");
+  EXPECT_THAT(agent.complaint(), HasSubstr("'maxconn:many'"));
   EXPECT_EQ(agent.heard_at(), heard);
   EXPECT_TRUE(agent.miss("no answer"));
   EXPECT_FALSE(agent.miss("no answer"));
   EXPECT_EQ(agent.state(), Agent::State::drain);
   EXPECT_TRUE(say("60% drain")) << "it is understood again";
+  EXPECT_EQ(agent.complaint(), "");
+}
+
+TEST_F(Heard, WhatHaproxysAgentsMaySayBesidesIsNoReasonToIgnoreTheRest) {
+  EXPECT_TRUE(say("up 50% maxconn:30"));
+  EXPECT_EQ(agent.share(), 0.5);
+  EXPECT_EQ(agent.complaint(), "");
+  EXPECT_TRUE(say("150%"));
+  EXPECT_EQ(agent.share(), 1);
+  EXPECT_TRUE(say("drain 99999999999999999999%"));
+  EXPECT_EQ(agent.share(), 1);
+  EXPECT_EQ(agent.state(), Agent::State::drain);
+  EXPECT_FALSE(say("maxconn:7"));
+  EXPECT_EQ(agent.complaint(), "");
+}
+
+TEST_F(Heard, ABabblerIsNewsOnce) {
+  EXPECT_TRUE(say("load=1"));
+  EXPECT_FALSE(say("load=2"));
+  EXPECT_THAT(agent.complaint(), HasSubstr("'load=2'")) << "the newest is shown";
+  EXPECT_TRUE(agent.miss("closed the connection")) << "that is another complaint";
+  EXPECT_FALSE(agent.miss("closed the connection"));
+  EXPECT_TRUE(say("load=3"));
+  EXPECT_TRUE(say("up")) << "it is understood again";
   EXPECT_EQ(agent.complaint(), "");
 }
 

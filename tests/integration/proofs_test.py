@@ -75,8 +75,8 @@ class ProofsTest(Story):
         self.assertEqual(self.spread(20), {b"hello from p1": 20})
         self.assertEqual(proxy.endpoint(p2.address)["agent"]["reason"], "disk full")
 
-        a2.line = b"maxconn:30\n"   # not understood: what was said before stands, and that is told
-        event = wait_until(lambda: [e for e in proxy.events("agent") if "maxconn:30" in e["reason"]], 10)[0]
+        a2.line = b"load=30\n"      # not understood: what was said before stands, and that is told
+        event = wait_until(lambda: [e for e in proxy.events("agent") if "load=30" in e["reason"]], 10)[0]
         self.assertFalse(proxy.endpoint(p2.address)["available"])
         a2.line = b"up\n"
         wait_until(lambda: proxy.endpoint(p2.address)["available"], 10)

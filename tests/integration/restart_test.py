@@ -82,6 +82,43 @@ class RestartTest(Story):
         self.assertEqual(understudy.active(), "primary")
         self.assertGreaterEqual(understudy.status()["pools"][0]["epoch"], 1007)
 
+    def test_an_order_that_was_answered_survives_a_kill_at_once(self):
+        for i in range(3):
+            understudy = self.begin()
+            understudy.cli("hold", "app", "--reason", "round %d" % i)
+            understudy.kill()
+            understudy = self.begin()
+            self.assertTrue(understudy.status()["pools"][0]["held"])
+            understudy.cli("release", "app")
+            understudy.kill()
+            understudy = self.begin()
+            self.assertFalse(understudy.status()["pools"][0]["held"])
+            understudy.kill()
+
+    def test_the_time_of_an_order_goes_on_over_a_crash(self):
+        understudy = self.begin()
+        began = time.time()
+        understudy.cli("hold", "app", "--for", "6s")
+        wait_until(lambda: time.time() >= began + 3, 5)
+        understudy.kill()
+        understudy = self.begin()
+        self.assertTrue(understudy.status()["pools"][0]["held"])
+        wait_until(lambda: not understudy.status()["pools"][0]["held"], 10)
+        self.assertLess(time.time() - began, 8.5)
+
+    def test_a_failed_write_is_repeated_without_an_event(self):
+        understudy = self.begin()
+        self.await_healthy(understudy, self.a.address, self.b.address)
+        os.rename(self.path("state"), self.path("gone"))
+        answer = understudy.cli("hold", "app")
+        self.assertEqual(answer.returncode, 0)
+        wait_until(lambda: "the state is not kept: cannot write" in understudy.events_text(), 5)
+        os.rename(self.path("gone"), self.path("state"))
+        wait_until(lambda: "the state is kept again" in understudy.events_text(), 15)
+        understudy.kill()
+        understudy = self.begin()
+        self.assertTrue(understudy.status()["pools"][0]["held"])
+
     def test_a_state_folder_that_vanishes_is_told_and_counted_while_everything_goes_on(self):
         understudy = self.begin()
         self.await_healthy(understudy, self.a.address, self.b.address)

@@ -75,6 +75,25 @@ TEST(EventText, KeepsReadableTextAndDefusesTheRest) {
   }
 }
 
+std::string clean(std::string_view s) {
+  std::string out;
+  append_clean_text(out, s);
+  return out;
+}
+std::string utf8(std::string_view s) {
+  std::string out;
+  append_utf8(out, s);
+  return out;
+}
+TEST(CleanText, HasAQuestionMarkForEachCharacterThatIsUnrulyOrNone) {
+  EXPECT_EQ(clean("M\xc3\xbcller, 100 %"), "M\xc3\xbcller, 100 %");
+  EXPECT_EQ(clean("a\r\n\x1b[31m\x7f"), "a???[31m?");
+  EXPECT_EQ(clean("\xc2\x9b|\xe2\x80\xae|\xe2\x81\xa6|\xff|\xe2\x80"), "?|?|?|?|??");
+}
+TEST(Utf8Text, LosesOnlyBytesThatAreNone) {
+  EXPECT_EQ(utf8("{\"a\":\"\xc3\xbc\xff\xe2\x80\"}\n"), "{\"a\":\"\xc3\xbc\x3f\x3f\x3f\"}\n");
+}
+
 TEST(EscapedText, NeverHoldsAByteThatBreaksALine) {
   // Every pair of bytes through every writer.
   for (int first = 0; first < 256; ++first) {

@@ -212,6 +212,13 @@ TEST(ProbeWords, DurationsReadAsWritten) {
 TEST(ProbeWords, PrintableCutsWithoutSplittingACharacter) {
   EXPECT_EQ(printable("a\r\nb", 10), "a??b");
   EXPECT_EQ(printable("0123456789", 10), "0123456789");
+  EXPECT_EQ(printable("\xff\xfe\xc3", 10), "???") << "what is not UTF-8";
+  EXPECT_EQ(printable("a\xe2\x80\xae\xc2\x9b"
+                      "31m",
+                      20),
+            "a??31m")
+      << "right to left, and a C1 control";
+  EXPECT_EQ(printable("M\xc3\xbcller", 10), "M\xc3\xbcller");
   EXPECT_EQ(printable("01234567890", 10), "0123456...");
   EXPECT_EQ(printable("012345\xc3\xa9\xc3\xa9\xc3\xa9", 10), "012345...");
 }

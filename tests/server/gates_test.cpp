@@ -221,6 +221,23 @@ TEST_F(Gates, AHangingProgramIsKilledWithAllItStarted) {
   ::close(life[0]);
 }
 
+// timeout(1) makes a group of its own, so that killing the script's group alone leaves it and what it runs.
+TEST_F(Gates, AHangingProgramIsKilledWithWhatLeftItsGroup) {
+  std::array<int, 2> life{};
+  ASSERT_EQ(::pipe(life.data()), 0);
+  const std::string name = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(life[1]);
+  const auto result =
+      ask(shell("exec 3>'" + name + "'; timeout 30 sleep 600 & setsid sleep 30; :", milliseconds(1000)));
+  EXPECT_EQ(result.detail, "killed after 1 s");
+  EXPECT_TRUE(children_are_gone());
+  ::close(life[1]);
+  char byte = 0;
+  const auto began = Clock::now();
+  EXPECT_EQ(::read(life[0], &byte, 1), 0) << "nobody holds the pipe any more";
+  EXPECT_LT(Clock::now() - began, std::chrono::seconds(15)) << "nobody waited for their own end";
+  ::close(life[0]);
+}
+
 TEST_F(Gates, WhatAProgramLeavesRunningEndsWithIt) {
   std::array<int, 2> life{};
   ASSERT_EQ(::pipe(life.data()), 0);

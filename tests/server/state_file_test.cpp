@@ -10,6 +10,7 @@
 #include <boost/json.hpp>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "proxy/server/handover.hpp"
 
@@ -93,6 +94,22 @@ TEST(StateFile, WhatIsWrittenIsRead) {
   EXPECT_FALSE(after->endpoints[1].normal_p50 || after->endpoints[1].operator_left);
 }
 
+TEST(StateFile, AnOperatorsTimeGoesOnWhileNobodyRuns) {
+  const std::chrono::system_clock::time_point saved{std::chrono::hours(490'000)};
+  const std::string text = to_json(whole_state(), saved);
+  std::string why;
+  const auto later = from_json(text, why, saved + minutes(6));
+  ASSERT_TRUE(later) << why;
+  EXPECT_EQ(later->pools[0].held_left, minutes(24));
+  EXPECT_EQ(later->pools[0].moved_left, minutes(6));
+  EXPECT_EQ(later->pools[0].maintenance_left, seconds(0)) << "over meanwhile";
+  EXPECT_EQ(later->endpoints[0].operator_left, minutes(0));
+  EXPECT_EQ(later->endpoints[0].operator_for, minutes(8));
+  EXPECT_FALSE(later->endpoints[1].operator_left);
+  const auto earlier = from_json(text, why, saved - minutes(6));
+  EXPECT_EQ(earlier->pools[0].held_left, minutes(30)) << "a clock that went back takes nothing away";
+}
+
 TEST(StateFile, AnotherVersionsFieldsAreTolerated) {
   std::string why;
   // As 0.1.0 wrote it, and a field of a version to come.
@@ -155,6 +172,46 @@ TEST(StateFile, NoBeginningOfItIsTakenForTheWhole) {
 }
 
 // ---- the lock that is handed over ----------------------------------------------------------------------------------
+
+class Folder : public ::testing::Test {
+protected:
+  void SetUp() override { ASSERT_NE(::mkdtemp(folder.data()), nullptr); }
+  void TearDown() override { std::filesystem::remove_all(folder); }
+  void put(const std::string& name) const { std::ofstream(folder + "/" + name) << "x"; }
+  bool there(const std::string& name) const { return std::filesystem::exists(folder + "/" + name); }
+  std::string folder = testing::TempDir() + "understudy-state-XXXXXX", why;
+};
+
+TEST_F(Folder, WhatKilledWritersLeftIsRemoved) {
+  std::filesystem::create_directory(folder + "/incidents");
+  for (const char* name : {"state.json.4711.0.tmp", "incidents/index.1.22.tmp"}) put(name);
+  for (const char* name : {"state.json", "state.json.tmp", "state.json.7.tmp", "notes.a.1.tmp", "state.json.4711.0"})
+    put(name);
+  {
+    StateDir before, after;
+    ASSERT_EQ(before.open(folder, why), StateDir::Outcome::kept);
+    EXPECT_FALSE(there("state.json.4711.0.tmp") || there("incidents/index.1.22.tmp"));
+    for (const char* name : {"state.json", "state.json.tmp", "state.json.7.tmp", "notes.a.1.tmp", "state.json.4711.0"})
+      EXPECT_TRUE(there(name)) << name;
+    put("state.json.4711.1.tmp");
+    ASSERT_EQ(after.open(folder, why, ::dup(before.lock())), StateDir::Outcome::kept);
+    EXPECT_TRUE(there("state.json.4711.1.tmp")) << "the process before may be writing it";
+    before.let_go();
+  }
+}
+
+TEST_F(Folder, WhatCannotBeReadIsToldAndSetAside) {
+  StateDir dir;
+  ASSERT_EQ(dir.open(folder, why), StateDir::Outcome::kept);
+  EXPECT_FALSE(dir.read(why));
+  EXPECT_EQ(why, "") << "no file is no trouble";
+  std::filesystem::create_directory(folder + "/state.json");  // EISDIR, whoever asks; root reads anything else
+  EXPECT_FALSE(dir.read(why));
+  EXPECT_NE(why.find("cannot be read: Is a directory; set aside as "), std::string::npos) << why;
+  EXPECT_NE(why.find("are forgotten"), std::string::npos) << why;
+  EXPECT_TRUE(there("state.json.unreadable"));
+  EXPECT_FALSE(there("state.json"));
+}
 
 class HandedOver : public ::testing::Test {
 protected:

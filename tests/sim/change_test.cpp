@@ -40,6 +40,73 @@ TEST(Reload, InTheMiddleOfAHoldKeepsItsTime) {
   EXPECT_EQ(world.moves(), 2U);
 }
 
+config::PoolConfig with_agent() {
+  config::PoolConfig config = two_and_one();
+  config.check.agent_port = 8100;
+  return config;
+}
+
+TEST(Reload, AnAnswerUnderWayOfAnAgentThatIsConfiguredNoLongerIsIgnored) {
+  World world(config_of({with_agent()}));
+  world.run(5s);
+  const auto p1 = world.endpoint_status("p1").id;
+  world.core().on_agent_answer(p1, {true, "50%"}, world.now);
+  EXPECT_EQ(world.endpoint_status("p1").weight, 0.5);
+  world.reload(config_of({two_and_one()}));
+  EXPECT_EQ(world.endpoint_status("p1").weight, 1);
+  world.core().on_agent_answer(p1, {true, "drain"}, world.now);
+  world.drain();
+  EXPECT_TRUE(world.endpoint_status("p1").available) << "nobody would ever take it back";
+  EXPECT_EQ(world.endpoint_status("p1").agent.state(), health::Agent::State::ready);
+}
+
+TEST(Reload, ACopyUnderWayWithoutAMirrorIsIgnored) {
+  config::PoolConfig config = two_and_one();
+  config.failover.mirror = 1;
+  World world(config_of({config}));
+  world.run(5s);
+  const auto s1 = world.endpoint_status("s1").id;
+  const health::Mirrored ours{200, 5ms};
+  health::ProbeResult theirs;
+  theirs.status = 200;
+  theirs.elapsed = 5ms;
+  world.core().on_mirrored(s1, ours, theirs, world.now);
+  EXPECT_EQ(world.endpoint_status("s1").mirrored, 1U);
+  world.reload(config_of({two_and_one()}));
+  world.core().on_mirrored(s1, ours, theirs, world.now);
+  EXPECT_EQ(world.endpoint_status("s1").mirrored, 0U);
+}
+
+TEST(Agents, TakeNewWorkAwayAndLeaveWhatIsOpen) {
+  World world(config_of({with_agent()}));
+  world.run(5s);
+  const auto p1 = world.endpoint_status("p1").id;
+  const auto seen = [&]() -> health::EndpointView { return world.core().view()->pools[0].tiers[0].endpoints[0]; };
+  for (const char* words : {"0%", "drain", "maint"}) {
+    world.core().on_agent_answer(p1, {true, words}, world.now);
+    world.drain();
+    EXPECT_FALSE(seen().available) << words;
+    EXPECT_EQ(world.core().view()->pools[0].tiers[0].usable.size(), 1U) << words;
+    EXPECT_FALSE(seen().draining) << words << ": that would end its tunnels";
+    world.core().on_agent_answer(p1, {true, "ready 100%"}, world.now);
+    world.drain();
+    EXPECT_TRUE(seen().available) << words;
+  }
+  ASSERT_TRUE(world.command(state("p1", OperatorState::draining)).ok);
+  EXPECT_TRUE(seen().draining) << "the operator means it";
+}
+
+TEST(Agents, ABabblerFillsNoLog) {
+  World world(config_of({with_agent()}));
+  world.run(5s);
+  const auto p1 = world.endpoint_status("p1").id;
+  for (int i = 0; i < 1000; ++i) {
+    world.core().on_agent_answer(p1, {true, "load=" + std::to_string(i)}, world.now);
+    world.run(10ms);
+  }
+  EXPECT_EQ(world.count(Kind::agent), 1U) << world.told();
+}
+
 TEST(Reload, KeepsWhatIsKnownOfEndpointsThatStay) {
   World world(config_of({two_and_one()}));
   world.traffic.every = 5ms;
@@ -228,6 +295,36 @@ std::vector<std::string> addresses(const World& world) {
   const health::PoolStatus pool_status = world.status();
   for (const auto& e : pool_status.tiers[0].endpoints) result.push_back(e.address);
   return result;
+}
+
+TEST(Names, WhatIsSavedOfAddressesThatAreGoneIsBounded) {
+  World world(config_of({named()}));
+  health::SavedState saved;
+  const auto add = [&](const std::string& label, const std::string& address) -> health::SavedEndpoint& {
+    health::SavedEndpoint& gone = saved.endpoints.emplace_back();
+    gone.pool = "app";
+    gone.label = label;
+    gone.address = address;
+    return gone;
+  };
+  for (int i = 0; i < 1000; ++i) {
+    const std::string address = "10.9." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":80";
+    if (health::SavedEndpoint& gone = add("app.example:80", address); i < 200)
+      gone.operator_state = OperatorState::disabled;
+  }
+  add("old.example:80", "10.8.0.1:80");
+  world.core().restore(saved, world.now);
+  world.drain();
+  const auto count = [&] {
+    const health::SavedState again = world.core().save(world.now);
+    return std::count_if(again.endpoints.begin(), again.endpoints.end(),
+                         [](const health::SavedEndpoint& e) { return e.address.substr(0, 5) == "10.9."; });
+  };
+  EXPECT_EQ(count(), 64) << "the name may still be answered with any of them";
+  world.resolve(0, 0, 0, {"10.9.0.7:80", "10.9.2.0:80"});
+  EXPECT_EQ(world.endpoint_status("10.9.0.7:80").operator_state, OperatorState::disabled);
+  EXPECT_EQ(count(), 66) << "64 that the operator disabled, and two that are there";
+  for (const health::SavedEndpoint& e : world.core().save(world.now).endpoints) EXPECT_NE(e.label, "old.example:80");
 }
 
 TEST(Names, EachAddressIsAnEndpointOfTheSameLabel) {

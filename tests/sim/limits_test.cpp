@@ -121,6 +121,83 @@ TEST(Quarantine, PanicDoesNotOpenIt) {
   EXPECT_TRUE(world.status().tiers[0].serviceable);
 }
 
+// ---- gates of a return
+
+config::PoolConfig gated_return(const config::GateConfig& gate, std::chrono::milliseconds after) {
+  config::PoolConfig config = two_and_one();
+  config.failover.failback_after = after;
+  config.failover.gates.push_back(gate);
+  return config;
+}
+void kill_both(World& world, Mode mode = Mode::refused) {
+  for (const char* address : {"10.0.0.1:80", "10.0.0.2:80"}) world.set(address, mode);
+}
+
+TEST(Gates, ATierThatIsLostAgainIsAskedForAgain) {
+  World world(config_of({gated_return(url(), 20s)}));
+  world.run(5s);
+  kill_both(world);
+  ASSERT_TRUE(world.run_until([&] { return world.active() == "standby"; }, 10s));
+  kill_both(world, Mode::up);
+  ASSERT_TRUE(world.run_until([&] { return world.status().gates[0].passed; }, 10s)) << world.told();
+  kill_both(world);
+  ASSERT_TRUE(world.run_until([&] { return !world.status().gates[0].passed; }, 10s)) << "it spoke of what is gone";
+  EXPECT_THAT(world.status().gates[0].detail, HasSubstr("lost again"));
+  world.gates["in sync"] = false;
+  const std::uint64_t asked = world.gates_asked;
+  kill_both(world, Mode::up);
+  world.run(60s);
+  EXPECT_GT(world.gates_asked, asked);
+  EXPECT_EQ(world.active(), "standby") << world.told();
+  world.gates["in sync"] = true;
+  EXPECT_TRUE(world.run_until([&] { return world.active() == "primary"; }, 12s)) << world.told();
+}
+TEST(Gates, AnApprovalEndsWithTheTierItWasGivenFor) {
+  World world(config_of({gated_return(approval(), 20s)}));
+  world.run(5s);
+  kill_both(world);
+  ASSERT_TRUE(world.run_until([&] { return world.active() == "standby"; }, 10s));
+  kill_both(world, Mode::up);
+  world.run(5s);
+  ASSERT_TRUE(world.command(health::Approve{"app", "data compared", "eve", "checksums agree"}).ok);
+  EXPECT_TRUE(world.status().gates[0].passed);
+  kill_both(world);
+  world.run(5s);
+  EXPECT_FALSE(world.status().gates[0].passed);
+  kill_both(world, Mode::up);
+  world.run(60s);
+  EXPECT_EQ(world.active(), "standby") << world.told();
+}
+TEST(Gates, AnOldAnswerIsAskedForAgainBeforeTheReturn) {
+  World world(config_of({gated_return(url(), 60s)}));
+  world.run(5s);
+  kill_both(world);
+  ASSERT_TRUE(world.run_until([&] { return world.active() == "standby"; }, 10s));
+  kill_both(world, Mode::up);
+  ASSERT_TRUE(world.run_until([&] { return world.status().gates[0].passed; }, 10s)) << world.told();
+  const std::uint64_t asked = world.gates_asked;
+  world.run(30s);
+  EXPECT_EQ(world.gates_asked, asked) << "the return is far away";
+  world.gates["in sync"] = false;
+  world.run(60s);
+  EXPECT_GT(world.gates_asked, asked);
+  EXPECT_EQ(world.active(), "standby") << world.told();
+  EXPECT_EQ(world.status().failback_waits, "gate 'in sync'");
+  world.gates["in sync"] = true;
+  EXPECT_TRUE(world.run_until([&] { return world.active() == "primary"; }, 12s)) << world.told();
+}
+TEST(Gates, ANewAnswerIsThereWhenTheHoldIsOver) {
+  World world(config_of({gated_return(url(), 60s)}));
+  world.run(5s);
+  kill_both(world);
+  ASSERT_TRUE(world.run_until([&] { return world.active() == "standby"; }, 10s));
+  kill_both(world, Mode::up);
+  ASSERT_TRUE(world.run_until([&] { return world.status().failback_at.has_value(); }, 10s));
+  const TimePoint due = *world.status().failback_at;
+  ASSERT_TRUE(world.run_until([&] { return world.active() == "primary"; }, 90s)) << world.told();
+  EXPECT_LE(world.now - due, 200ms) << "it is asked before, not then";
+}
+
 // ---- the ramp down
 
 TEST(RampDown, AnOperatorsMoveGoesInSteps) {
