@@ -116,7 +116,7 @@ struct TrafficSample {
   std::uint32_t consecutive_failures = 0;                                        // now
   std::uint32_t pending = 0;                                                     // sent, no first byte yet, now
   std::optional<TimePoint> oldest_pending;
-  LatencyCounts first_byte;      // request sent to first byte of the answer; failures are not in it
+  LatencyCounts first_byte;      // request sent to first byte of the answer, errors too that were passed on
   LatencyCounts superseded;      // sent to the answer that another endpoint gave (hedging): it takes at least that long
   LatencyCounts connect;         // dial to connected (TLS: to the end of the handshake)
   LatencyCounts websocket_open;  // attempt begun to 101
