@@ -183,9 +183,9 @@ double trusted_part(const Tier& tier);
 
 // For so long before its return a tier gets a little traffic.
 inline constexpr Duration proof_time = std::chrono::seconds(10);
-// Share of failures that is no reason for anything, where the operator names none.
 // When an unanswered request of it is overdue; nothing: nobody knows.
 std::optional<Duration> overdue_after(const Endpoint& endpoint, const Pool& pool);
+// Share of failures that is no reason for anything, where the operator names none.
 inline double tolerated_errors(const config::DegradedConfig& policy) { return policy.error_rate.value_or(0.05); }
 
 // A move that is being judged: what it was like before the fault, and when it began.

@@ -103,17 +103,16 @@ bool Shedder::observe(const ShedInput& input, TimePoint now) {
   // it is so, answers take longer the longer one looks.
   look_ = cap_ ? std::clamp<Duration>(times(input.took, 1.5), least_look, longest_look) : open_look;
   if (now - *window_ < look_ || !enough_to_judge(now)) return false;
-  measure(input, now);
+  measure(now);
   const bool changed = cap_ ? adjust(input, now) : consider(input, now);
   if (*window_ <= now) begin_window(now, input.under_way);
   return changed;
 }
 
-void Shedder::measure(const ShedInput& input, TimePoint now) {
+void Shedder::measure(TimePoint now) {
   const Duration lasted = now - *window_;
   goodput_before_ = std::exchange(goodput_, served_ / seconds(lasted));
   best_ = std::max(goodput_, best_ * std::exp2(-seconds(lasted) / seconds(best_half_life)));
-  (void)input;
 }
 
 // Without a cap: is one due?

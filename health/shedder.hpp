@@ -75,7 +75,7 @@ private:
   void begin_window(TimePoint at, double under_way);
   bool falls_behind(const ShedInput& input);
   bool enough_to_judge(TimePoint now) const;
-  void measure(const ShedInput& input, TimePoint now);
+  void measure(TimePoint now);
   bool consider(const ShedInput& input, TimePoint now);
   bool adjust(const ShedInput& input, TimePoint now);
   void cut_to(double cap, double before, const ShedInput& input, TimePoint now);
