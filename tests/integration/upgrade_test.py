@@ -51,6 +51,8 @@ class UpgradeTest(Story):
             return pid if pid != old else None
         follower = Follower(wait_until(another, 20))
         self.addCleanup(follower.kill)
+        # For a moment both take from the admin socket: until the old one has heard that the new one serves.
+        wait_until(lambda: "process %d serves from now on" % follower.pid in understudy.events_text(), 20)
         return follower
 
     def test_no_request_is_lost_and_tunnels_leave_at_their_pace(self):
