@@ -91,6 +91,13 @@ const Section& root_section() {
         },
         [](const Root&) { return std::string(); });
     alerts.section = &alert_section();
+    Key& drills = declare.key(
+        "drill", Type::named_tables, {.help = ""},
+        [](Reader& reader, const Node& node, const Spot& spot, Root& root) {
+          read_named(reader, node, spot, drill_section(), "a drill", root.config.drills, [] { return DrillConfig{}; });
+        },
+        [](const Root&) { return std::string(); });
+    drills.section = &drill_section();
     declare.table("limits", &Root::limits, limits_section(), {.help = ""});
     declare.table("check", &Root::check, check_section(), {.help = ""});
     Key& listen = declare.key(
@@ -125,12 +132,13 @@ const Section& root_section() {
 
 const std::vector<const Section*>& all_sections() {
   static const std::vector<const Section*> sections{
-      &server_section(),    &admin_section(),    &log_section(),      &access_section(),       &dns_section(),
-      &incidents_section(), &alert_section(),    &limits_section(),   &listen_section(),       &certificate_section(),
-      &pool_section(),      &endpoint_section(), &tier_section(),     &sticky_section(),       &check_section(),
-      &passive_section(),   &degraded_section(), &failover_section(), &gate_section(),         &fitness_section(),
-      &compare_section(),   &retry_section(),    &openings_section(), &upstream_tls_section(), &route_section(),
-      &match_section(),     &redirect_section(), &respond_section(),  &header_rules_section(), &websocket_section()};
+      &server_section(),      &admin_section(),   &log_section(),      &access_section(),   &dns_section(),
+      &incidents_section(),   &alert_section(),   &drill_section(),    &limits_section(),   &listen_section(),
+      &certificate_section(), &pool_section(),    &endpoint_section(), &tier_section(),     &sticky_section(),
+      &check_section(),       &passive_section(), &degraded_section(), &failover_section(), &gate_section(),
+      &fitness_section(),     &compare_section(), &retry_section(),    &openings_section(), &upstream_tls_section(),
+      &route_section(),       &match_section(),   &redirect_section(), &respond_section(),  &header_rules_section(),
+      &websocket_section()};
   return sections;
 }
 

@@ -106,6 +106,7 @@ const Section& access_section();
 const Section& dns_section();
 const Section& incidents_section();
 const Section& alert_section();
+const Section& drill_section();
 const Section& limits_section();
 const Section& listen_section();
 const Section& certificate_section();

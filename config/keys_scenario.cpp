@@ -54,15 +54,15 @@ void declare_tables(Declare<Scenario>& declare, const char* name, std::vector<It
   key.section = &section;
 }
 
-void read_events(Reader& reader, const Node& node, const Spot& spot, std::vector<std::string>& events) {
+void read_kinds(Reader& reader, const Node& node, const Spot& spot, const std::vector<std::string_view>& kinds,
+                const char* what, std::vector<std::string>& events) {
   const auto list = reader.text_list(node, spot, {});
   if (!list) return;
   events.clear();
   for (const ListedText& item : *list) {
-    const auto& kinds = event_kinds();
     if (std::find(kinds.begin(), kinds.end(), item.text) == kinds.end()) {
       const auto near = nearest(item.text, kinds);
-      reader.error(item.span, "'" + printable(item.text) + "' is no kind of event",
+      reader.error(item.span, "'" + printable(item.text) + "' is no " + what,
                    near ? "did you mean '" + *near + "'?" : "'understudy schema --scenario --reference' lists them");
     } else if (std::find(events.begin(), events.end(), item.text) != events.end()) {
       reader.error(item.span, "'" + item.text + "' is given twice");
@@ -72,15 +72,15 @@ void read_events(Reader& reader, const Node& node, const Spot& spot, std::vector
   }
 }
 
-void declare_events(Declare<ScenarioExpect>& declare, const char* name, std::vector<std::string> ScenarioExpect::*field,
-                    const Spec& spec) {
+void declare_kinds(Declare<ScenarioExpect>& declare, const char* name, std::vector<std::string> ScenarioExpect::*field,
+                   const std::vector<std::string_view>& kinds, const char* what, const Spec& spec) {
   std::string schema;
-  for (const std::string_view kind : event_kinds()) schema += (schema.empty() ? "" : ",") + json_string(kind);
+  for (const std::string_view kind : kinds) schema += (schema.empty() ? "" : ",") + json_string(kind);
   schema = R"({"type":"array","items":{"enum":[)" + schema + "]}}";
   declare.mixed(
       name, schema.c_str(), spec,
-      [field](Reader& reader, const Node& node, const Spot& spot, ScenarioExpect& expect) {
-        read_events(reader, node, spot, expect.*field);
+      [field, &kinds, what](Reader& reader, const Node& node, const Spot& spot, ScenarioExpect& expect) {
+        read_kinds(reader, node, spot, kinds, what, expect.*field);
       },
       [field](const ScenarioExpect& expect) {
         std::vector<std::string> items;
@@ -130,7 +130,7 @@ bool fault_key_applies(std::string_view key, FaultKind kind) {
   if (key == "status") return kind == FaultKind::errors;
   if (key == "limit") return kind == FaultKind::cold || kind == FaultKind::overload;
   if (key == "period") return kind == FaultKind::flap;
-  if (key == "where" || key == "health") return kind != FaultKind::starve;
+  if (key == "where" || key == "health" || key == "requests" || key == "header") return kind != FaultKind::starve;
   return true;
 }
 
@@ -170,8 +170,16 @@ const std::vector<std::string_view>& event_kinds() {
                                                    "endpoint_fit",
                                                    "tier_unfit",
                                                    "tier_fit",
-                                                   "agent"};
+                                                   "agent",
+                                                   "drill"};
   return kinds;
+}
+
+const std::vector<std::string_view>& alert_types() {
+  static const std::vector<std::string_view> types{"incident.opened",  "incident.worse",     "incident.moved",
+                                                   "incident.verdict", "incident.recovered", "incident.relapsed",
+                                                   "incident.closed"};
+  return types;
 }
 
 const Section& scenario_section() {
@@ -200,6 +208,8 @@ const Section& scenario_section() {
     declare_tables(declare, "fault", &Scenario::faults, fault_section(), "What goes wrong, and when.");
     declare_tables(declare, "operator", &Scenario::acts, operator_section(), "What an operator does meanwhile.");
     declare.table("expect", &Scenario::expect, expect_section(), {.help = "What must hold in the end."});
+    declare.table("guards", &Scenario::guards, guards_section(),
+                  {.help = "What ends a live drill, and keeps it from beginning."});
     return made;
   }();
   return section;
@@ -314,6 +324,12 @@ const Section& fault_section() {
         {.help =
              "What the health page says meanwhile. With `as_fault` it stays good under `hang`, `slow` and `errors`.",
          .example = "\"good\""});
+    declare.quantity("requests", Type::share, &ScenarioFault::requests,
+                     {.help = "Live only: share of the requests that meet it.", .max = 1, .example = "\"10%\""});
+    declare.text("header", &ScenarioFault::header,
+                 {.help = "Live only: just requests with that header field meet it; `Name`, or `Name: value`.",
+                  .example = "\"X-Drill: yes\"",
+                  .unset = "all"});
     return made;
   }();
   return section;
@@ -410,12 +426,16 @@ const Section& expect_section() {
                       .example = "\"30s\"",
                       .unset = "not looked at"});
     declare_serving(declare);
-    declare_events(declare, "events", &ScenarioExpect::events,
-                   {.help = "Kinds of event that must occur.",
-                    .example = "[\"tier_degraded\"]",
-                    .shape = "array of kinds of event"});
-    declare_events(
-        declare, "no_events", &ScenarioExpect::no_events,
+    declare_kinds(declare, "events", &ScenarioExpect::events, event_kinds(), "kind of event",
+                  {.help = "Kinds of event that must occur.",
+                   .example = "[\"tier_degraded\"]",
+                   .shape = "array of kinds of event"});
+    declare_kinds(declare, "alerts", &ScenarioExpect::alerts, alert_types(), "type of alert",
+                  {.help = "Types of message that alerts must be given; in the sandbox they are delivered to nobody.",
+                   .example = "[\"incident.opened\"]",
+                   .shape = "array of types of message"});
+    declare_kinds(
+        declare, "no_events", &ScenarioExpect::no_events, event_kinds(), "kind of event",
         {.help = "Kinds that must not occur.", .example = "[\"all_down\"]", .shape = "array of kinds of event"});
     return made;
   }();
@@ -424,7 +444,8 @@ const Section& expect_section() {
 
 const std::vector<const Section*>& scenario_sections() {
   static const std::vector<const Section*> sections{&scenario_section(), &scenario_load_section(), &fault_section(),
-                                                    &operator_section(), &expect_section(),        &serving_section()};
+                                                    &operator_section(), &expect_section(),        &serving_section(),
+                                                    &guards_section()};
   return sections;
 }
 

@@ -360,6 +360,16 @@ struct AlertConfig {
   bool minor = false;  // tells of minor incidents too
 };
 
+// A live drill that has to be made again and again. Who makes it is not said: a timer, or people.
+struct DrillConfig {
+  std::string name;
+  std::string scenario;  // file
+  std::string title;     // the scenario's own name, which its runs are known by; "" where the file was not read
+  std::string at;        // as parse_week_time takes it
+  std::vector<std::string> pools;
+  Duration grace{86'400'000};  // overdue so long after it was due
+};
+
 struct Config {
   ServerConfig server;
   AdminConfig admin;
@@ -367,6 +377,7 @@ struct Config {
   DnsConfig dns;
   IncidentsConfig incidents;
   std::vector<AlertConfig> alerts;        // sorted by name
+  std::vector<DrillConfig> drills;        // sorted by name
   std::vector<ListenerConfig> listeners;  // sorted by name
   std::vector<PoolConfig> pools;          // sorted by name
   std::vector<RouteConfig> routes;        // file order; never empty after loading (a catch-all is added for one pool)

@@ -121,6 +121,8 @@ std::string scenario_reference_page() {
   for (const Section* section : scenario_sections()) describe(*section, out);
   out += "\n## Kinds of event\n\nFor `events` and `no_events`:\n";
   for (const std::string_view kind : event_kinds()) out += "\n- `" + std::string(kind) + "`";
+  out += "\n\n## Types of alert\n\nFor `alerts`:\n";
+  for (const std::string_view type : alert_types()) out += "\n- `" + std::string(type) + "`";
   return out + "\n";
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/calendar.hpp"
 #include "config/load.hpp"
 #include "config/model.hpp"
 
@@ -64,6 +65,8 @@ struct ScenarioFault {
   std::uint16_t status = 500;
   Duration period{3'000};  // flap
   FaultHealth health = FaultHealth::as_fault;
+  double requests = 1;  // of a live drill: share of the requests that meet it
+  std::string header;   // of a live drill: only requests that have it, "Name" or "Name: value"; "" all
 };
 
 enum class ActKind : std::uint8_t { failover, failback, hold, release, approve, reload };
@@ -91,6 +94,19 @@ struct ScenarioExpect {
   MaybeDuration detected, shifted, returned;        // within
   std::vector<ExpectServing> serving;
   std::vector<std::string> events, no_events;  // kinds that must, or must not, occur
+  std::vector<std::string> alerts;             // types of message that must be sent
+};
+
+// What ends a live drill, and what keeps it from beginning.
+struct ScenarioGuards {
+  std::optional<double> error_share = 0.1;  // of the pool's answers, over `over`; "none": not looked at
+  MaybeDuration latency_p95;                // of its answers, and of what waits for one
+  Duration over{5'000};
+  std::uint32_t min_requests = 20;     // below which nothing is judged
+  bool standby_fit = true;             // another tier can serve, and nothing says that it is not fit
+  bool no_incident = true;             // nobody has an incident on their hands
+  std::vector<std::string> block_out;  // windows in which there is no drill, as calendar.hpp reads them
+  Duration lease{800};                 // it ends by itself when nobody has asked for it for so long
 };
 
 struct Scenario {
@@ -104,6 +120,7 @@ struct Scenario {
   std::vector<ScenarioFault> faults;  // [[fault]]
   std::vector<ScenarioAct> acts;      // [[operator]]
   ScenarioExpect expect;
+  ScenarioGuards guards;
 };
 
 struct ScenarioResult {
@@ -111,11 +128,13 @@ struct ScenarioResult {
   std::vector<Diagnostic> diagnostics;
 };
 // Who is to run it. What that one cannot do or measure is an error; `any` asks for no more than sense.
-enum class Rung : std::uint8_t { any, rehearse, drill };
+enum class Rung : std::uint8_t { any, rehearse, drill, live };
 // `file` is what diagnostics name. Touches no file and no network.
 ScenarioResult load_scenario(std::string_view text, const std::string& file, Rung rung = Rung::any);
 // The kinds of event that an expectation can name, as the core names them and in its order.
 const std::vector<std::string_view>& event_kinds();
+// The types of message that an expectation can name, as alerts have them.
+const std::vector<std::string_view>& alert_types();
 // The form for tests that cannot wait: it ends at `short`. Faults, acts and expectations from then on are left out; so are
 // `least_moves` and `least_answered`, which count over the whole, and `returned` where there is no time for it. What is left
 // out of the expectations is told. REQUIRES: it has `short`.

@@ -13,6 +13,7 @@ const Section& fault_section();
 const Section& operator_section();
 const Section& expect_section();
 const Section& serving_section();
+const Section& guards_section();
 
 // All of them in the order of the reference page, the top of the file first.
 const std::vector<const Section*>& scenario_sections();

@@ -18,6 +18,9 @@ public:
     for (const AlertConfig& alert : config.alerts) {
       table("[alerts." + quoted(alert.name) + "]", alert_section(), &alert, "alerts." + alert.name, true);
     }
+    for (const DrillConfig& drill : config.drills) {
+      table("[drill." + quoted(drill.name) + "]", drill_section(), &drill, "drill." + drill.name, true);
+    }
     for (const ListenerConfig& listener : config.listeners) {
       table("[listen." + quoted(listener.name) + "]", listen_section(), &listener, "listen." + listener.name, true);
     }

@@ -102,6 +102,7 @@ void validate(const Config& config, Reader& reader) {
   validate_pools(config, reader);
   validate_routes(config, reader);
   validate_alerts(config, reader);
+  validate_drills(config, reader);
   if (config.dns.min_ttl > config.dns.max_ttl)
     reader.error(reader.span_of("dns.min_ttl"), "'min_ttl' is above 'max_ttl'");
 }

@@ -21,6 +21,7 @@ void validate_check(const CheckConfig& check, const std::string& path, const std
 // [check] itself: a key in it is useless when no pool has a use for it.
 void validate_check_defaults(const CheckConfig& check, const Config& config, Reader& reader);
 void validate_alerts(const Config& config, Reader& reader);
+void validate_drills(const Config& config, Reader& reader);
 void validate_routes(const Config& config, Reader& reader);
 // Says so when a file that is named under `path` can't be read, or when others may read a private key.
 void validate_file(const std::string& file, const std::string& path, bool is_private, Reader& reader);

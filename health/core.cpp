@@ -149,6 +149,12 @@ void Core::on_starved(TimePoint from, TimePoint to) {
   state.settle(to);
 }
 
+void Core::on_drill_cut(const DrillCut& cut, TimePoint now) {
+  now = state_->advance(now);
+  state_->drill_cut(cut, now);
+  state_->settle(now);
+}
+
 CommandResult Core::on_command(const Command& command, TimePoint now) {
   now = state_->advance(now);
   CommandResult result = std::visit([&](const auto& c) { return state_->execute(c, now); }, command);

@@ -120,6 +120,13 @@ struct Approve {
 };
 using Command = std::variant<SetEndpointState, MoveTier, Failback, HoldPool, SetMaintenance, Approve>;
 
+struct DrillCut {
+  std::string pool;
+  std::string tier;  // that served when it began
+  std::vector<EndpointId> endpoints;
+  TimePoint began{};
+};
+
 struct CommandResult {
   bool ok = true;
   std::string error;  // what is wrong and what would be right ("no pool 'ap'; pools: app, devices")
@@ -249,6 +256,9 @@ public:
   // This process was starved (stopped, loop lag above 100 ms) in [from, to]: no failure observed then is evidence,
   // probes under way are void and started again. Law 12.
   void on_starved(TimePoint from, TimePoint to);
+  // A live drill was cut short: what was seen of these endpoints since it began was injected, and is void. Where they were
+  // left because of that, traffic goes back at once, without waiting or steps.
+  void on_drill_cut(const DrillCut& cut, TimePoint now);
   CommandResult on_command(const Command& command, TimePoint now);
   void on_gate_result(const GateResult& result, TimePoint now);
 

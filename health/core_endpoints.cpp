@@ -215,12 +215,25 @@ void Core::State::endpoint_due(Endpoint& endpoint, TimePoint now) {
 }
 
 void Core::State::forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint to) {
+  endpoint.fitness.starved(from, to);
+  // A doubt that is older than the starvation stays.
+  const bool older = endpoint.suspicion.suspect() && endpoint.suspicion.since() < from;
+  const Suspicion doubt = endpoint.suspicion;
+  forgive(endpoint, from, to, "what spoke against it was seen while this process was starved");
+  if (older) {
+    endpoint.suspicion = doubt;
+    endpoint.suspicion.skip(to - from);
+  }
+  endpoint.outlier.skip(to - from);
+  if (endpoint.undecided) endpoint.added_at += to - from;
+  refresh(endpoint, to);
+}
+
+void Core::State::forgive(Endpoint& endpoint, TimePoint from, TimePoint to, const std::string& why) {
   const Pool& pool = *pools[endpoint.pool];
   const Tier& tier = pool.tiers[endpoint.tier];
   const std::string who = name_and_address(endpoint);
-  const std::string why = "what spoke against it was seen while this process was starved";
   endpoint.probes.void_current(to);
-  endpoint.fitness.starved(from, to);
   const bool probed_then = endpoint.last_probe_at && *endpoint.last_probe_at >= from;
   if (probed_then && !endpoint.last_probe->ok()) {
     if (endpoint.threshold.state() == ActiveState::unhealthy && endpoint.verdict_since >= from) {
@@ -238,15 +251,7 @@ void Core::State::forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint 
     emit(Event::Kind::endpoint_unejected, pool, &tier, &endpoint, who + " counts as before: " + why);
   }
   endpoint.ejector.forgive();
-  // A doubt that is older than the starvation stays.
-  if (endpoint.suspicion.suspect() && endpoint.suspicion.since() < from) {
-    endpoint.suspicion.skip(to - from);
-  } else {
-    endpoint.suspicion.forgive(to);
-  }
-  endpoint.outlier.skip(to - from);
-  if (endpoint.undecided) endpoint.added_at += to - from;
-  refresh(endpoint, to);
+  endpoint.suspicion.forgive(to);
 }
 
 // ---- operator

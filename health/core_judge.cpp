@@ -305,10 +305,11 @@ void Core::State::propose(Pool& pool, const Failover::Wish& wish, TimePoint now)
     }
     case Failover::Why::operator_move:
     case Failover::Why::operator_failback:
-      proposal.reason = "the operator moved pool " + quoted(pool.config.name) + " from " + quoted(from.name) + " to " +
-                        quoted(to.name) + (wish.note.empty() ? "" : ": " + wish.note) + "; " + quoted(from.name) +
-                        " has " + std::to_string(from.count.sound()) + " of " + std::to_string(from.count.size) +
-                        " available, " + others;
+      proposal.reason = (pool.back_at_once ? "traffic goes back in pool " : "the operator moved pool ") +
+                        quoted(pool.config.name) + " from " + quoted(from.name) + " to " + quoted(to.name) +
+                        (wish.note.empty() ? "" : ": " + wish.note) + "; " + quoted(from.name) + " has " +
+                        std::to_string(from.count.sound()) + " of " + std::to_string(from.count.size) + " available, " +
+                        others;
       break;
   }
   pool.failover.proposed(proposal, now);

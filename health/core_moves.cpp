@@ -144,7 +144,9 @@ void Core::State::moved(Pool& pool, std::uint32_t from, bool by_operator, TimePo
   }
   pool.ramp.reset();
   const std::optional<TimePoint> returned = std::exchange(pool.returned_at, std::nullopt);
+  const bool at_once = std::exchange(pool.back_at_once, false);
   if (to < from) {
+    if (at_once) return pool.failover.settled();
     pool.ramp = Ramp{from, now, false};
     pool.returned_at = now;
     return;

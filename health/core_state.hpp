@@ -245,6 +245,7 @@ struct Pool {
   std::string last_verdict;
   PoolStatus::Verdicts verdicts;
   std::optional<TimePoint> moved_until;  // of an operator's move that ends by itself
+  bool back_at_once = false;             // the move that was ordered takes all traffic without steps
   bool settling = true;                  // some endpoint waits for its first verdict
   std::optional<TimePoint> held_until, maintenance_until;
   std::optional<std::pair<std::uint32_t, TimePoint>> hold_told;  // failback_pending went out for this tier and time
@@ -300,6 +301,8 @@ struct Core::State {
   void endpoint_due(Endpoint& endpoint, TimePoint now);
   void set_operator(Endpoint& endpoint, OperatorOrder order, std::string reason, bool by_operator, TimePoint now);
   void forgive_starved(Endpoint& endpoint, TimePoint from, TimePoint to);
+  // What spoke against it in that time is void; `why` says so in the events.
+  void forgive(Endpoint& endpoint, TimePoint from, TimePoint to, const std::string& why);
 
   // ---- what traffic says (core_traffic.cpp)
   SuspicionInput suspicion_input(const Endpoint& endpoint, const TrafficSample& sample) const;
@@ -327,6 +330,8 @@ struct Core::State {
   std::optional<SideTraffic> ramp_step(Pool& pool, TimePoint now);
   std::vector<SpillShare> spill_of(const Pool& pool) const;
   void tell_spill(Pool& pool, const std::vector<SpillShare>& before);
+  // ---- live drills (core_drill.cpp)
+  void drill_cut(const DrillCut& cut, TimePoint now);
   // ---- what is shut out (core_limits.cpp): quarantine, shedding
   void quarantine(Endpoint& endpoint, TimePoint now);
   void ask_again(Pool& pool);

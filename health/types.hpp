@@ -249,7 +249,8 @@ struct Event {
     endpoint_fit,          // and no longer do
     tier_unfit,            // too few of its endpoints are fit
     tier_fit,              // enough are again
-    agent                  // an endpoint's agent takes it out or back in, or can't be understood
+    agent,                 // an endpoint's agent takes it out or back in, or can't be understood
+    drill                  // a live drill began, or did something, or ended; never told by the core
   };
   Kind kind{};
   TimePoint at{};

@@ -99,6 +99,7 @@ struct Opened {
   std::vector<std::string> tiers;
   std::string config;   // fingerprint of the configuration
   std::string version;  // of this program
+  std::string drill;    // that it comes from; "" none
 };
 struct Closed {
   Wall at{};

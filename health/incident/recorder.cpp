@@ -57,6 +57,7 @@ Entry::Kind kind_of(const Event& event) {
     case Kind::held:
     case Kind::maintenance: return Entry::Kind::person;
     case Kind::agent:
+    case Kind::drill:
     case Kind::endpoint_added:
     case Kind::endpoint_removed: break;
   }
@@ -264,6 +265,16 @@ void Recorder::on_act(const std::string& pool, const std::string& who, const std
   remember(watch, std::move(entry));
 }
 
+void Recorder::on_drill(const std::string& pool, const std::string& name, const Moment& now) {
+  Watch& watch = watches_[pool];
+  const Wall at = wall_of(watch, now.at, now);
+  if (name.empty()) {
+    watch.drill.until = at;
+  } else {
+    watch.drill = {name, at, std::nullopt};
+  }
+}
+
 // For when something follows that it may explain.
 void Recorder::remember(Watch& watch, Entry entry) const {
   if (watch.context.size() >= kContext) watch.context.erase(watch.context.begin());
@@ -331,6 +342,7 @@ void Recorder::open(const health::PoolStatus& pool, Watch& watch, const Moment& 
   fresh.context = std::move(watch.context);
   fresh.before = std::move(watch.before);
   fresh.serving = watch.serving;
+  fresh.drill = watch.drill;
   const Watch::Serving served = watch.left.value_or(watch.serving);
   watch = std::move(fresh);
   watch.anchor_at = now.at;
@@ -346,6 +358,9 @@ void Recorder::open(const health::PoolStatus& pool, Watch& watch, const Moment& 
   for (const health::TierStatus& tier : pool.tiers) opened.tiers.push_back(tier.name);
   opened.config = settings_.config;
   opened.version = settings_.version;
+  const Watch::Drilled& drill = watch.drill;
+  const bool of_drill = opened.detected >= drill.from && (!drill.until || opened.detected <= *drill.until);
+  if (of_drill) opened.drill = drill.name;
 
   pending_.erase(pool.name);
   const std::uint64_t number = next_++;
@@ -422,6 +437,7 @@ void Recorder::close(Incident& incident, Watch& watch, std::string text, const M
   write(incident, {incident.number, Closed{wall_of(watch, now.at, now), std::move(text), watch.left_out}});
   Watch fresh;
   fresh.serving = watch.serving;
+  fresh.drill = watch.drill;
   watch = std::move(fresh);
 }
 

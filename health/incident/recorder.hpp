@@ -75,6 +75,9 @@ public:
   // What somebody did that the core tells no event of.
   void on_act(const std::string& pool, const std::string& who, const std::string& text, const Moment& now);
 
+  // A live drill of the pool begins (its name) or ended (""). An incident that begins meanwhile is marked as its doing.
+  void on_drill(const std::string& pool, const std::string& name, const Moment& now);
+
   // This process ends in good order: what was counted so far is written.
   void on_stop(const Moment& now);
 
@@ -96,6 +99,11 @@ private:
     };
     Serving serving;              // as last seen
     std::optional<Serving> left;  // by a move since the signals began
+    struct Drilled {              // the last live drill
+      std::string name;
+      Wall from{};
+      std::optional<Wall> until;
+    } drill;
     // Of an open incident.
     TimePoint anchor_at{};
     Wall anchor_wall{};

@@ -153,6 +153,8 @@ std::string markdown(const Incident& incident, Charts with_charts) {
                     date(began) + "\n\n";
   out += "Severity: " + std::string(name_of(incident.severity)) + ". State: " + (incident.open() ? "open" : "closed") +
          ". A draft by understudy " + plain(incident.opened.version) + "; people have to complete it.\n";
+  if (!incident.opened.drill.empty())
+    out += "\nThis was a drill: " + plain(incident.opened.drill) + ". What went wrong was injected on purpose.\n";
   heading(out, "Summary");
   out += plain(summary(incident)) + "\n";
   impact(out, incident);

@@ -64,7 +64,8 @@ std::string thousands(std::uint64_t count) {
 
 std::string summary(const Incident& incident) {
   const Wall began = incident.opened.began;
-  std::string text = "Pool " + incident.opened.pool + " was not well from " + date(began) + " " + clock(began) + " UTC";
+  std::string text = (incident.opened.drill.empty() ? "Pool " : "In a drill, pool ") + incident.opened.pool +
+                     " was not well from " + date(began) + " " + clock(began) + " UTC";
   if (incident.returned)
     text += " for " + length(*incident.returned - began);
   else

@@ -56,6 +56,10 @@ public:
     }
     for (const std::string& kind : expect_.events) occurs(kind, true);
     for (const std::string& kind : expect_.no_events) occurs(kind, false);
+    for (const std::string& type : expect_.alerts) {
+      const auto count = std::count(facts_.alerts.begin(), facts_.alerts.end(), type);
+      add("alert " + type, count > 0, std::to_string(count) + " times");
+    }
     return std::move(checks_);
   }
 

@@ -33,6 +33,7 @@ struct ScenarioFacts {
   std::optional<TimePoint> first_fault, last_heal;
   std::string first_tier;  // that serves at `begin`
   std::vector<Told> events;
+  std::vector<std::string> alerts;  // types of messages that were sent
 };
 
 // Failovers and failbacks.

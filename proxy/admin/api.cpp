@@ -56,10 +56,10 @@ void metrics(const Call& call, const Done& done) {
 }
 
 void front_page(const Call& call, const Done& done) {
-  done(text_response(
-      200, status_text(call.control.status(), std::chrono::system_clock::now()) +
-               "\nmore: /api/v1/status /api/v1/pools /api/v1/events /api/v1/incidents /api/v1/config /api/v1/version "
-               "/metrics /livez /readyz\n"));
+  done(text_response(200, status_text(call.control.status(), std::chrono::system_clock::now()) +
+                              "\nmore: /api/v1/status /api/v1/pools /api/v1/events /api/v1/incidents /api/v1/drills "
+                              "/api/v1/config /api/v1/version "
+                              "/metrics /livez /readyz\n"));
 }
 
 void status(const Call& call, const Done& done) { done(json_response(call.control.status())); }
@@ -80,6 +80,24 @@ void events(const Call& call, const Done& done) {
 }
 
 void incidents(const Call& call, const Done& done) { done(json_response(call.control.incidents())); }
+
+void alerts(const Call& call, const Done& done) { done(json_response(call.control.alerts())); }
+
+// False after a path that names none was answered.
+bool read_number(const Call& call, const Done& done, std::uint64_t& number) {
+  const std::string& text = call.names[0];
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error == std::errc{} && end == text.data() + text.size()) return true;
+  done(problem_response({400, "bad number", "it is named by its number, as in /api/v1/drills/12"}));
+  return false;
+}
+
+void drills(const Call& call, const Done& done) { done(json_response(call.control.drills())); }
+void drill_history(const Call& call, const Done& done) { done(json_response(call.control.drill_history())); }
+void drill_of(const Call& call, const Done& done) {
+  std::uint64_t number = 0;
+  if (read_number(call, done, number)) done(reply_response(call.control.drill(number)));
+}
 
 // As JSON, or as Markdown (?format=markdown; =text leaves the charts out).
 void incident_of(const Call& call, const Done& done) {
@@ -236,6 +254,27 @@ void set_state(const Call& call, const Done& done, const std::string& pool_name,
                              (near ? "; did you mean '" + *near + "'?" : std::string{})}));
 }
 
+void begin_drill(const Call& call, const Done& done) {
+  const auto body =
+      read_body(call, done, {{"scenario", BodyKey::Type::document, true}, {"file", BodyKey::Type::text, false}});
+  if (!body) return;
+  const std::string file = body->has("file") ? body->text("file") : "scenario.toml";
+  done(reply_response(call.control.begin_drill(body->text("scenario"), file, call.who)));
+}
+
+void renew_drill(const Call& call, const Done& done) {
+  std::uint64_t number = 0;
+  if (read_number(call, done, number) && read_body(call, done, {}))
+    done(reply_response(call.control.renew_drill(number)));
+}
+
+void stop_drill(const Call& call, const Done& done) {
+  std::uint64_t number = 0;
+  if (!read_number(call, done, number)) return;
+  const auto body = read_body(call, done, {kReason});
+  if (body) done(reply_response(call.control.stop_drill(number, body->text("reason"), call.who)));
+}
+
 void endpoint_of_pool(const Call& call, const Done& done) { set_state(call, done, call.names[0], call.names[1]); }
 void endpoint_of_any(const Call& call, const Done& done) { set_state(call, done, {}, call.names[0]); }
 
@@ -252,6 +291,10 @@ constexpr Route kRoutes[] = {
     {"GET", "/api/v1/events", events},
     {"GET", "/api/v1/incidents", incidents},
     {"GET", "/api/v1/incidents/{}", incident_of},
+    {"GET", "/api/v1/alerts", alerts},
+    {"GET", "/api/v1/drills", drills},
+    {"GET", "/api/v1/drills/history", drill_history},
+    {"GET", "/api/v1/drills/{}", drill_of},
     {"GET", "/api/v1/config", config},
     {"GET", "/api/v1/version", version},
     {"POST", "/api/v1/reload", reload},
@@ -259,6 +302,9 @@ constexpr Route kRoutes[] = {
     {"POST", "/api/v1/logs/reopen", reopen_logs},
     {"POST", "/api/v1/stop", stop},
     {"POST", "/api/v1/alerts/{}/test", test_alert},
+    {"POST", "/api/v1/drill", begin_drill},
+    {"POST", "/api/v1/drills/{}/renew", renew_drill},
+    {"POST", "/api/v1/drills/{}/stop", stop_drill},
     {"POST", "/api/v1/failover", failover},
     {"POST", "/api/v1/failback", failback},
     {"POST", "/api/v1/hold", hold},

@@ -131,7 +131,8 @@ std::string list_of(std::span<const BodyKey> keys) {
 
 const char* word_of(BodyKey::Type type) {
   switch (type) {
-    case BodyKey::Type::text: return "text";
+    case BodyKey::Type::text:
+    case BodyKey::Type::document: return "text";
     case BodyKey::Type::boolean: return "true or false";
     case BodyKey::Type::number: return "a whole number";
   }
@@ -140,7 +141,8 @@ const char* word_of(BodyKey::Type type) {
 
 bool fits(const Flat::Value& value, BodyKey::Type type) {
   switch (type) {
-    case BodyKey::Type::text: return std::holds_alternative<std::string>(value);
+    case BodyKey::Type::text:
+    case BodyKey::Type::document: return std::holds_alternative<std::string>(value);
     case BodyKey::Type::boolean: return std::holds_alternative<bool>(value);
     case BodyKey::Type::number: return std::holds_alternative<std::uint64_t>(value);
   }
@@ -174,7 +176,7 @@ std::variant<CommandBody, Problem> CommandBody::read(std::string_view json_text,
       return Problem{422, "wrong type", "'" + item.key + "' must be " + word_of(known->type) + ", not " + item.kind};
     }
     const auto* said = std::get_if<std::string>(&item.value);
-    if (said && !is_one_line(*said)) {
+    if (said && known->type != BodyKey::Type::document && !is_one_line(*said)) {
       return Problem{422, "not one line",
                      "'" + item.key + "' must be one line of at most 500 bytes without control bytes"};
     }

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,7 +14,12 @@
 namespace understudy::admin {
 
 struct BodyKey {
-  enum class Type : std::uint8_t { text, boolean, number };  // number: whole, from 0
+  enum class Type : std::uint8_t {
+    text,
+    boolean,
+    number,
+    document
+  };  // number: whole, from 0; document: text of many lines
   std::string_view name;
   Type type = Type::text;
   bool required = false;

@@ -45,8 +45,18 @@ public:
   virtual boost::json::value incidents() = 0;  // {"incidents":[…]}, the newest first, without timeline and series
   // One whole incident, as JSON or as a Markdown draft of a post-mortem. Answers when it was read.
   virtual void incident(std::uint64_t number, std::function<void(IncidentReply)> done) = 0;
+  virtual boost::json::value alerts() = 0;  // {"alerts":[…]}: the newest messages, the oldest first
   // Sends a test message and answers what came of it.
   virtual void test_alert(const std::string& name, std::function<void(Reply)> done) = 0;
+  // Live drills. Begins the one that `scenario` (TOML, of that file) describes; Problem 422 with every diagnostic, 409 where a
+  // guard or another drill is in the way. Every answer is the drill (live_drills.hpp).
+  virtual Reply begin_drill(const std::string& scenario, const std::string& file, const std::string& who) = 0;
+  virtual Reply renew_drill(std::uint64_t id) = 0;  // its lease; Problem 409 when it is over
+  virtual Reply stop_drill(std::uint64_t id, const std::string& reason, const std::string& who) = 0;
+  virtual Reply drill(std::uint64_t id) = 0;
+  virtual boost::json::value drills() = 0;  // {"drills":[…]}, the newest first
+  // {"history":[…],"duties":[…]}: what came of them over restarts, the oldest first, and which have to be made.
+  virtual boost::json::value drill_history() = 0;
   virtual boost::json::value config() = 0;  // effective, secrets hidden
   virtual boost::json::value version() = 0;
   // Answers once the reload has happened or was refused (Problem 422 with every diagnostic in detail).

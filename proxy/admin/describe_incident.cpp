@@ -51,6 +51,7 @@ json::object describe_incident(const Incident& incident) {
   const std::optional<Wall> closed = incident.closed ? std::optional(incident.closed->at) : std::nullopt;
   return json::object{{"number", incident.number},
                       {"pool", incident.opened.pool},
+                      {"drill", incident.opened.drill},
                       {"severity", incident::name_of(incident.severity)},
                       {"state", incident.open() ? (incident.returned ? "settling" : "open") : "closed"},
                       {"summary", incident::summary(incident)},
@@ -129,7 +130,7 @@ std::string incidents_text(const json::value& incidents) {
     if (began.size() > 10) began[10] = ' ';
     out += padded(number && number->is_number() ? std::to_string(number->to_number<std::uint64_t>()) : "?", 6) +
            padded(began, 21) + padded(member(*one, "state"), 10) + padded(member(*one, "severity"), 10) +
-           member(*one, "summary") + "\n";
+           (member(*one, "drill").empty() ? "" : "[drill] ") + member(*one, "summary") + "\n";
   }
   return out;
 }

@@ -299,6 +299,22 @@ std::string pool_text(const json::value& pool, Wall now) {
   return out;
 }
 
+namespace {
+
+std::string drill_text(const json::value& drill) {
+  std::string faults;
+  for (const json::value& one : list(drill, "in_force"))
+    if (const json::string* words = one.if_string())
+      faults += (faults.empty() ? "" : ", ") + printable({words->data(), words->size()});
+  const auto seconds = [&drill](const char* key) { return whole(number(drill, key).value_or(0) / 1000); };
+  return wrapped(concat({"\nDRILL ", whole(number(drill, "id").value_or(0)), ": ", text(drill, "name"), ", pool ",
+                         text(drill, "pool"), ", ", seconds("elapsed_ms"), " of ", seconds("length_ms"), " s, by ",
+                         text(drill, "who"), faults.empty() ? "" : ": " + faults}),
+                 "  ");
+}
+
+}  // namespace
+
 std::string status_text(const json::value& status, Wall now) {
   const std::string state = text(status, "state");
   std::string out = state.empty() ? "" : concat({"[", state, "] "});
@@ -308,6 +324,13 @@ std::string status_text(const json::value& status, Wall now) {
     out += wrapped(concat({"\nincident ", whole(number(incident, "number").value_or(0)), " (", text(incident, "state"),
                            ", ", text(incident, "severity"), "): ", text(incident, "summary")}),
                    "  ");
+  for (const json::value& drill : list(status, "drills")) out += drill_text(drill);
+  for (const json::value& duty : list(status, "drill_duties"))
+    if (flag(duty, "overdue"))
+      out += wrapped(concat({"\ndrill ", text(duty, "drill"), " of pool ", text(duty, "pool"), " is OVERDUE: due ",
+                             text(duty, "due").substr(0, 16), ", last made ",
+                             text(duty, "made").empty() ? "never" : text(duty, "made").substr(0, 16)}),
+                     "  ");
   const json::array& listeners = list(status, "listeners");
   if (!listeners.empty()) out += "\n";
   for (const json::value& listener : listeners) {

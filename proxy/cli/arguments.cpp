@@ -46,6 +46,9 @@ private:
   bool wait_ = false;               // accepted for clarity; a reload always waits
 };
 
+// Said as two words: `drill` takes files, and has no commands under it.
+constexpr const char* kDrillHistory = "drill-history";
+
 std::vector<std::string> split_commas(const std::vector<std::string>& lists) {
   std::vector<std::string> items;
   for (const std::string& list : lists) {
@@ -184,10 +187,21 @@ void Grammar::add_drill() {
       app_, "drill", "Run scenarios on real sockets against embedded servers, and judge what came of them", Verb::drill,
       "  understudy drill deploy/drills/sandbox/primary_dies.toml\n  understudy drill my.toml -c understudy.toml "
       "--json verdict.json\n  understudy drill deploy/drills/sandbox/*.toml --markdown table.md --junit "
-      "drills.xml\nExit codes: 0 passed, 1 an expectation failed, 2 refused before anything was started, 4 "
-      "invalid: the load\ndid not keep its pace, so that nothing can be said of the proxy");
+      "drills.xml\n  understudy drill --live primary_dies.toml --admin 127.0.0.1:9900\nExit codes: 0 passed, 1 an "
+      "expectation failed, 2 refused before anything was started, 4 "
+      "invalid: the load\ndid not keep its pace, so that nothing can be said of the proxy; --live: 3 no daemon "
+      "answers");
   drill->add_option("files", values_.scenarios, "Scenarios, one after the other")->required();
-  drill->add_option("-c,--config", values_.config, "Configuration; without it the one that each scenario names");
+  drill->add_option(
+      "-c,--config", values_.config,
+      "Configuration; without it the one that each scenario names. With --live: where the admin address stands");
+  drill->add_flag(
+      "--live", values_.live,
+      "In the running proxy, whose clients are the load: faults are injected into its connections to endpoints, "
+      "and taken back when a guard of the scenario breaks or this command is gone");
+  drill->add_option("--admin", values_.admin,
+                    "With --live: admin address, unix:PATH or HOST:PORT (or $UNDERSTUDY_ADMIN)");
+  drill->add_option("--token", values_.token, "With --live: bearer token; better given as $UNDERSTUDY_TOKEN");
   drill->add_flag("--short", values_.in_short, "The shortened form, which ends where the scenario says 'short'");
   drill->add_option("--json", values_.json_file, "File for everything that was measured, as JSON");
   drill->add_option("--junit", values_.junit, "File for the verdicts as JUnit XML");
@@ -217,6 +231,9 @@ void Grammar::add_reading_verbs() {
   CLI::Option* as_json = show->add_flag("--json", values_.json, "Everything, as JSON");
   show->add_flag("--markdown", values_.markdown, "A draft of a post-mortem with charts, as Markdown")
       ->excludes(as_json);
+  CLI::App* drills = daemon_verb(app_, kDrillHistory, "List live drills that were made, with how their times develop",
+                                 Verb::drill_history, "  understudy drill history\n  understudy drill history --json");
+  drills->add_flag("--json", values_.json, "As JSON");
   CLI::App* health = daemon_verb(app_, "healthcheck", "Exit with 0 if the process lives, else 1 (for containers)",
                                  Verb::healthcheck, "  understudy healthcheck\n  understudy healthcheck --ready");
   health->add_flag("--ready", values_.ready, "Ask whether it can serve, not only whether it lives");
@@ -346,6 +363,10 @@ std::variant<Arguments, Finished> Grammar::parse(std::vector<std::string> words)
   if (words.empty()) return Finished{2, "", app_.help()};
   if (words[0] == "-t") words[0] = "check";
   if (words[0] == "-v" || words[0] == "-V" || words[0] == "--version") words[0] = "version";
+  if (words.size() > 1 && words[0] == "drill" && words[1] == "history") {
+    words.erase(words.begin());
+    words[0] = kDrillHistory;
+  }
   const CLI::App* parent = &app_;
   for (const std::string& word : words) {
     // The first word names the command, for `config` and `logs` the second too.
@@ -372,7 +393,11 @@ std::variant<Arguments, Finished> Grammar::parse(std::vector<std::string> words)
     return usage(error.what(), parent == &app_ ? nullptr : parent);
   }
   values_.on = on_off_ == "on";
-  if (asks_daemon(values_.verb)) {
+  if (values_.verb == Verb::drill && !values_.live && !(values_.admin + values_.token).empty())
+    return usage("--admin and --token are for a drill with --live", parent);
+  if (values_.live && (values_.in_short || !values_.requests.empty() || values_.retries > 0))
+    return usage("--short, --requests and --retries are for the sandbox, not for --live", parent);
+  if (asks_daemon(values_.verb) || values_.live) {
     // Not by CLI11's envname: every verb shares these two values, and one not called would overwrite what was
     // given.
     if (values_.admin.empty()) values_.admin = environment("UNDERSTUDY_ADMIN");

@@ -36,6 +36,7 @@ enum class Verb : std::uint8_t {
   events,
   incidents,
   incident_show,
+  drill_history,
   alert_test,
   healthcheck,
   logs_reopen,
@@ -68,6 +69,7 @@ struct Arguments {
   std::vector<std::string> scenarios;                     // drill: their files
   std::string json_file, junit, markdown_file, requests;  // drill: where its reports go; "" nowhere
   bool in_short = false;                                  // drill
+  bool live = false;                                      // drill
   std::uint64_t retries = 0;                              // drill: of a run that was invalid
 
   std::string gate, who;                        // approve

@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "proxy/admin/describe_incident.hpp"
+#include "proxy/admin/drill_text.hpp"
 #include "proxy/admin/message.hpp"
 #include "proxy/admin/status_text.hpp"
 
@@ -54,6 +55,7 @@ Question question_of(const Arguments& arguments) {
     case Verb::set_state: body["state"] = arguments.state; return change(state_path(arguments), std::move(body));
     case Verb::events: return {"GET", std::string("/api/v1/events?since=").append(std::to_string(arguments.since)), {}};
     case Verb::incidents: return {"GET", "/api/v1/incidents", {}};
+    case Verb::drill_history: return {"GET", "/api/v1/drills/history", {}};
     case Verb::incident_show:
       return {"GET",
               "/api/v1/incidents/" + std::to_string(arguments.number) +
@@ -166,6 +168,9 @@ int print_answer(const Arguments& arguments, const admin::Answer& answer, std::c
   } else if (arguments.verb == Verb::incidents) {
     const std::string text = admin::incidents_text(value);
     out << (text.empty() ? "no incidents\n" : text);
+  } else if (arguments.verb == Verb::drill_history) {
+    const std::string text = admin::drill_history_text(value);
+    out << (text.empty() ? "no drills\n" : text);
   } else {
     print_reply(arguments, value, now, out);
   }

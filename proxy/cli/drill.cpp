@@ -12,17 +12,23 @@
 #include "config/scenario_fit.hpp"
 #include "config/text.hpp"
 #include "config/units.hpp"
+#include "proxy/admin/status_text.hpp"
+#include "proxy/cli/daemon.hpp"
+#include "proxy/drill/live.hpp"
 #include "proxy/drill/report.hpp"
 #include "proxy/drill/run.hpp"
 
 namespace understudy::cli {
 namespace {
 
+constexpr int kNoDaemon = 3;
+
 volatile std::sig_atomic_t interrupted = 0;
 extern "C" void on_interrupt(int) { interrupted = 1; }
 
 struct Prepared {
   std::string file, config_file;
+  std::string text;  // of the scenario
   config::Scenario scenario;
   config::Config config;
   std::vector<std::string> left_out;  // of the expectations, with --short
@@ -37,7 +43,7 @@ public:
   std::optional<std::vector<Prepared>> all() {
     std::vector<Prepared> drills;
     for (const std::string& file : arguments_.scenarios) {
-      if (auto one = prepare(file)) drills.push_back(std::move(*one));
+      if (auto one = arguments_.live ? prepare_live(file) : prepare(file)) drills.push_back(std::move(*one));
     }
     if (drills.size() != arguments_.scenarios.size()) return std::nullopt;
     return drills;
@@ -56,6 +62,16 @@ private:
     auto text = context_.read_file ? context_.read_file(file) : std::nullopt;
     if (!text) complain(file, "cannot read the file");
     return text;
+  }
+
+  // Whether it fits is for the running proxy to say, which knows its configuration.
+  std::optional<Prepared> prepare_live(const std::string& file) {
+    auto text = read(file);
+    if (!text) return std::nullopt;
+    config::ScenarioResult scenario = config::load_scenario(*text, file, config::Rung::live);
+    err_ << config::render(scenario.diagnostics, *text);
+    if (!scenario.scenario) return std::nullopt;
+    return Prepared{file, "", std::move(*text), std::move(*scenario.scenario), {}, {}};
   }
 
   std::optional<Prepared> prepare(const std::string& file) {
@@ -86,7 +102,7 @@ private:
       misfits.emplace_back("it has no shortened form; write short = \"12s\" at the top, or leave --short out");
     for (const std::string& misfit : misfits) complain(file, misfit);
     if (!misfits.empty()) return std::nullopt;
-    Prepared made{file, config_file, std::move(*scenario.scenario), std::move(*loaded.config), {}};
+    Prepared made{file, config_file, *text, std::move(*scenario.scenario), std::move(*loaded.config), {}};
     if (arguments_.in_short) made.scenario = config::shortened(std::move(made.scenario), made.left_out);
     return made;
   }
@@ -172,6 +188,36 @@ drill::Result run_one(const Prepared& prepared, std::uint64_t retries, bool term
   }
 }
 
+// Nothing: refused, and said why.
+std::optional<drill::Result> run_one_live(const Prepared& prepared, const Daemon& daemon, bool terminal,
+                                          std::ostream& out, std::ostream& err) {
+  admin::ClientOptions proxy;
+  proxy.address = daemon.address;
+  proxy.token = daemon.token;
+  ProgressLine line(terminal, out);
+  out << config::printable(prepared.scenario.name, 200) << ": " << config::format_duration(prepared.scenario.length)
+      << ", live\n";
+  drill::Options options;
+  options.config_file = "the running proxy at " + daemon.address.text;
+  options.interrupted = &interrupted;
+  options.progress = [&line](const drill::Progress& progress) { line.show(progress); };
+  auto ran = drill::run_live(prepared.scenario, prepared.text, prepared.file, proxy, options);
+  line.clear();
+  if (const auto* refused = std::get_if<drill::Refused>(&ran)) {
+    err << prepared.file << ": refused (" << refused->status << "): " << admin::printable(refused->title) << "\n";
+    for (std::size_t at = 0; at < refused->detail.size();) {
+      const std::size_t end = std::min(refused->detail.find('\n', at), refused->detail.size());
+      err << admin::printable(refused->detail.substr(at, end - at)) << "\n";
+      at = end + 1;
+    }
+    return std::nullopt;
+  }
+  auto& result = std::get<drill::Result>(ran);
+  result.file = prepared.file;
+  out << "\n" << drill::report_text(result, false) << "\n";
+  return std::move(result);
+}
+
 int code_of(const std::vector<drill::Result>& results) {
   const auto any = [&results](drill::Verdict verdict) {
     return std::any_of(results.begin(), results.end(), [&](const auto& result) { return result.verdict == verdict; });
@@ -192,18 +238,34 @@ int run_drills(const Arguments& arguments, const config::LoadContext& context, b
   }
   for (const std::string& file : {arguments.json_file, arguments.junit, arguments.markdown_file, arguments.requests})
     if (!can_write(file, err)) return 2;
+  Daemon daemon;
+  if (arguments.live) {
+    auto found = find_daemon(arguments, context);
+    if (const auto* none = std::get_if<NoDaemon>(&found)) {
+      err << "understudy: " << none->why << "\n";
+      return none->code;
+    }
+    daemon = std::get<Daemon>(std::move(found));
+  }
   interrupted = 0;
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
   std::signal(SIGPIPE, SIG_IGN);
   std::vector<drill::Result> results;
-  bool could = true;
+  bool could = true, refused = false;
   for (const Prepared& prepared : *drills) {
     if (interrupted != 0) break;
     try {
-      results.push_back(run_one(prepared, arguments.retries, out_is_terminal, out));
+      if (!arguments.live) {
+        results.push_back(run_one(prepared, arguments.retries, out_is_terminal, out));
+      } else if (auto result = run_one_live(prepared, daemon, out_is_terminal, out, err)) {
+        results.push_back(std::move(*result));
+      } else {
+        refused = true;
+      }
     } catch (const std::runtime_error& error) {
       err << prepared.file << ": error: " << error.what() << "\n";
+      if (arguments.live && results.empty()) return kNoDaemon;
       could = false;
     }
   }
@@ -214,6 +276,7 @@ int run_drills(const Arguments& arguments, const config::LoadContext& context, b
   if (!results.empty()) written = write(arguments.requests, drill::requests_csv(results.front()), err) && written;
   const int code = code_of(results);
   if (!written || !could) return 1;
+  if (refused && code == 0) return 2;
   return code == 0 && interrupted != 0 ? kDrillInvalid : code;
 }
 

@@ -15,7 +15,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -32,45 +31,13 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-admin::Client client_of(const std::string& folder, std::chrono::milliseconds patience) {
+admin::ClientOptions options_of(const std::string& folder, std::chrono::milliseconds patience) {
   admin::ClientOptions options;
   options.address.path = folder + "/admin.sock";
   options.address.text = "unix:" + options.address.path;
   options.connect_timeout = 500ms;
   options.answer_timeout = patience;
-  return admin::Client(options);
-}
-
-std::string text_of(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
-}
-
-bool is_true(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_bool() && value->get_bool();
-}
-
-const json::array& list_of(const json::object& object, std::string_view key) {
-  static const json::array none;
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_array() ? value->get_array() : none;
-}
-
-// "2026-11-26T10:20:30.123Z"
-std::chrono::system_clock::time_point parse_time(const std::string& text) {
-  std::tm utc{};
-  const char* rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &utc);
-  std::chrono::milliseconds part{0};
-  if (rest != nullptr && *rest == '.') part = std::chrono::milliseconds(std::atoi(rest + 1));
-  return std::chrono::system_clock::from_time_t(::timegm(&utc)) + part;
-}
-
-std::optional<health::Event::Kind> kind_of(const std::string& name) {
-  const auto& kinds = config::event_kinds();
-  const auto found = std::find(kinds.begin(), kinds.end(), name);
-  if (found == kinds.end()) return std::nullopt;
-  return static_cast<health::Event::Kind>(found - kinds.begin());
+  return options;
 }
 
 [[noreturn]] void run_child(const config::Config& config, const std::string& folder) {
@@ -135,7 +102,7 @@ bool ProxyChild::alive(std::string& how) {
 }
 
 std::optional<std::string> ProxyChild::get(const std::string& path) {
-  const auto result = client_of(folder_, 500ms).request("GET", path);
+  const auto result = admin::Client(options_of(folder_, 500ms)).request("GET", path);
   const auto* answer = std::get_if<admin::Answer>(&result);
   if (answer == nullptr || answer->status != 200) return std::nullopt;
   return answer->body;
@@ -172,26 +139,13 @@ std::string ProxyChild::wait_ready(const std::string& pool, std::chrono::millise
 }
 
 std::vector<ProxyEvent> ProxyChild::take_events() {
-  std::vector<ProxyEvent> events;
-  if (frozen_) return events;
-  const auto text = get("/api/v1/events?since=" + std::to_string(seen_));
-  if (!text) return events;
-  const json::value value = json::parse(*text);
-  for (const json::value& one : list_of(value.as_object(), "events")) {
-    const json::object& told = one.as_object();
-    seen_ = std::max(seen_, told.at("id").to_number<std::uint64_t>());
-    const auto kind = kind_of(text_of(told, "kind"));
-    if (!kind) continue;
-    ProxyEvent event{parse_time(text_of(told, "at")), {}};
-    event.event.kind = *kind;
-    event.event.pool = text_of(told, "pool");
-    event.event.tier = text_of(told, "tier");
-    event.event.endpoint = text_of(told, "endpoint");
-    event.event.epoch = told.at("epoch").to_number<std::uint64_t>();
-    event.event.reason = text_of(told, "reason");
-    events.push_back(std::move(event));
-  }
-  return events;
+  if (frozen_) return {};
+  return feed_.take(options_of(folder_, 500ms));
+}
+
+std::vector<std::string> ProxyChild::alerts(const std::string& pool,
+                                            std::chrono::system_clock::time_point since) const {
+  return alerts_since(options_of(folder_, 500ms), pool, since);
 }
 
 std::string ProxyChild::act(const config::ScenarioAct& act, const std::string& pool) {
@@ -215,7 +169,7 @@ std::string ProxyChild::act(const config::ScenarioAct& act, const std::string& p
       body.clear();
       break;
   }
-  const auto result = client_of(folder_, 5s).request("POST", "/api/v1/" + path, json::serialize(body));
+  const auto result = admin::Client(options_of(folder_, 5s)).request("POST", "/api/v1/" + path, json::serialize(body));
   if (const auto* gone = std::get_if<admin::NotReachable>(&result)) return gone->why;
   const auto& answer = std::get<admin::Answer>(result);
   return answer.status < 300 ? std::string() : "refused: " + answer.body;

@@ -12,13 +12,9 @@
 #include "config/model.hpp"
 #include "config/scenario.hpp"
 #include "health/types.hpp"
+#include "proxy/drill/event_feed.hpp"
 
 namespace understudy::drill {
-
-struct ProxyEvent {
-  std::chrono::system_clock::time_point at;
-  health::Event event;  // kind, pool, tier, endpoint, epoch and reason; its `at` is not set
-};
 
 class ProxyChild {
 public:
@@ -36,6 +32,8 @@ public:
 
   // What has happened since the last call; nothing while it does not answer.
   std::vector<ProxyEvent> take_events();
+  // Types of the messages that its alerts were given since then.
+  std::vector<std::string> alerts(const std::string& pool, std::chrono::system_clock::time_point since) const;
   // What an operator does. Empty, or why it was refused.
   std::string act(const config::ScenarioAct& act, const std::string& pool);
   void freeze(bool frozen);  // SIGSTOP, SIGCONT
@@ -53,7 +51,7 @@ private:
   bool frozen_ = false;
   std::string folder_, first_tier_;
   std::uint16_t port_ = 0;
-  std::uint64_t seen_ = 0;
+  EventFeed feed_;
 };
 
 }  // namespace understudy::drill

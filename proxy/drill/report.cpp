@@ -43,15 +43,27 @@ std::string listed(const std::map<std::string, std::uint64_t>& counts) {
   return text;
 }
 
+std::string latency_text(const Latencies& latency) {
+  return "p50 " + milliseconds(latency.p50) + ", p95 " + milliseconds(latency.p95) + ", p99 " +
+         milliseconds(latency.p99) + ", worst " + milliseconds(latency.worst);
+}
+
+std::string live_text(const Result& result) {
+  const health::ScenarioFacts& facts = result.facts;
+  return counted(result.requests, "request") + " of its clients: " + std::to_string(result.requests - facts.failed) +
+         " answered, " + std::to_string(facts.failed) + " failed; " + counted(facts.sockets_dropped, "WebSocket") +
+         " dropped\nlatency as they waited: " + latency_text(result.latency) + "\n" + counted(result.met, "attempt") +
+         " met a fault\n";
+}
+
 std::string requests_text(const Result& result) {
+  if (result.live) return live_text(result);
   const health::ScenarioFacts& facts = result.facts;
   std::string text = counted(result.requests, "request") + ": " + std::to_string(result.requests - facts.failed) +
                      " answered, " + std::to_string(facts.failed) + " failed";
   if (!result.failures.empty()) text += " (" + listed(result.failures) + ")";
   text += "; " + std::to_string(facts.doubled) + " doubled, " + std::to_string(result.repeated) + " repeated\n";
-  text += "latency from when they were due: p50 " + milliseconds(result.latency.p50) + ", p95 " +
-          milliseconds(result.latency.p95) + ", p99 " + milliseconds(result.latency.p99) + ", worst " +
-          milliseconds(result.latency.worst) + "\nanswered by";
+  text += "latency from when they were due: " + latency_text(result.latency) + "\nanswered by";
   for (std::size_t i = 0; i < result.answers.size(); ++i) {
     text += (i == 0 ? " " : ", ") + config::printable(result.answers[i].first, 100) + " " +
             std::to_string(result.answers[i].second);
@@ -132,6 +144,7 @@ json::object result_json(const Result& result) {
           {"file", result.file},
           {"proves", result.scenario.proves},
           {"config", result.config_file},
+          {"live", result.live},
           {"verdict", name_of(result.verdict)},
           {"why_invalid", result.why_invalid},
           {"attempts", result.attempts},
@@ -143,6 +156,7 @@ json::object result_json(const Result& result) {
           {"bad", facts.bad},
           {"doubled", facts.doubled},
           {"repeated", result.repeated},
+          {"met", result.met},
           {"failures", counts_json(result.failures)},
           {"answered_by", counts_json(result.answers)},
           {"moves", health::moves_of(facts)},
@@ -177,7 +191,8 @@ std::string time_cell(const std::optional<health::Duration>& time) {
 std::string report_text(const Result& result, bool with_log) {
   std::string text = config::printable(result.scenario.name, 200) + "\n";
   if (!result.scenario.proves.empty()) text += config::printable(result.scenario.proves, 400) + "\n";
-  text += "with " + config::printable(result.config_file, 400) + ", but:\n";
+  text +=
+      (result.live ? "in " : "with ") + config::printable(result.config_file, 400) + (result.live ? ":\n" : ", but:\n");
   for (const std::string& note : result.notes) text += "  " + config::printable(note, 400) + "\n";
   text += "\n";
   if (with_log) {

@@ -311,6 +311,7 @@ void Run::finish() {
     load_done_.get_future().wait_for(scenario_.load.patience + 1s);
     std::this_thread::sleep_for(200ms);
     take_events();
+    result_.facts.alerts = proxy_.alerts(pool_, begin_wall_);
   }
   report_progress(true);
   load_loop_.on([this] {

@@ -44,6 +44,8 @@ struct Result {
   std::vector<RequestRecord> records;  // by id
   std::vector<std::string> origins;    // labels, by RequestRecord::origin
   std::vector<std::string> log;        // faults, acts and decisions, one line each
+  bool live = false;                   // of a running proxy: its clients were the load
+  std::uint64_t met = 0;               // then: attempts that met a fault
 };
 
 struct Progress {

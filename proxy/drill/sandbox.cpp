@@ -90,6 +90,9 @@ Sandbox make_sandbox(const config::Config& config, const std::vector<std::uint16
   for (config::PoolConfig& pool : made.pools) replace_pool(pool, port, sandbox.notes);
   sandbox.notes.push_back("the endpoints are embedded origins on loopback");
   for (config::PoolConfig& pool : made.pools) replace_gates(pool, port, sandbox.notes);
+  if (!made.alerts.empty()) sandbox.notes.emplace_back("alerts are delivered to nobody");
+  made.alerts.clear();
+  made.drills.clear();
   made.server.state_dir = folder + "/state";
   made.server.user.clear();
   made.server.group.clear();

@@ -295,6 +295,18 @@ Actions State::on(const Event& event, TimePoint now) {
       queued_ = false;
       actions.push({ActionKind::pick, Cause::none, End::none, false, false});
       return actions;
+    case EventKind::withdrawn:
+      if (phase_ >= Phase::streaming || phase_ < Phase::dialing) return actions;
+      --attempts_;
+      actions.push({ActionKind::drop, Cause::none, End::none, false, false});
+      if (other_) {
+        resume();
+        actions.push({ActionKind::resume, Cause::none, End::none, false, false});
+        return actions;
+      }
+      phase_ = Phase::picking;
+      actions.push({ActionKind::pick, Cause::none, End::none, false, false});
+      return actions;
     case EventKind::hedged:
       hedged_ = true;
       park();

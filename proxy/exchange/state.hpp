@@ -93,9 +93,10 @@ enum class EventKind : std::uint8_t {
   attempt_failed,     // cause, after connecting
   endpoint_lost,      // the endpoint of an attempt without a head was marked unhealthy
   moved,              // a new snapshot came: a waiting request asks again at once
-  hedged,         // there is place and budget for a second attempt: it begins next, the current one becomes the other
-  hedge_refused,  // there is not; it may be asked for again later
-  other_lost,     // the endpoint of the other attempt was marked unhealthy
+  withdrawn,  // the current attempt, without a head, never reached its endpoint (a live drill held it): it begins anew
+  hedged,     // there is place and budget for a second attempt: it begins next, the current one becomes the other
+  hedge_refused,       // there is not; it may be asked for again later
+  other_lost,          // the endpoint of the other attempt was marked unhealthy
   downstream_started,  // a byte of the final answer went to the client
   downstream_gone,     // client left
   downstream_late,     // client's body or reading stalled

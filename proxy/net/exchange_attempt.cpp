@@ -161,6 +161,7 @@ void Exchange::start_attempt(Picked picked, TimePoint now) {
   worker_.endpoint(attempt_.slot).requests.add();
   up_.rewind();
 
+  if (const Faults* faults = attempt_.snapshot->faults(); faults != nullptr && meet_fault(*faults, now)) return;
   // A request that must not be repeated gets a connection that was looked at just now.
   const bool careful = !http::is_idempotent(method_);
   if (Ref<UpstreamConnection> idle = worker_.borrow(attempt_.endpoint->id, careful)) {
@@ -319,6 +320,8 @@ std::optional<TimePoint> Exchange::next_deadline() const {
       earlier(state_.started_at() + upload_paused_ + allowed_time(body_in_, limits_->min_rate));
   }
   if (download_waits_) earlier(download_check_);
+  if (attempt_.kept_until != TimePoint{}) earlier(attempt_.kept_until);
+  if (other_ && other_->kept_until != TimePoint{}) earlier(other_->kept_until);
   return deadline;
 }
 
@@ -362,6 +365,8 @@ bool Exchange::client_too_slow(TimePoint now) {
 
 void Exchange::on_deadline(TimePoint now) {
   if (finished_) return;
+  kept_by_fault(now);
+  if (other_ && now >= other_->kept_until) other_->kept_until = {};
   auto& listener = *plan_->counters().listeners[requester_.facts().listener];
   if (client_too_slow(now)) {
     abandon(now);

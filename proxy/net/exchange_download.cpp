@@ -28,7 +28,7 @@ exchange::FrameTracker::Reserved reserved_bits(std::string_view extensions) {
 
 bool Exchange::download(TimePoint now) {
   if (finished_ || response_done_ || !attempt_.connection) return false;
-  if (attempt_.connection->state() != UpstreamConnection::State::open) return false;
+  if (attempt_.connection->state() != UpstreamConnection::State::open || kept_by_fault(now)) return false;
   if (state_.phase() == Phase::streaming) return read_response_body(now);
   if (state_.phase() == Phase::uploading || state_.phase() == Phase::awaiting) return read_response_head(now);
   return false;

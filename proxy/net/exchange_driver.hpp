@@ -18,7 +18,7 @@
 
 namespace understudy::net {
 
-class Exchange final : public UpstreamUser, public WaitHook {
+class Exchange final : public UpstreamUser, public WaitHook, public FaultHook {
 public:
   // `head` stands in worker.scratch().request; `bytes` are the head's bytes, copied here.
   Exchange(Worker& worker, Requester& requester, std::string_view bytes, const SnapshotRef& snapshot);
@@ -53,6 +53,8 @@ public:
   void on_endpoint_lost(std::uint32_t slot, TimePoint now);
   // It waits to open a WebSocket, and its turn has come; or its place went to another client.
   void on_opening_turn(bool its_turn, TimePoint now);
+  // It met a fault of a live drill, and those are no longer what they were.
+  void on_faults(TimePoint now);
   const config::Limits& limits() const { return *limits_; }
 
 private:
@@ -74,6 +76,8 @@ private:
     AwaitHook* awaiting = nullptr;  // one of hooks_, while it waits for its first byte
     TimePoint began{}, sent_at{};
     TimePoint answered_at{};  // its final head; a kept one is passed on later
+    std::uint64_t fault = 0;  // of a live drill, that it met; 0: none
+    TimePoint kept_until{};   // by that, its answer is not looked at before
     http::BodyDecoder body;
     bool body_done = false;
     bool keep_alive = false;
@@ -129,11 +133,20 @@ private:
   bool open_again(std::uint16_t status, TimePoint now);
   void note_refused_opening(TimePoint now);
 
+  // exchange_fault.cpp: live drills
+  bool meet_fault(const Faults& faults, TimePoint now);
+  bool meets(const Fault& fault, TimePoint now);
+  bool has_header(const std::string& name, const std::string& value);
+  void stall_by_fault(TimePoint now);
+  void fail_by_fault(std::uint16_t status, TimePoint now);
+  bool kept_by_fault(TimePoint now);
+
   // exchange_upload.cpp / exchange_download.cpp
   bool upload(TimePoint now);
   bool wants_body() const;
   void watch_upload(TimePoint now);
   bool send_upstream(TimePoint now);
+  void await_first_byte();
   bool write_request_head();
   bool download(TimePoint now);
   bool read_response_head(TimePoint now);

@@ -15,7 +15,7 @@ using observe::HedgeResult;
 // The current attempt waits for longer than its endpoint hardly ever needs.
 void Exchange::hedge(TimePoint now) {
   // Bytes that wait to be read may be the answer, and a thread that was late has nobody to blame.
-  const bool heard = attempt_.connection && attempt_.connection->has_stream() &&
+  const bool heard = attempt_.kept_until == TimePoint{} && attempt_.connection && attempt_.connection->has_stream() &&
                      attempt_.connection->state() == UpstreamConnection::State::open &&
                      attempt_.connection->stream().readable();
   if (heard || worker_.reactor().starved()) return refuse_hedge({}, now);

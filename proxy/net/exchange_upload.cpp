@@ -186,15 +186,17 @@ bool Exchange::send_upstream(TimePoint now) {
     attempt_.sent = true;
     attempt_.sent_at = worker_.reactor().now();
     state_.on({EventKind::sent, Cause::none, 0, false, End::none}, attempt_.sent_at);
-    if (state_.phase() == Phase::awaiting) {
-      attempt_.awaiting = hooks_[0].linked() ? &hooks_[1] : &hooks_[0];
-      attempt_.awaiting->exchange = this;
-      attempt_.awaiting->since = attempt_.sent_at;
-      worker_.attempt_sent(*attempt_.awaiting, attempt_.slot);
-    }
+    if (state_.phase() == Phase::awaiting) await_first_byte();
     progress = true;
   }
   return progress;
+}
+
+void Exchange::await_first_byte() {
+  attempt_.awaiting = hooks_[0].linked() ? &hooks_[1] : &hooks_[0];
+  attempt_.awaiting->exchange = this;
+  attempt_.awaiting->since = attempt_.sent_at;
+  worker_.attempt_sent(*attempt_.awaiting, attempt_.slot);
 }
 
 }  // namespace understudy::net

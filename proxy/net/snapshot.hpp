@@ -16,6 +16,7 @@
 #include "health/types.hpp"
 #include "proxy/exchange/state.hpp"
 #include "proxy/limit/retry_budget.hpp"
+#include "proxy/net/faults.hpp"
 #include "proxy/net/object.hpp"
 #include "proxy/net/openings.hpp"
 #include "proxy/net/tls.hpp"
@@ -114,6 +115,7 @@ struct Snapshot {
   std::shared_ptr<const Plan> plan;
   std::shared_ptr<const health::View> view;
   std::vector<std::shared_ptr<const observe::PlanCounters>> counters;  // per worker
+  std::shared_ptr<const Faults> faults;                                // of live drills; null: none
 };
 
 // A worker's own handle of a snapshot, counted without atomics.
@@ -125,6 +127,7 @@ public:
   const health::View& view() const { return *snapshot_->view; }
   const observe::PlanCounters& counters() const { return *counters_; }
   std::uint64_t version() const { return snapshot_->version; }
+  const Faults* faults() const { return snapshot_->faults.get(); }
 
 private:
   std::shared_ptr<const Snapshot> snapshot_;

@@ -73,6 +73,7 @@ void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
   }
   apply_view_changes(view);
   openings_follow(view);
+  if (!at_fault_.empty()) tell_faults();
   applied_version_.store(version, std::memory_order_release);
 }
 
@@ -133,6 +134,15 @@ void Worker::apply_view_changes(const health::View& view) {
   waiting_.for_each([&waiting](Exchange& exchange) { waiting.push_back(&exchange); });
   for (Exchange* exchange : waiting) exchange->on_snapshot(reactor_.now());
 }
+
+// What a fault holds up goes on where that was lifted.
+void Worker::tell_faults() {
+  std::vector<Exchange*> met;
+  at_fault_.for_each([&met](Exchange& exchange) { met.push_back(&exchange); });
+  for (Exchange* exchange : met) exchange->on_faults(reactor_.now());
+}
+
+void Worker::meets_fault(Exchange& exchange) { at_fault_.push_back(exchange); }
 
 // ---- listening -----------------------------------------------------------------------------------------------------
 

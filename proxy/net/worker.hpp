@@ -117,6 +117,8 @@ struct PickRequest {
 
 // An exchange that waits for an endpoint to be available.
 struct WaitHook : ListHook {};
+// An exchange that met a fault of a live drill which may be lifted while it waits.
+struct FaultHook : ListHook {};
 // An attempt that waits for its first byte, in the list of its endpoint. An exchange may have two.
 struct AwaitHook : ListHook {
   Exchange* exchange = nullptr;
@@ -243,6 +245,7 @@ public:
   void wait_for_endpoint(Exchange& exchange);  // woken by the next snapshot
   std::uint32_t waiting() const { return waiting_count_; }
   void stopped_waiting() { --waiting_count_; }
+  void meets_fault(Exchange& exchange);  // told when the faults change
   void reclaim_idle(std::size_t count);  // closes the oldest idle connections
   // The connection being served, closed when something throws.
   H1Connection* serving = nullptr;
@@ -271,6 +274,7 @@ private:
   void publish_pending(std::uint32_t slot_index, Slot& s);
   void rename_listeners();
   void apply_view_changes(const health::View& view);
+  void tell_faults();
   void finish_if_empty();
   void release_client(const config::SocketAddress& peer);
   const Slot* slot_of(health::EndpointId id) const;  // null when it is gone
@@ -310,6 +314,7 @@ private:
   Openings openings_{*this};
   List<Exchange, WaitHook> waiting_;  // for an endpoint
   std::uint32_t waiting_count_ = 0;
+  List<Exchange, FaultHook> at_fault_;
   bool draining_ = false, finishing_ = false;
   TimePoint drain_until_ = TimePoint::max();
   std::atomic<bool> drained_{false};

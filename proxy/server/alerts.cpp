@@ -47,11 +47,14 @@ std::string body_of(const Incident& incident, const News& news, const std::strin
                    {"node", node},
                    {"incident", incident.number},
                    {"pool", incident.opened.pool},
+                   {"drill", incident.opened.drill},
                    {"severity", incident::name_of(incident.severity)},
                    {"from", news.from},
                    {"to", news.to},
                    {"reason", news.reason},
-                   {"trigger", news.who.empty() ? "health" : "operator"},
+                   {"trigger", !incident.opened.drill.empty() ? "drill"
+                               : news.who.empty()             ? "health"
+                                                              : "operator"},
                    {"who", news.who},
                    {"epoch", incident.epoch},
                    {"began", incident::instant(incident.opened.began)},
@@ -122,6 +125,8 @@ struct Alerts::State : std::enable_shared_from_this<State> {
   std::map<std::uint64_t, Told> told;
   std::map<std::uint64_t, std::unique_ptr<AlertSink>> tests;
   std::uint64_t last_test = 0;
+  std::set<std::string> announced;  // keys
+  std::deque<Raised> raised;
 
   void tell(const Incident& incident, const News& news) {
     Told& known = told[incident.number];
@@ -135,8 +140,14 @@ struct Alerts::State : std::enable_shared_from_this<State> {
     message.at = news.at;
     message.minor = incident.severity == incident::Severity::minor;
     message.body = body_of(incident, news, message.id, node);
+    note(message, incident.opened.pool);
     for (const auto& channel : channels)
       if (!message.minor || channel->alert.config.minor) enqueue(channel, message);
+  }
+
+  void note(const AlertMessage& message, const std::string& pool) {
+    raised.push_back({message.id, message.type, pool, message.at});
+    if (raised.size() > kMemory) raised.pop_front();
   }
 
   void enqueue(const std::shared_ptr<Channel>& channel, const AlertMessage& message) {
@@ -297,6 +308,26 @@ void Alerts::configure(const std::vector<PreparedAlert>& alerts) {
 void Alerts::on_record(const Incident& incident, const incident::Record* record) {
   state_->on_record(incident, record);
 }
+
+void Alerts::announce(const std::string& type, const std::string& key, const std::string& pool,
+                      const std::string& reason) {
+  if (!state_->announced.insert(key).second) return;
+  while (state_->announced.size() > kMemory) state_->announced.erase(state_->announced.begin());
+  AlertMessage message;
+  message.type = type;
+  message.at = wall_now();
+  message.id = key;
+  message.body = json::serialize(json::object{{"id", key},
+                                              {"type", type},
+                                              {"time", incident::instant(message.at)},
+                                              {"node", state_->node},
+                                              {"pool", pool},
+                                              {"reason", reason}});
+  state_->note(message, pool);
+  for (const auto& channel : state_->channels) state_->enqueue(channel, message);
+}
+
+std::vector<Alerts::Raised> Alerts::raised() const { return {state_->raised.begin(), state_->raised.end()}; }
 
 void Alerts::test(const std::string& name, std::function<void(std::string why)> done) {
   state_->test(name, std::move(done));

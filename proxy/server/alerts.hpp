@@ -25,7 +25,7 @@ namespace understudy::server {
 // What happened, apart from how it is told. The same `id` is the same message, however often it is delivered.
 struct AlertMessage {
   std::string id;  // "inc-12-opened-1"
-  // "incident." and opened, worse, moved, verdict, recovered, relapsed or closed; or "test".
+  // "incident." and opened, worse, moved, verdict, recovered, relapsed or closed; "drill.overdue"; or "test".
   std::string type;
   incident::Wall at{};
   std::string body;  // JSON
@@ -68,8 +68,17 @@ public:
   void configure(const std::vector<PreparedAlert>& alerts);
   // After the incident has taken the record in; null when that was all for now.
   void on_record(const incident::Incident& incident, const incident::Record* record);
+  // Something to tell that is no incident: `type` as "drill.overdue". The same `key` is the same message, and told once.
+  void announce(const std::string& type, const std::string& key, const std::string& pool, const std::string& reason);
   // Delivers one message past the queue, once. `done` gets "" or why it failed.
   void test(const std::string& name, std::function<void(std::string why)> done);
+
+  // The newest messages, the oldest first; whether anybody is told of them or not.
+  struct Raised {
+    std::string id, type, pool;
+    incident::Wall at{};
+  };
+  std::vector<Raised> raised() const;
 
   struct Totals {
     std::string name;

@@ -68,6 +68,7 @@ void write(json::object& out, const incident::Opened& opened) {
   out["tiers"] = list_of(opened.tiers);
   out["config"] = opened.config;
   out["version"] = opened.version;
+  put(out, "drill", opened.drill);
 }
 
 void write(json::object& out, const Entry& entry) {
@@ -161,6 +162,7 @@ incident::Opened opened_of(Fields& fields) {
   fields.read("tiers", out.tiers);
   fields.read("config", out.config);
   fields.read("version", out.version);
+  fields.read("drill", out.drill);
   return out;
 }
 

@@ -51,6 +51,10 @@ void Incidents::on_act(const std::string& pool, const std::string& who, const st
   flush();
 }
 
+void Incidents::on_drill(const std::string& pool, const std::string& name, const Moment& now) {
+  recorder_->on_drill(pool, name, now);
+}
+
 void Incidents::on_config(const config::IncidentsConfig& config, std::string fingerprint, const Moment& now) {
   options_.config = config;
   if (store_) store_->set_limits(limits_of(config));
@@ -67,6 +71,7 @@ void Incidents::on_series(const config::Config& config, const PoolSeries::Counte
   const std::vector<incident::Series> series = series_.take(config, counters, now.at);
   for (std::size_t p = 0; p < series.size(); ++p) {
     const std::string& pool = config.pools[p].name;
+    if (watcher_) watcher_(pool, series[p]);
     if (series[p].counts != incident::Counts{} || open().contains(pool)) recorder_->on_series(pool, series[p], now);
   }
   flush();

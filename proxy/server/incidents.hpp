@@ -32,9 +32,13 @@ public:
   // Reads what a former process left: waits for the disk.
   Incidents(Options options, const incident::Moment& now);
   void listen(Listener listener) { listener_ = std::move(listener); }
+  // Every second, each pool: for whoever watches the clients too.
+  using Watcher = std::function<void(const std::string& pool, const incident::Series&)>;
+  void watch(Watcher watcher) { watcher_ = std::move(watcher); }
 
   void on_event(const health::Event& event, const std::string& who, const incident::Moment& now);
   void on_act(const std::string& pool, const std::string& who, const std::string& text, const incident::Moment& now);
+  void on_drill(const std::string& pool, const std::string& name, const incident::Moment& now);
   void on_config(const config::IncidentsConfig& config, std::string fingerprint, const incident::Moment& now);
   void on_status(std::span<const health::PoolStatus> pools, const incident::Moment& now);
   bool wants_status(health::TimePoint now) const { return recorder_->wants_status(now); }
@@ -63,6 +67,7 @@ private:
 
   Options options_;
   Listener listener_;
+  Watcher watcher_;
   std::optional<incident::Recorder> recorder_;
   std::unique_ptr<IncidentStore> store_;
   PoolSeries series_;

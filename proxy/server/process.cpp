@@ -129,6 +129,7 @@ std::string Process::start() {
     if (!damage.empty()) log(observe::Level::error, damage);
   }
   begin_keeping_state();
+  open_drill_book();
   try {
     open_incidents();
   } catch (const std::exception& e) {
@@ -166,7 +167,7 @@ std::string Process::start() {
 void Process::hand_over(const config::Config& config, const Identity& identity) {
   std::vector<std::string> paths;
   if (state_dir_.kept()) {
-    paths = {state_dir_.path(), state_dir_.file(), state_dir_.lock_file()};
+    paths = {state_dir_.path(), state_dir_.file(), state_dir_.lock_file(), state_dir_.drills()};
     for (std::string& file : IncidentStore::files(state_dir_.incidents())) paths.push_back(std::move(file));
   }
   if (config.admin.listen.is_unix()) paths.push_back(config.admin.listen.path);
@@ -299,6 +300,7 @@ void Process::begin_stop(bool now) {
     manager_.say("STOPPING=1\nSTATUS=stopping");
   }
   if (stop_ == Stop::no) {
+    cut_drills("", "the stop of this process");
     upgrade_begun_ = false;
     successor_.reset();  // nobody is left to hand over to it
     stop_ = Stop::leading;
@@ -354,6 +356,7 @@ void Process::finish_stop() {
   log(observe::Level::info, "stopped");
   prober_->cancel_all();
   synthetic_prober_->cancel_all();
+  release_probes("", false, std::chrono::steady_clock::now());
   gates_->cancel_all();
   io_.stop();
 }

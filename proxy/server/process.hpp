@@ -35,12 +35,14 @@
 #include "proxy/server/background.hpp"
 #include "proxy/server/copies_under_way.hpp"
 #include "proxy/server/decision_counts.hpp"
+#include "proxy/server/drill_book.hpp"
 #include "proxy/server/event_log.hpp"
 #include "proxy/server/alerts.hpp"
 #include "proxy/server/gates.hpp"
 #include "proxy/server/handover.hpp"
 #include "proxy/server/incidents.hpp"
 #include "proxy/server/listeners.hpp"
+#include "proxy/server/live_drills.hpp"
 #include "proxy/server/machine.hpp"
 #include "proxy/server/plan_builder.hpp"
 #include "proxy/server/run.hpp"
@@ -72,7 +74,14 @@ public:
   boost::json::value events(std::uint64_t since) override;
   boost::json::value incidents() override;
   void incident(std::uint64_t number, std::function<void(admin::IncidentReply)> done) override;
+  boost::json::value alerts() override;
   void test_alert(const std::string& name, std::function<void(admin::Reply)> done) override;
+  admin::Reply begin_drill(const std::string& scenario, const std::string& file, const std::string& who) override;
+  admin::Reply renew_drill(std::uint64_t id) override;
+  admin::Reply stop_drill(std::uint64_t id, const std::string& reason, const std::string& who) override;
+  admin::Reply drill(std::uint64_t id) override;
+  boost::json::value drills() override;
+  boost::json::value drill_history() override;
   boost::json::value config() override;
   boost::json::value version() override;
   void reload(std::function<void(admin::Reply)> done) override;
@@ -111,6 +120,20 @@ private:
   void note_act(const health::Command& command, const std::string& pool, const std::string& who,
                 const health::CommandResult& result);
   void look_at_incidents(TimePoint now);
+
+  // process_drill.cpp
+  void look_at_drills(TimePoint now);
+  void look_at_guards(TimePoint now);
+  void cut_drills(const std::string& pool, const std::string& why);  // "": of every pool
+  void on_drill_news(const health::DrillDesk::News& news, TimePoint now);
+  void on_pool_series(const std::string& pool, const incident::Series& series);
+  bool hold_probe(const health::StartProbe& probe);
+  void release_probes(const std::string& pool, bool again, TimePoint now);
+
+  // process_duties.cpp: drills that were made, and those that have to be
+  void open_drill_book();
+  void look_at_duties(TimePoint now);
+  boost::json::array describe_duties() const;
 
   // process_reload.cpp
   // A configuration on its way: read, checked and built off the control thread, then taken or refused on it.
@@ -224,7 +247,17 @@ private:
   DecisionCounts counts_;
   std::unique_ptr<Incidents> incidents_;
   std::unique_ptr<Alerts> alerts_;
-  std::string acting_;  // who ordered what is being carried out; "" the machine
+  LiveDrills drills_;
+  TimePoint drills_looked_at_{}, duties_looked_at_{};
+  DrillBook drill_book_;
+  std::vector<health::DrillDue> duties_;  // as of the last look
+  std::set<std::string> overdue_told_;
+  struct HeldProbe {
+    health::StartProbe probe;
+    std::shared_ptr<boost::asio::steady_timer> timer;
+  };
+  std::map<std::uint32_t, HeldProbe> held_probes_;  // by slot: of endpoints that a drill makes look ill
+  std::string acting_;                              // who ordered what is being carried out; "" the machine
   TimePoint series_at_{}, status_due_{};
   std::uint64_t ticks_ = 0;
   TimePoint arrivals_asked_{};

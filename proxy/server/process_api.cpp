@@ -63,6 +63,11 @@ json::value Process::status() {
   json::array open;
   for (const auto& [pool, incident] : incidents_->open()) open.push_back(admin::describe_incident(incident));
   out["incidents"] = std::move(open);
+  json::array drilled;
+  for (const auto& [id, drill] : drills_.desk().all())
+    if (drill.state == health::LiveDrill::State::running) drilled.push_back(drills_.describe(drill, instant()));
+  out["drills"] = std::move(drilled);
+  out["drill_duties"] = describe_duties();
   std::uint64_t connections = 0, tunnels = 0;
   for (const auto& worker : workers_) {
     connections += worker->open_connections();
@@ -142,6 +147,7 @@ admin::Reply Process::command(const health::Command& command, const std::string&
     ~Acting() { name.clear(); }
   } acting{acting_ = who};
   pump();
+  cut_drills(pool_name, "an order of " + who);  // law 4
   save_state_soon();
   if (!pool_name.empty()) return pool(pool_name);
   return pools();

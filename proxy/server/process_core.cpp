@@ -28,6 +28,8 @@ TimePoint Process::note_time() {
     last_beat_ = now;
     prober_->cancel_all();
     synthetic_prober_->cancel_all();
+    release_probes("", false, now);
+    drills_.desk().on_starved(now);
     core_.on_starved(from, now);
   }
   return now;
@@ -47,6 +49,8 @@ void Process::beat() {
   keeper_->tick(now);
   pump();
   look_at_incidents(now);
+  look_at_drills(now);
+  look_at_duties(now);
   manager_.tick(now, workers_);
   rotate_tickets(now);
 }
@@ -103,6 +107,7 @@ void Process::arm_core_timer() {
 
 void Process::perform(const health::StartProbe& probe) {
   ask_agent(probe);
+  if (hold_probe(probe)) return;
   probe::ProbeRequest request;
   request.address = probe.address;
   request.host = probe.server_name;
@@ -153,6 +158,7 @@ void Process::on_event(const health::Event& event) {
   events_.add(event);
   counts_.on_event(event, serving_tier(event.pool), std::chrono::system_clock::now());
   incidents_->on_event(event, acting_, moment());
+  drills_.on_event(event);
   std::string line(health::name_of(event.kind));
   if (!event.pool.empty()) line += " pool=" + event.pool;
   if (!event.tier.empty()) line += " tier=" + event.tier;
@@ -175,6 +181,7 @@ void Process::on_event(const health::Event& event) {
     case Kind::panic_entered:
     case Kind::endpoint_quarantined:
     case Kind::surge:
+    case Kind::drill:
     case Kind::proposal_refused:
     case Kind::starved: log(observe::Level::warn, line); break;
     default: log(observe::Level::info, line); break;
@@ -352,6 +359,7 @@ void Process::publish(std::shared_ptr<const net::Plan> plan) {
   snapshot->plan = plan_;
   snapshot->view = view_;
   snapshot->counters = counters_;
+  snapshot->faults = drills_.faults_of(*view_, began);
   unacknowledged_.emplace_back(snapshot->version, view_->version);
   for (const auto& worker : workers_)
     worker->post([w = worker.get(), snapshot]() mutable { w->apply(std::move(snapshot)); });

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <random>
 
+#include "health/incident/words.hpp"
 #include "proxy/admin/describe_incident.hpp"
 #include "proxy/server/process.hpp"
 
@@ -77,6 +78,7 @@ void Process::open_incidents() {
   incidents_->listen([this](const incident::Incident& incident, const incident::Record* record) {
     alerts_->on_record(incident, record);
   });
+  incidents_->watch([this](const std::string& pool, const incident::Series& series) { on_pool_series(pool, series); });
 }
 
 void Process::look_at_incidents(TimePoint now) {
@@ -130,6 +132,14 @@ void Process::incident(std::uint64_t number, std::function<void(admin::IncidentR
   } catch (const std::system_error& e) {
     done(admin::Problem{503, "Not read", std::string("no thread can be started to read it: ") + e.what()});
   }
+}
+
+json::value Process::alerts() {
+  json::array list;
+  for (const Alerts::Raised& one : alerts_->raised())
+    list.push_back(
+        json::object{{"id", one.id}, {"type", one.type}, {"pool", one.pool}, {"at", incident::instant(one.at)}});
+  return json::object{{"alerts", std::move(list)}};
 }
 
 void Process::test_alert(const std::string& name, std::function<void(admin::Reply)> done) {

@@ -10,6 +10,7 @@
 #include "proxy/http/message.hpp"
 #include "proxy/observe/exposition.hpp"
 #include "proxy/server/build_commit.hpp"
+#include "proxy/server/drill_metrics.hpp"
 #include "proxy/server/fitness_metrics.hpp"
 #include "proxy/server/process.hpp"
 
@@ -495,6 +496,7 @@ struct Process::Metrics {
     }
     out.family("alerts_waiting", Type::gauge, "Messages not delivered yet.");
     for (const auto& alert : alerts) out.sample({{"target", alert.name}}, alert.waiting);
+    expose_drills(out, p.plan_->config, p.drills_, p.duties_);
   }
 
   void admin() {

@@ -129,6 +129,7 @@ admin::Reply Process::apply_config(Candidate& candidate) {
 
   // From here on nothing can fail.
   const TimePoint now = note_time();
+  cut_drills("", "a reload of the configuration");
   core_.configure(plan->config, now);
   probes_ = std::move(candidate.probes);
   listeners_.withdraw(workers_);

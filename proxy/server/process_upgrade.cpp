@@ -28,6 +28,7 @@ void Process::begin_upgrade() {
     return;
   }
   log(observe::Level::info, "binary upgrade: starting " + program_);
+  cut_drills("", "a binary upgrade");
   upgrade_begun_ = true;
   // The new process starts from the newest state.
   upgrade_timer_.expires_after(kStateInTime);
@@ -77,6 +78,7 @@ void Process::succeeded(const std::string& why) {
   admin_->hand_over();
   listeners_.forget_files();
   state_dir_.let_go();
+  drill_book_.let_go();
   // Tunnels leave at their configured pace, however short the grace of a stop is.
   config::Duration longest = loaded_.config->server.shutdown_grace;
   for (const config::RouteConfig& route : loaded_.config->routes)

@@ -33,6 +33,7 @@ public:
   void let_go();
   std::string file() const { return path_ + "/state.json"; }
   std::string incidents() const { return path_ + "/incidents"; }
+  std::string drills() const { return path_ + "/drills.jsonl"; }
   std::string lock_file() const { return path_ + "/lock"; }
   // Reads the stored state; a damaged file is set aside as state.json.damaged, one that cannot be read as
   // state.json.unreadable, and either is reported in `why`.

@@ -46,7 +46,8 @@ TEST(AdminApi, EveryReadAnswers) {
   for (const char* path :
        {"/", "/livez", "/readyz", "/metrics", "/api/v1/status", "/api/v1/pools", "/api/v1/pools/app", "/api/v1/events",
         "/api/v1/events?since=7", "/api/v1/incidents", "/api/v1/incidents/12", "/api/v1/incidents/12?format=markdown",
-        "/api/v1/incidents/12?format=text", "/api/v1/config", "/api/v1/version"}) {
+        "/api/v1/incidents/12?format=text", "/api/v1/drills", "/api/v1/drills/7", "/api/v1/drills/history",
+        "/api/v1/alerts", "/api/v1/config", "/api/v1/version"}) {
     FakeControl control;
     EXPECT_EQ(ask(control, read(path)).status, 200U) << path;
     EXPECT_EQ(ask(control, read(path, "HEAD")).status, 200U) << path;
@@ -82,6 +83,26 @@ TEST(AdminApi, AnAlertIsTestedByName) {
   EXPECT_EQ(ask(control, change("/api/v1/alerts/opps/test"), "{}").status, 404U);
   EXPECT_EQ(ask(control, change("/api/v1/alerts/ops/test"), R"({"to":"x"})").status, 422U);
   EXPECT_EQ(ask(control, read("/api/v1/alerts/ops/test")).status, 405U);
+}
+
+TEST(AdminApi, ADrillIsBegunHeldAndStopped) {
+  FakeControl control;
+  const Response begun =
+      ask(control, change("/api/v1/drill"), R"({"scenario":"name = \"x\"\nlength = \"9s\"\n","file":"s.toml"})");
+  EXPECT_EQ(begun.status, 200U);
+  EXPECT_EQ(control.drill_asked, (std::vector<std::string>{"name = \"x\"\nlength = \"9s\"\n", "s.toml", "loopback"}));
+  EXPECT_EQ(ask(control, change("/api/v1/drills/7/renew"), "{}").status, 200U);
+  EXPECT_EQ(control.renewals, 1);
+  EXPECT_EQ(ask(control, change("/api/v1/drills/7/stop"), R"({"reason":"enough"})").status, 200U);
+  EXPECT_EQ(control.drill_stopped, "enough");
+  EXPECT_EQ(ask(control, change("/api/v1/drills/8/renew")).status, 404U);
+  EXPECT_EQ(ask(control, change("/api/v1/drills/x/renew")).status, 400U);
+  EXPECT_EQ(ask(control, change("/api/v1/drill"), "{}").status, 422U);
+  EXPECT_EQ(ask(control, change("/api/v1/drill"), R"({"scenario":"x","file":"a\nb"})").status, 422U) << "one line";
+  EXPECT_EQ(ask(control, read("/api/v1/drill")).status, 405U);
+  Request plain = read("/api/v1/drill", "POST");
+  plain.has_body = true;
+  EXPECT_EQ(ask(control, plain, R"({"scenario":"x"})").status, 403U) << "without the marks of a change";
 }
 
 TEST(AdminApi, ReadsRefuseOtherMethodsAndNameTheRightOne) {

@@ -48,6 +48,20 @@ TEST_F(CliArguments, AnIncidentIsShownInOneForm) {
     EXPECT_EQ(finished(words).code, 2) << words.back();
 }
 
+TEST_F(CliArguments, ALiveDrillAsksTheDaemonAndASandboxDoesNot) {
+  ::setenv("UNDERSTUDY_ADMIN", "127.0.0.1:9900", 1);
+  const Arguments live = good({"drill", "--live", "s.toml"});
+  EXPECT_TRUE(live.live);
+  EXPECT_EQ(live.admin, "127.0.0.1:9900");
+  EXPECT_EQ(good({"drill", "s.toml"}).admin, "");
+  EXPECT_EQ(good({"drill", "history", "--json"}).verb, Verb::drill_history);
+  for (const Words& words : {Words{"drill", "s.toml", "--admin", "127.0.0.1:9900"},
+                             {"drill", "--live", "s.toml", "--short"},
+                             {"drill", "--live", "s.toml", "--requests", "x.csv"},
+                             {"drill", "--live"}})
+    EXPECT_EQ(finished(words).code, 2) << words.back();
+}
+
 TEST_F(CliArguments, EveryVerbIsKnown) {
   const std::vector<std::pair<Words, Verb>> cases = {
       {{"run", "-c", "f"}, Verb::run},

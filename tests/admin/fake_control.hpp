@@ -57,10 +57,32 @@ struct FakeControl : ControlPlane {
     if (number == 12) return answer(one_incident());
     answer(Problem{404, "no such incident", "no incident " + std::to_string(number)});
   }
+  boost::json::value alerts() override { return boost::json::object{{"alerts", boost::json::array{}}}; }
   void test_alert(const std::string& name, std::function<void(Reply)> answer) override {
     if (name != "ops") return answer(Problem{404, "no such alert", "no alert '" + name + "'; alerts: ops"});
     answer(done("delivered"));
   }
+  Reply begin_drill(const std::string& scenario, const std::string& file, const std::string& who) override {
+    drill_asked = {scenario, file, who};
+    if (refusal) return *refusal;
+    return drill(7);
+  }
+  Reply renew_drill(std::uint64_t id) override { return ++renewals, drill(id); }
+  Reply stop_drill(std::uint64_t id, const std::string& reason, const std::string&) override {
+    drill_stopped = reason;
+    return drill(id);
+  }
+  Reply drill(std::uint64_t id) override {
+    if (id != 7) return Problem{404, "no such drill", "there is no drill " + std::to_string(id)};
+    return boost::json::value(boost::json::object{{"id", id}, {"state", "running"}});
+  }
+  boost::json::value drills() override { return boost::json::object{{"drills", boost::json::array{}}}; }
+  boost::json::value drill_history() override {
+    return boost::json::object{{"history", boost::json::array{}}, {"duties", boost::json::array{}}};
+  }
+  std::vector<std::string> drill_asked;
+  std::string drill_stopped;
+  int renewals = 0;
   static incident::Incident one_incident() {
     using std::chrono::milliseconds;
     const incident::Wall began(milliseconds(1'764'151'445'250));

@@ -86,6 +86,7 @@ TEST(Declarations, EveryExampleIsReadWithoutAComplaint) {
       reader.expand(*document);
       Config config;
       config.alerts.emplace_back();
+      config.drills.emplace_back();
       config.listeners.emplace_back();
       config.pools.emplace_back();
       config.routes.emplace_back();
@@ -96,6 +97,7 @@ TEST(Declarations, EveryExampleIsReadWithoutAComplaint) {
                                                  {"dns", &config.dns},
                                                  {"incidents", &config.incidents},
                                                  {"alert", &config.alerts[0]},
+                                                 {"drill", &config.drills[0]},
                                                  {"listen", &config.listeners[0]},
                                                  {"listen.limits", &config.listeners[0].limits},
                                                  {"pool", &config.pools[0]},

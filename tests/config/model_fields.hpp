@@ -395,14 +395,26 @@ void each_field(const AlertConfig& object, const Visit& visit) {
 }
 
 template <class Visit>
+void each_field(const DrillConfig& object, const Visit& visit) {
+  const auto& [name, scenario, title, at, pools, grace] = object;
+  visit("name", name);
+  visit("scenario", scenario);
+  visit("title", title);
+  visit("at", at);
+  visit("pools", pools);
+  visit("grace", grace);
+}
+
+template <class Visit>
 void each_field(const Config& object, const Visit& visit) {
-  const auto& [server, admin, log, dns, incidents, alerts, listeners, pools, routes] = object;
+  const auto& [server, admin, log, dns, incidents, alerts, drills, listeners, pools, routes] = object;
   visit("server", server);
   visit("admin", admin);
   visit("log", log);
   visit("dns", dns);
   visit("incidents", incidents);
   visit("alerts", alerts);
+  visit("drills", drills);
   visit("listeners", listeners);
   visit("pools", pools);
   visit("routes", routes);

@@ -24,7 +24,8 @@ void each_field(const ScenarioLoad& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const ScenarioFault& object, const Visit& visit) {
-  const auto& [at, until, where, kind, latency, ramp, jitter, share, limit, status, period, health] = object;
+  const auto& [at, until, where, kind, latency, ramp, jitter, share, limit, status, period, health, requests, header] =
+      object;
   visit("at", at);
   visit("until", until);
   visit("where", where);
@@ -37,6 +38,8 @@ void each_field(const ScenarioFault& object, const Visit& visit) {
   visit("status", status);
   visit("period", period);
   visit("health", health);
+  visit("requests", requests);
+  visit("header", header);
 }
 
 template <class Visit>
@@ -57,7 +60,7 @@ void each_field(const ExpectServing& object, const Visit& visit) {
 template <class Visit>
 void each_field(const ScenarioExpect& object, const Visit& visit) {
   const auto& [failed, failed_repeatable, bad, slow_after, least_answered, doubled, sockets_dropped, least_open, moves,
-               least_moves, detected, shifted, returned, serving, events, no_events] = object;
+               least_moves, detected, shifted, returned, serving, events, no_events, alerts] = object;
   visit("failed", failed);
   visit("failed_repeatable", failed_repeatable);
   visit("bad", bad);
@@ -74,11 +77,25 @@ void each_field(const ScenarioExpect& object, const Visit& visit) {
   visit("serving", serving);
   visit("events", events);
   visit("no_events", no_events);
+  visit("alerts", alerts);
+}
+
+template <class Visit>
+void each_field(const ScenarioGuards& object, const Visit& visit) {
+  const auto& [error_share, latency_p95, over, min_requests, standby_fit, no_incident, block_out, lease] = object;
+  visit("error_share", error_share);
+  visit("latency_p95", latency_p95);
+  visit("over", over);
+  visit("min_requests", min_requests);
+  visit("standby_fit", standby_fit);
+  visit("no_incident", no_incident);
+  visit("block_out", block_out);
+  visit("lease", lease);
 }
 
 template <class Visit>
 void each_field(const Scenario& object, const Visit& visit) {
-  const auto& [name, proves, config, pool, length, short_length, load, faults, acts, expect] = object;
+  const auto& [name, proves, config, pool, length, short_length, load, faults, acts, expect, guards] = object;
   visit("name", name);
   visit("proves", proves);
   visit("config", config);
@@ -89,6 +106,7 @@ void each_field(const Scenario& object, const Visit& visit) {
   visit("faults", faults);
   visit("acts", acts);
   visit("expect", expect);
+  visit("guards", guards);
 }
 
 inline std::vector<std::string> dump(const Scenario& scenario) { return Dump("scenario", scenario).lines(); }

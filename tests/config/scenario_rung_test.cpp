@@ -11,6 +11,7 @@ using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 // The complaints of a rung; "" when there are none.
 std::string said(const std::string& text, Rung rung) {
@@ -113,6 +114,56 @@ TEST(ScenarioShort, KeepsTheReturnWhereThereIsTimeForIt) {
   EXPECT_THAT(left_out, IsEmpty());
   EXPECT_THAT(said("name = \"x\"\nlength = \"9s\"\nshort = \"9s\"\n[expect]\nmoves = 0\n", Rung::any),
               HasSubstr("s.toml:3:9: error: 'short' is not shorter than 'length'"));
+}
+
+TEST(ScenarioRung, ALiveDrillRefusesWhatCannotBeInjected) {
+  for (const std::string kind : {"backlog", "half_response", "slow_body", "cold", "overload"}) {
+    const std::string latency = kind == "slow_body" || kind == "cold" ? "latency = \"1s\"\n" : "";
+    const std::string limit = kind == "overload" || kind == "cold" ? "limit = 3" : "";
+    const std::string text = with("", "kind = \"" + kind + "\"\n" + latency + limit);
+    EXPECT_EQ(said(text, Rung::drill), "");
+    EXPECT_THAT(said(text, Rung::live), HasSubstr("s.toml:7:8: error: kind = \"" + kind + "\" can't be injected"));
+    EXPECT_THAT(said(text, Rung::live), HasSubstr("in the sandbox"));
+  }
+  for (const std::string kind : {"slow", "errors", "reset"}) {
+    const std::string text = with("", "kind = \"" + kind + "\"\n" + (kind == "slow" ? "latency = \"1s\"" : ""));
+    EXPECT_EQ(said(text, Rung::live), "");
+  }
+}
+
+TEST(ScenarioRung, ALiveDrillLeavesSomethingToServeTheClients) {
+  for (const std::string kind : {"kill", "unreachable", "freeze", "hang"}) {
+    EXPECT_THAT(said(with("", "kind = \"" + kind + "\""), Rung::live),
+                HasSubstr("s.toml:6:9: error: this would leave nothing to serve the clients"));
+    EXPECT_EQ(said(with("", "kind = \"" + kind + "\"\nrequests = \"1%\""), Rung::live), "");
+    EXPECT_EQ(said(with("", "kind = \"" + kind + "\"\nheader = \"X-Drill: yes\""), Rung::live), "");
+  }
+  EXPECT_THAT(said(with("", "kind = \"hang\"\nheader = \"X Drill\""), Rung::live), HasSubstr("is no header field"));
+}
+
+TEST(ScenarioRung, OnlyALiveDrillPicksRequests) {
+  const std::string text = with("", "kind = \"hang\"\nrequests = \"1%\"");
+  EXPECT_EQ(said(text, Rung::any), "");
+  EXPECT_THAT(said(text, Rung::drill), HasSubstr("run it with 'understudy drill --live'"));
+  EXPECT_THAT(said(text, Rung::rehearse), HasSubstr("run it with 'understudy drill --live'"));
+}
+
+TEST(ScenarioRung, ALiveDrillOrdersNothingAndMeasuresWhatItCan) {
+  const std::string base = with("websockets = 9\npost = \"30%\"", "kind = \"errors\"",
+                                "doubled = 0\nfailed_repeatable = 0\nleast_open = 3\nsockets_dropped = 4");
+  for (const char* key : {"doubled", "failed_repeatable", "least_open"})
+    EXPECT_THAT(said(base, Rung::live), HasSubstr(std::string("'") + key + "' can't be measured in a running proxy"));
+  EXPECT_THAT(said(base, Rung::live), Not(HasSubstr("sockets_dropped")));
+  const std::string acts = with("", "kind = \"errors\"") + "[[operator]]\nat = \"2s\"\nact = \"failback\"\n";
+  EXPECT_THAT(said(acts, Rung::live), HasSubstr("a live drill orders nothing"));
+}
+
+TEST(ScenarioRung, GuardsAreChecked) {
+  const std::string text = with("", "kind = \"errors\"");
+  EXPECT_EQ(said(text + "[guards]\nblock_out = [\"mon-fri 08:00-18:00\"]\nerror_share = \"none\"\n", Rung::live), "");
+  EXPECT_THAT(said(text + "[guards]\nblock_out = [\"monday\"]\n", Rung::live),
+              HasSubstr("'monday' names no days of the week"));
+  EXPECT_THAT(said(text + "[guards]\nlease = \"100ms\"\n", Rung::live), HasSubstr("'lease'"));
 }
 
 }  // namespace

@@ -166,8 +166,9 @@ TEST(ScenarioDeclarations, EveryExampleIsReadWithoutAComplaint) {
   ScenarioAct act;
   ExpectServing serving;
   const std::map<const Section*, void*> objects{
-      {&scenario_section(), &scenario}, {&scenario_load_section(), &scenario.load}, {&fault_section(), &fault},
-      {&operator_section(), &act},      {&expect_section(), &scenario.expect},      {&serving_section(), &serving}};
+      {&scenario_section(), &scenario},     {&scenario_load_section(), &scenario.load}, {&fault_section(), &fault},
+      {&operator_section(), &act},          {&expect_section(), &scenario.expect},      {&serving_section(), &serving},
+      {&guards_section(), &scenario.guards}};
   for (const Section* section : scenario_sections()) {
     for (const Key& key : section->keys) {
       if (key.spec.example.empty()) continue;
@@ -348,6 +349,15 @@ TEST(DrillConfigs, AreAllUsed) {
     used.insert(std::filesystem::path(good(read_all(file), file).config).filename().string());
   for (const std::string& file : files_of("deploy/drills/configs"))
     EXPECT_TRUE(used.count(std::filesystem::path(file).filename().string())) << file;
+}
+
+TEST(LiveDrills, ThatAreShippedCanBeRunLive) {
+  const std::vector<std::string> files = files_of("deploy/drills/live");
+  EXPECT_GE(files.size(), 2U);
+  for (const std::string& file : files) {
+    const std::string text = read_all(file);
+    EXPECT_EQ(render(load_scenario(text, file, Rung::live).diagnostics, text), "") << file;
+  }
 }
 
 }  // namespace

@@ -23,16 +23,23 @@ inline LoadContext test_context() {
   };
   context.read_file = [](const std::string& path) -> std::optional<std::string> {
     const std::string name = path.substr(path.rfind('/') + 1);
-    static const std::map<std::string, std::string> files{{"admin.token", "canary-9d41-of-the-file\n"},
-                                                          {"site.pem", "PEM"},
-                                                          {"site.key", "PEM"},
-                                                          {"other.pem", "PEM"},
-                                                          {"other.key", "PEM"},
-                                                          {"open.key", "PEM"},
-                                                          {"clients.pem", "PEM"},
-                                                          {"ca.pem", "PEM"},
-                                                          {"alert.secret", "canary-4be7-of-the-alert\n"},
-                                                          {"crlf.token", "with-crlf\r\n"}};
+    static const std::map<std::string, std::string> files{
+        {"admin.token", "canary-9d41-of-the-file\n"},
+        {"site.pem", "PEM"},
+        {"site.key", "PEM"},
+        {"other.pem", "PEM"},
+        {"other.key", "PEM"},
+        {"open.key", "PEM"},
+        {"clients.pem", "PEM"},
+        {"ca.pem", "PEM"},
+        {"alert.secret", "canary-4be7-of-the-alert\n"},
+        {"primary_dies.toml",
+         "name = \"The primary dies\"\n[[fault]]\nat = \"2s\"\nwhere = "
+         "\"primary\"\nkind = \"kill\"\n[expect]\nmoves = 2\n"},
+        {"sandbox_only.toml",
+         "name = \"x\"\n[[fault]]\nat = \"2s\"\nwhere = \"primary\"\nkind "
+         "= \"overload\"\nlimit = 3\n[expect]\nmoves = 2\n"},
+        {"crlf.token", "with-crlf\r\n"}};
     const auto found = files.find(name);
     if (found == files.end()) return std::nullopt;
     return found->second;

@@ -1,0 +1,44 @@
+// What a running proxy tells of itself, by its admin API: events, the newest since the last look.
+#pragma once
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "health/types.hpp"
+#include "proxy/admin/client.hpp"
+
+namespace understudy::drill {
+
+struct ProxyEvent {
+  std::chrono::system_clock::time_point at;
+  health::Event event;  // kind, pool, tier, endpoint, epoch and reason; its `at` is not set
+};
+
+class EventFeed {
+public:
+  // What has happened since the last call; nothing while it does not answer.
+  std::vector<ProxyEvent> take(const admin::ClientOptions& options);
+
+private:
+  std::uint64_t seen_ = 0;
+};
+
+// Types of the messages about a pool that alerts were given since then.
+std::vector<std::string> alerts_since(const admin::ClientOptions& options, const std::string& pool,
+                                      std::chrono::system_clock::time_point since);
+
+// Of an object of the API; "", false, 0 and nothing where it is not there.
+std::string text_of(const boost::json::object& object, std::string_view key);
+bool is_true(const boost::json::object& object, std::string_view key);
+double number_of(const boost::json::object& object, std::string_view key);
+const boost::json::array& list_of(const boost::json::object& object, std::string_view key);
+// "2026-11-26T10:20:30.123Z"
+std::chrono::system_clock::time_point parse_time(const std::string& text);
+
+}  // namespace understudy::drill

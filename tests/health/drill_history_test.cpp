@@ -1,0 +1,112 @@
+// When a drill that has to be made again and again is due, made and overdue, and how its times develop.
+#include "health/drill/history.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace understudy::health {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Monday, 2026-11-23, midnight.
+constexpr Wall monday{std::chrono::sys_days(std::chrono::year(2026) / 11 / 23)};
+
+LocalTime at(Wall wall) {
+  const auto minutes = std::chrono::floor<std::chrono::minutes>(wall - monday).count();
+  return {wall, static_cast<unsigned>((minutes / (24 * 60)) % 7), static_cast<unsigned>(minutes % (24 * 60))};
+}
+
+std::vector<config::DrillConfig> weekly() {
+  config::DrillConfig drill;
+  drill.name = "weekly";
+  drill.title = "The primary dies";
+  drill.at = "tue 10:00";
+  drill.pools = {"app", "shop"};
+  drill.grace = 2h;
+  return {drill};
+}
+
+DrillRecord made(Wall when, bool complete = true, const std::string& pool = "app") {
+  DrillRecord record;
+  record.name = "The primary dies";
+  record.pool = pool;
+  record.began = when;
+  record.complete = complete;
+  return record;
+}
+
+constexpr auto due = monday + 24h + 10h;
+
+class History : public testing::Test {
+protected:
+  History() { history.follow(weekly(), monday); }
+  DrillDue app(Wall when) const { return drills_due(weekly(), history, at(when)).at(0); }
+  DrillHistory history;
+};
+
+TEST_F(History, OverdueIsWhatWasNotMadeUntilItsGraceIsOver) {
+  EXPECT_FALSE(app(due - 1min).due) << "it was not due since it is a duty";
+  EXPECT_EQ(app(due).due, due);
+  EXPECT_FALSE(app(due + 2h).overdue);
+  EXPECT_TRUE(app(due + 2h + 1min).overdue);
+  EXPECT_TRUE(app(due + 6 * 24h).overdue);
+}
+
+TEST_F(History, OneThatWasMadeIsNot) {
+  history.add(made(due + 1h));
+  EXPECT_FALSE(app(due + 3h).overdue);
+  EXPECT_EQ(app(due + 3h).made, due + 1h);
+  EXPECT_FALSE(app(due + 7 * 24h + 1h).overdue) << "the next is not late yet";
+  EXPECT_TRUE(app(due + 7 * 24h + 3h).overdue);
+  EXPECT_TRUE(drills_due(weekly(), history, at(due + 3h)).at(1).overdue) << "the other pool";
+}
+
+TEST_F(History, ALittleEarlyIsMade) {
+  history.add(made(due - 30min));
+  EXPECT_FALSE(app(due + 3h).overdue);
+}
+
+TEST_F(History, OneThatWasCutShortOrIsAnotherDoesNotCount) {
+  history.add(made(due + 1h, false));
+  DrillRecord other = made(due + 1h);
+  other.name = "Another";
+  history.add(other);
+  EXPECT_TRUE(app(due + 3h).overdue);
+}
+
+TEST_F(History, NobodyIsLateWithWhatWasOnlyJustAskedFor) {
+  DrillHistory fresh;
+  EXPECT_TRUE(fresh.follow(weekly(), due + 1min));
+  EXPECT_FALSE(drills_due(weekly(), fresh, at(due + 5h)).at(0).overdue);
+  EXPECT_TRUE(drills_due(weekly(), fresh, at(due + 7 * 24h + 3h)).at(0).overdue);
+}
+
+TEST_F(History, DutiesFollowTheConfiguration) {
+  EXPECT_FALSE(history.follow(weekly(), due));
+  auto changed = weekly();
+  changed[0].pools = {"app"};
+  EXPECT_TRUE(history.follow(changed, due));
+  ASSERT_EQ(history.duties.size(), 1U);
+  EXPECT_EQ(history.duties[0].since, monday) << "kept";
+  EXPECT_TRUE(history.follow({}, due));
+  EXPECT_TRUE(history.duties.empty());
+}
+
+TEST_F(History, IsBounded) {
+  for (int i = 0; i < 1000; ++i) history.add(made(monday + std::chrono::minutes(i)));
+  EXPECT_EQ(history.records.size(), DrillHistory::kMost);
+  EXPECT_EQ(history.records.back().began, monday + 999min);
+}
+
+TEST(Trend, ComparesWithTheMedianOfThoseBefore) {
+  EXPECT_FALSE(trend_of({}).usual);
+  EXPECT_FALSE(trend_of({400ms, 500ms}).usual);
+  const Trend slower = trend_of({1s, 100ms, 400ms, std::nullopt, 500ms, 600ms});
+  EXPECT_EQ(slower.usual, 500ms);
+  EXPECT_NEAR(slower.change, 0.2, 1e-9);
+  EXPECT_EQ(trend_of({400ms, 400ms, std::nullopt}).change, 0);
+}
+
+}  // namespace
+}  // namespace understudy::health
