@@ -170,7 +170,8 @@ const std::vector<std::string_view>& event_kinds() {
                                                    "endpoint_fit",
                                                    "tier_unfit",
                                                    "tier_fit",
-                                                   "agent"};
+                                                   "agent",
+                                                   "tunnels_parked"};
   return kinds;
 }
 
