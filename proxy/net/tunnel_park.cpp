@@ -270,11 +270,6 @@ bool Tunnel::hold_client(bool& progress) {
       if (r.kept.close_held()) break;
       if (taken < n) break;  // full
     }
-    if (r.kept.full() && client_->hangup()) {  // its FIN stands behind what is not read any more
-      closer_ = observe::Closer::client;
-      close(TunnelEnd::client_closed);
-      return false;
-    }
     if (r.kept.full() || !client_->readable()) break;
     inbox.make_room(worker_.blocks(), 1);
     const IoResult result = client_->read(inbox.block.data() + inbox.end, std::min(inbox.room(), kReadSize));
@@ -288,6 +283,11 @@ bool Tunnel::hold_client(bool& progress) {
     inbox.end += static_cast<std::uint32_t>(result.bytes);
   }
   if (inbox.empty()) inbox.drop();
+  if (r.kept.full() && client_->hangup() && !ending_) {  // its FIN stands behind what is not read any more
+    closer_ = observe::Closer::client;
+    close(TunnelEnd::client_closed);
+    return false;
+  }
   if (r.kept.close_held() && !ending_) client_closed_held();
   return true;
 }

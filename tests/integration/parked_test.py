@@ -119,6 +119,7 @@ class ParkedTest(Story):
         client.socket.sendall(frame(9, b"there?", True) + said(b"meanwhile"))
         self.assertEqual(client.read(), (1, 10, b"there?"))           # the proxy answers
         self.assertEqual(self.understudy.metric("websocket_sessions_parked"), 1)
+        self.assertEqual(self.understudy.status()["pools"][0]["parked"]["tunnels"], 1)
         self.assertIn("PARKED: 1 tunnels", self.understudy.cli("status").stdout)
         next_one.gate.set()
         self.assertEqual(client.text(), b"welcome back")              # and not "torn"
@@ -139,6 +140,7 @@ class ParkedTest(Story):
         self.assertEqual(self.understudy.metric("messages_at_risk_total"), 2)     # "hello", and the torn one
         self.assertEqual(self.understudy.endpoint(self.address)["tunnels"], 1)
         client.socket.sendall(close(1000, True))
+        client.socket.close()
         wait_until(lambda: self.understudy.metric("websocket_sessions") == 0)
         self.assertEqual(self.line()["parked"], 1)
         self.assertEqual(self.understudy.metric("websocket_kept_bytes"), 0)
@@ -203,7 +205,7 @@ class ParkedTest(Story):
         self.assertEqual(self.understudy.metric("websocket_sessions_parked_total", reason="upstream_leaves"), 1)
 
     def test_what_is_held_is_bounded_and_reading_stops_there(self):
-        client = self.scripted([lambda wire: None], websocket='park_buffer = "64KiB", park_timeout = "30s"')
+        client = self.scripted([lambda wire: None], websocket='park_buffer = "64KiB", park_timeout = "3s"')
         self.understudy.cli("disable", self.address)
         wait_until(lambda: self.understudy.metric("websocket_sessions_parked") == 1)
         message = said(b"m" * 4000)
@@ -215,8 +217,9 @@ class ParkedTest(Story):
                 sent += client.socket.send(data[sent:])
         self.assertEqual(self.understudy.metric("websocket_kept_bytes"), 65536)
         self.assertLess(self.understudy.rss(), 200 << 20)
-        client.socket.close()
-        wait_until(lambda: self.understudy.metric("websocket_parking_ended_total", result="client") == 1)
+        client.socket.close()     # its FIN stands behind what is not read
+        wait_until(lambda: self.understudy.metric("websocket_parking_ended_total", result="late") == 1)
+        wait_until(lambda: self.understudy.metric("websocket_sessions") == 0)
 
     def test_a_client_that_closes_while_it_is_parked_is_answered(self):
         client = self.scripted([lambda wire: None], websocket='park_timeout = "30s"')
