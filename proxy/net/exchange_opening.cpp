@@ -73,7 +73,7 @@ std::optional<Handshake> Exchange::handshake(std::string_view protocol) {
   kept.id.assign(request_id_.data(), request_id_size_);
   kept.hash = hash_;
   kept.sticky = sticky_;
-  kept.client = balance::hash_key(requester_.facts().client_ip, plan_->plan().hash_seed);
+  kept.client = client_;
   return kept;
 }
 

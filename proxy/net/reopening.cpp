@@ -193,7 +193,7 @@ Reopening::State Reopening::on_head(const http::ResponseHead& response, TimePoin
   }
   if (response.status >= 500) return fail(Cause::http_status, now);
   if (response.status != 101) {
-    worker_.outcome(*attempt_.endpoint, Cause::none);
+    worker_.outcome(*attempt_.endpoint, Cause::none, handshake_.client);
     finish(Ended::abandoned, now);
     return State::refused;
   }
@@ -201,7 +201,7 @@ Reopening::State Reopening::on_head(const http::ResponseHead& response, TimePoin
   if (!http::websocket_answer_valid(response, base, handshake_.key, chosen)) return fail(Cause::ws_malformed, now);
   // Nothing was offered.
   if (response.fields.find(http::Known::sec_websocket_extensions) != nullptr) return fail(Cause::ws_malformed, now);
-  worker_.outcome(*attempt_.endpoint, Cause::none);
+  worker_.outcome(*attempt_.endpoint, Cause::none, handshake_.client);
   if (chosen != handshake_.protocol) {
     finish(Ended::abandoned, now);
     return State::protocol;
@@ -229,7 +229,7 @@ Reopening::Opened Reopening::take() {
 }
 
 Reopening::State Reopening::fail(Cause cause, TimePoint now) {
-  worker_.outcome(*attempt_.endpoint, cause);
+  worker_.outcome(*attempt_.endpoint, cause, handshake_.client);
   finish(Ended::failed, now);
   return State::failed;
 }
