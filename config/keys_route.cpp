@@ -389,6 +389,34 @@ const Section& websocket_section() {
                 read_close_reason, [](const WebSocketConfig& socket) {
                   return socket.close_reason.empty() ? "" : toml_string(socket.close_reason);
                 });
+    declare.choice("on_endpoint_loss", &WebSocketConfig::on_endpoint_loss, {"close", "resume"},
+                   {.help = "`resume`: when its endpoint dies, is drained or another tier takes over, a tunnel is not "
+                            "closed but parked, and goes on with another endpoint. Implies `strict`; compression is "
+                            "not negotiated.",
+                    .example = "\"resume\""});
+    declare.duration("park_timeout", &WebSocketConfig::park_timeout,
+                     {.help = "How long a parked tunnel looks for another endpoint; then it is closed with 1012.",
+                      .min = 100,
+                      .max = 3'600'000,
+                      .example = "\"1m\""});
+    declare.size("park_buffer", &WebSocketConfig::park_buffer,
+                 {.help = "How much of what its client says a parked tunnel holds; then it is not read any more. As "
+                          "much is kept at most of the messages of `replay_first`, and of a message in progress.",
+                  .min = 1024,
+                  .max = 16'777'216,
+                  .example = "\"64KiB\""});
+    declare.integer(
+        "replay_first", &WebSocketConfig::replay_first,
+        {.help = "How many of the client's first messages each next endpoint is told again, before all else: "
+                 "those in which it says who it is and what it wants.",
+         .max = 1000,
+         .example = "1"});
+    for (Key& key : made.keys) {
+      if (key.name != "park_timeout" && key.name != "park_buffer" && key.name != "replay_first") continue;
+      show_only_if(key, made, [](const void* object) {
+        return static_cast<const WebSocketConfig*>(object)->on_endpoint_loss == EndpointLoss::resume;
+      });
+    }
     return made;
   }();
   return section;

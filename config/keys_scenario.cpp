@@ -171,7 +171,8 @@ const std::vector<std::string_view>& event_kinds() {
                                                    "tier_unfit",
                                                    "tier_fit",
                                                    "agent",
-                                                   "drill"};
+                                                   "drill",
+                                                   "tunnels_parked"};
   return kinds;
 }
 

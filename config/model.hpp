@@ -306,6 +306,7 @@ struct RespondConfig {
   std::string body;
   std::string content_type = "text/plain; charset=utf-8";
 };
+enum class EndpointLoss : std::uint8_t { close, resume };
 struct WebSocketConfig {
   bool allowed = true;
   MaybeDuration idle_timeout{std::chrono::hours(1)};
@@ -317,6 +318,10 @@ struct WebSocketConfig {
   Duration close_over{30'000};  // tunnels that have to leave are closed evenly over this window
   std::uint16_t close_code = 1012;
   std::string close_reason;
+  EndpointLoss on_endpoint_loss = EndpointLoss::close;
+  Duration park_timeout{30'000};       // a tunnel without an endpoint is ended after that
+  std::uint64_t park_buffer = 262144;  // bytes held of its client, and as many of the messages that are told again
+  std::uint32_t replay_first = 0;      // messages of the client that each next endpoint is told again
 };
 struct RouteConfig {
   std::string name;  // "" becomes "route-N"

@@ -114,6 +114,16 @@ void validate_action(const RouteConfig& route, const std::string& path, const Co
   }
 }
 
+void validate_parking(const RouteConfig& route, const std::string& path, Reader& reader) {
+  if (route.websocket.on_endpoint_loss == EndpointLoss::resume) return;
+  for (const char* key : {"park_timeout", "park_buffer", "replay_first"}) {
+    const Mark* mark = reader.mark(path + ".websocket." + key);
+    if (mark != nullptr)
+      reader.error(mark->key, "'" + std::string(key) + "' does nothing without on_endpoint_loss = \"resume\"",
+                   "add on_endpoint_loss = \"resume\", or leave it out");
+  }
+}
+
 void validate_pool_name(const RouteConfig& route, const std::string& path, const Config& config,
                         const std::unordered_set<std::string>& names, Reader& reader) {
   if (route.pool.empty() || names.count(route.pool) != 0) return;
@@ -182,6 +192,7 @@ void validate_routes(const Config& config, Reader& reader) {
     const RouteConfig& route = config.routes[i];
     validate_action(route, route_path(i), config, reader);
     validate_pool_name(route, route_path(i), config, names, reader);
+    validate_parking(route, route_path(i), reader);
     used.insert(route.pool);
   }
   validate_names(config, reader);

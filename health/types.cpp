@@ -127,6 +127,7 @@ std::string_view name_of(Event::Kind kind) {
     case Event::Kind::tier_fit: return "tier_fit";
     case Event::Kind::agent: return "agent";
     case Event::Kind::drill: return "drill";
+    case Event::Kind::tunnels_parked: return "tunnels_parked";
   }
   return "?";
 }

@@ -105,6 +105,7 @@ struct alignas(64) SharedLoad {
   std::atomic<std::uint32_t> tunnels{0};
   std::atomic<std::uint32_t> unanswered{0};   // of in_flight: without the head of an answer; carries max_unanswered
   std::atomic<TimePoint::rep> next_trial{0};  // when a suspect may be tried again
+  std::atomic<TimePoint::rep> heard{0};       // when it last gave a sign of life to a tunnel that may be parked
 };
 
 // What traffic told about one endpoint since the last sample, summed over workers. Posted every 100 ms for touched
@@ -250,7 +251,8 @@ struct Event {
     tier_unfit,            // too few of its endpoints are fit
     tier_fit,              // enough are again
     agent,                 // an endpoint's agent takes it out or back in, or can't be understood
-    drill                  // a live drill began, or did something, or ended; never told by the core
+    drill,                 // a live drill began, or did something, or ended; never told by the core
+    tunnels_parked         // many WebSocket tunnels have no endpoint, or none any more
   };
   Kind kind{};
   TimePoint at{};

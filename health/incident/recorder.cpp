@@ -50,6 +50,7 @@ Entry::Kind kind_of(const Event& event) {
     case Kind::failover:
     case Kind::failback:
     case Kind::shedding:
+    case Kind::tunnels_parked:
     case Kind::spill: return Entry::Kind::action;
     case Kind::verdict: return Entry::Kind::verdict;
     case Kind::gate: return Entry::Kind::gate;

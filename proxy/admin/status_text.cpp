@@ -295,6 +295,10 @@ std::string pool_text(const json::value& pool, Wall now) {
     out += wrapped(concat({"  failback waits for ", waits}), "    ");
   }
   out += moves_text(pool);
+  if (const auto* parked = get(pool, "parked")) {
+    const double tunnels = number(*parked, "tunnels").value_or(0);
+    if (tunnels > 0) out += concat({"  PARKED: ", whole(tunnels), " tunnels have no endpoint and look for one\n"});
+  }
   for (const json::value& tier : list(pool, "tiers")) out += tier_text(tier, now);
   return out;
 }

@@ -56,6 +56,8 @@ public:
   bool at_boundary() const { return have_ == 0 && payload_left_ == 0 && error_ == FrameError::none; }
   // And between two messages.
   bool at_message_boundary() const { return at_boundary() && !in_message_; }
+  // Payload of the frame under way that is still to come.
+  std::uint64_t frame_left() const { return payload_left_; }
   // A Close frame went by: the peers end it themselves.
   bool close_seen() const { return close_seen_; }
   // Its code; 0 while there is none, or without one.

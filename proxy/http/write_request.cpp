@@ -37,12 +37,12 @@ constexpr KnownSet kNeverCopied = {Known::host,
 constexpr KnownSet kWebSocket = {Known::sec_websocket_key, Known::sec_websocket_version, Known::sec_websocket_accept,
                                  Known::sec_websocket_protocol, Known::sec_websocket_extensions};
 
-constexpr std::string_view kEpochName = "Understudy-Epoch";
+constexpr std::string_view kEpochName = "Understudy-Epoch", kResumeName = "Understudy-Resume";
 
-// Only we may speak of epochs, or mark a copy.
+// Only we may speak of epochs and of tunnels that go on, or mark a copy.
 bool only_ours(std::string_view name) {
   const auto is = [name](std::string_view ours) { return name.size() == ours.size() && chars::iequal(name, ours); };
-  return is(kEpochName) || is(kMirrorName);
+  return is(kEpochName) || is(kResumeName) || is(kMirrorName);
 }
 
 class RequestWriter {

@@ -307,6 +307,8 @@ http::RequestRewrite Exchange::rewrite() {
   out.send_epoch = pool_->epoch_header;
   out.epoch = last_epoch_;
   out.websocket = websocket_;
+  // The state of a compression could not go on with another endpoint.
+  out.drop_websocket_extensions = websocket_ && resumes();
   return out;
 }
 

@@ -324,6 +324,9 @@ bool Exchange::upgrade(const http::ResponseHead& response, TimePoint now) {
                                     request.fields.value(http::Known::sec_websocket_key, base()),
                                     request.fields.value(http::Known::sec_websocket_protocol, base())))
     return false;
+  if (resumes() && response.fields.find(http::Known::sec_websocket_extensions) != nullptr)
+    return false;  // none was offered
+  auto kept = handshake(response.fields.value(http::Known::sec_websocket_protocol, response_base));
   http::ResponseRewrite rewrite;
   rewrite.websocket = true;
   rewrite.request_id = {request_id_.data(), request_id_size_};
@@ -356,6 +359,7 @@ bool Exchange::upgrade(const http::ResponseHead& response, TimePoint now) {
   start.policy = plan_->plan().tunnels[route_index_];
   start.reserved = reserved_bits(response.fields.value(http::Known::sec_websocket_extensions, response_base));
   start.opening = now - attempt_.began;
+  start.handshake = std::move(kept);
   start.counters = plan_->counters().pools[pool_index_];
   start.listener = plan_->counters().listeners[requester_.facts().listener];
   if (worker_.access() != nullptr) {

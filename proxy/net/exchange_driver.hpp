@@ -13,12 +13,13 @@
 
 #include "proxy/exchange/state.hpp"
 #include "proxy/http/writer.hpp"
+#include "proxy/net/reopening.hpp"
 #include "proxy/net/requester.hpp"
 #include "proxy/net/worker.hpp"
 
 namespace understudy::net {
 
-class Exchange final : public UpstreamUser, public WaitHook, public FaultHook {
+class Exchange final : public UpstreamUser, public OpeningWaiter, public WaitHook, public FaultHook {
 public:
   // `head` stands in worker.scratch().request; `bytes` are the head's bytes, copied here.
   Exchange(Worker& worker, Requester& requester, std::string_view bytes, const SnapshotRef& snapshot);
@@ -52,7 +53,7 @@ public:
   // What waits for the first byte of this endpoint may go elsewhere.
   void on_endpoint_lost(std::uint32_t slot, TimePoint now);
   // It waits to open a WebSocket, and its turn has come; or its place went to another client.
-  void on_opening_turn(bool its_turn, TimePoint now);
+  void on_opening_turn(bool its_turn, TimePoint now) override;
   // It met a fault of a live drill, and those are no longer what they were.
   void on_faults(TimePoint now);
   const config::Limits& limits() const { return *limits_; }
@@ -153,6 +154,8 @@ private:
   bool on_final_head(TimePoint now);
   bool pay_for_repetition();
   bool upgrade(const http::ResponseHead& response, TimePoint now);
+  bool resumes() const { return route_->websocket.on_endpoint_loss == config::EndpointLoss::resume; }
+  std::optional<Handshake> handshake(std::string_view protocol);
   void forward_informational(const http::ResponseHead& response);
   void write_response_head(const http::ResponseHead& response);
   bool read_response_body(TimePoint now);

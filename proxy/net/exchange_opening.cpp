@@ -58,6 +58,25 @@ void Exchange::end_opening(OpeningEnd how, TimePoint now) {
   worker_.openings().serve(desk);
 }
 
+// What the endpoint was asked, for another one to be asked the same. Nothing where the route does not resume tunnels.
+std::optional<Handshake> Exchange::handshake(std::string_view protocol) {
+  if (!resumes()) return std::nullopt;
+  const http::RequestHead& request = head();
+  http::RequestRewrite told = rewrite();
+  told.send_epoch = false;  // that of the day
+  http::Out out{worker_.scratch().out.data(), worker_.scratch().out.size(), 0, false};
+  if (!http::write_request(out, request, base(), told) || out.size > Handshake::kMost) return std::nullopt;
+  Handshake kept;
+  kept.head = out.view().substr(0, out.size - 2);
+  kept.key = request.fields.value(http::Known::sec_websocket_key, base());
+  kept.protocol = protocol;
+  kept.id.assign(request_id_.data(), request_id_size_);
+  kept.hash = hash_;
+  kept.sticky = sticky_;
+  kept.client = client_;
+  return kept;
+}
+
 // An endpoint that opens others has no capacity left for this one: no reason to turn the client away, nor evidence against the
 // endpoint, but to ask it for less.
 bool Exchange::open_again(std::uint16_t status, TimePoint now) {

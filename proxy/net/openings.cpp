@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "proxy/net/exchange_driver.hpp"
 #include "proxy/net/worker.hpp"
 
 namespace understudy::net {
@@ -17,14 +16,14 @@ Openings::~Openings() {
   if (armed()) worker_.reactor().wheel().cancel(*this);
 }
 
-bool Openings::wait(Exchange& exchange, const std::shared_ptr<SharedOpenings>& desk, std::uint64_t client,
+bool Openings::wait(OpeningWaiter& waiter, const std::shared_ptr<SharedOpenings>& desk, std::uint64_t client,
                     Place& place) {
   const limit::OpeningDesk::Token token = (std::uint64_t{worker_.index()} << kWorkerShift) | ++next_;
   const auto pushed =
       desk->with([&](limit::OpeningDesk& d) { return d.enter(client, token, worker_.reactor().now()); });
   if (pushed.displaced) tell(desk, *pushed.displaced, false);
   if (!pushed.queued) return false;
-  waiting_.emplace(token, Waiting{&exchange, desk, client});
+  waiting_.emplace(token, Waiting{&waiter, desk, client});
   place = {token, false};
   arm();
   return true;
@@ -81,7 +80,7 @@ void Openings::tell(const std::shared_ptr<SharedOpenings>& desk, limit::OpeningD
 void Openings::told(SharedOpenings& desk, limit::OpeningDesk::Token token, bool its_turn) {
   const auto found = waiting_.find(token);
   if (found != waiting_.end()) {
-    found->second.exchange->on_opening_turn(its_turn, worker_.reactor().now());
+    found->second.waiter->on_opening_turn(its_turn, worker_.reactor().now());
   } else if (its_turn) {
     desk.with([](limit::OpeningDesk& d) { d.answered(); });  // it left meanwhile
   }

@@ -16,8 +16,17 @@
 
 namespace understudy::net {
 
-class Exchange;
 class Worker;
+
+// Who waits to open a WebSocket: an exchange, or a tunnel that lost its endpoint.
+class OpeningWaiter {
+public:
+  // Its turn has come; or its place went to another client. It says leave() either way.
+  virtual void on_opening_turn(bool its_turn, TimePoint now) = 0;
+
+protected:
+  ~OpeningWaiter() = default;
+};
 
 inline limit::OpeningDesk::Endpoint opening_key(health::EndpointId id) {
   return (static_cast<std::uint64_t>(id.generation) << 32U) | id.slot;
@@ -43,19 +52,19 @@ private:
   limit::OpeningDesk desk_;
 };
 
-// One worker's. Whose turn it is may be found by any worker, which then posts to the one whose exchange it is.
+// One worker's. Whose turn it is may be found by any worker, which then posts to the one whose waiter it is.
 class Openings final : public Timer {
 public:
   explicit Openings(Worker& worker) : worker_(worker) {}
   ~Openings() override;
 
-  // What the exchange keeps of its place. Empty: it does not wait.
+  // What the waiter keeps of its place. Empty: it does not wait.
   struct Place {
     std::uint64_t token = 0;
     bool called = false;  // it is its turn, and it has not asked yet
   };
   // False when there is no place. Who has to give up his for this one is told.
-  bool wait(Exchange& exchange, const std::shared_ptr<SharedOpenings>& desk, std::uint64_t client, Place& place);
+  bool wait(OpeningWaiter& waiter, const std::shared_ptr<SharedOpenings>& desk, std::uint64_t client, Place& place);
   // It waits no more, or has asked in its turn.
   void leave(Place& place);
   // An opening is over, or endpoints changed: calls those whose turn it is.
@@ -64,7 +73,7 @@ public:
 
 private:
   struct Waiting {
-    Exchange* exchange;
+    OpeningWaiter* waiter;
     std::shared_ptr<SharedOpenings> desk;
     std::uint64_t client;
   };

@@ -12,7 +12,12 @@ constexpr std::chrono::seconds kPingAgain{1};     // when a frame is under way
 constexpr std::uint64_t kControlFrame = 6 + 125;  // the largest there is
 constexpr std::string_view kPing{"\x89\x00", 2};
 
-// A Close frame with a code; towards the endpoint it must be masked, and a zero mask is a mask.
+exchange::FrameTracker::Rules rules_of(const TunnelStart& start, exchange::FrameTracker::Sender sender) {
+  return {sender, start.reserved, start.policy->websocket.max_message.value_or(UINT64_MAX)};
+}
+}  // namespace
+
+// Towards the endpoint it must be masked, and a zero mask is a mask.
 std::string_view close_frame(std::array<char, 131>& out, std::uint16_t code, std::string_view reason, bool masked) {
   reason = reason.substr(0, 123);
   std::size_t n = 0;
@@ -25,11 +30,6 @@ std::string_view close_frame(std::array<char, 131>& out, std::uint16_t code, std
   return {out.data(), n + reason.copy(out.data() + n, reason.size())};
 }
 
-exchange::FrameTracker::Rules rules_of(const TunnelStart& start, exchange::FrameTracker::Sender sender) {
-  return {sender, start.reserved, start.policy->websocket.max_message.value_or(UINT64_MAX)};
-}
-}  // namespace
-
 void Tunnel::open(Worker& worker, TunnelStart start) {
   Ref<Tunnel> tunnel(new Tunnel(worker, std::move(start)));
   worker.tunnel_opened(*tunnel);
@@ -40,7 +40,7 @@ Tunnel::Tunnel(Worker& worker, TunnelStart start)
     : worker_(worker),
       client_(std::move(start.client)),
       upstream_(std::move(start.upstream)),
-      strict_(start.policy->websocket.strict || start.policy->websocket.max_message),
+      strict_(start.policy->websocket.strict || start.policy->websocket.max_message || start.handshake),
       up_(rules_of(start, exchange::FrameTracker::Sender::client)),
       down_(rules_of(start, exchange::FrameTracker::Sender::server)),
       head_(std::move(start.head)),
@@ -61,6 +61,12 @@ Tunnel::Tunnel(Worker& worker, TunnelStart start)
   load_->tunnels.fetch_add(1, std::memory_order_relaxed);
   counters_->tunnels_opened.add();
   counters_->websocket_open.record(start.opening);
+  if (!start.handshake) return;
+  const config::WebSocketConfig& socket = policy_->websocket;
+  resume_ = std::make_unique<Resumption>(
+      worker_, *this, std::move(*start.handshake),
+      exchange::KeptMessages::Terms{socket.replay_first, static_cast<std::size_t>(socket.park_buffer)});
+  note_heard();
 }
 
 Tunnel::~Tunnel() {
@@ -90,19 +96,30 @@ void Tunnel::turn() {
   bool again = true;
   for (int round = 0; again && round < 4; ++round) {
     again = false;
-    if (!flush_head()) return;
-    if (!pump(*client_, *upstream_, up_, true, again)) return;
-    note_closer();
-    if (head_.empty() && !pump(*upstream_, *client_, down_, false, again)) return;
-    note_closer();
+    if (!step(again)) {
+      if (dead_) return;
+      account(before, now);  // it has lost its endpoint, and comes back
+      return arm();
+    }
     if (ending_ && !closing_ && (now >= frame_ok_ || (head_.empty() && may_close(up_) && may_close(down_))))
       closing_ = again = true;
   }
   account(before, now);
+  if (resume_) publish_kept();
   if (closing_) write_close_frames();
   if (finished()) return;
   if (again) worker_.reactor().defer(*this);  // the rounds are used up, not the bytes: no edge would tell of them
   arm();
+}
+
+bool Tunnel::step(bool& progress) {
+  if (!flush_head()) return false;
+  if (resume_ && !ending_) return step_resumable(progress);
+  if (!pump(*client_, *upstream_, up_, true, progress)) return false;
+  note_closer();
+  if (head_.empty() && !pump(*upstream_, *client_, down_, false, progress)) return false;
+  note_closer();
+  return true;
 }
 
 void Tunnel::account(const Before& before, TimePoint now) {
@@ -162,7 +179,7 @@ TimePoint Tunnel::next_deadline() const {
   if (socket.max_duration) next = std::min(next, opened_ + *socket.max_duration);
   if (socket.ping_interval && !up_.eof && !down_.fin_sent && !down_.frames.close_seen())
     next = std::min(next, pinged_ ? *pinged_ + socket.pong_timeout : heard_ + *socket.ping_interval);
-  return next;
+  return resume_ ? std::min(next, resume_->next_deadline()) : next;
 }
 
 void Tunnel::arm() {
@@ -179,6 +196,10 @@ void Tunnel::on_timer(TimePoint now) {
   const config::WebSocketConfig& socket = policy_->websocket;
   if (socket.max_duration && now >= opened_ + *socket.max_duration) return end(observe::TunnelEnd::max_duration, 1001);
   if (socket.idle_timeout && now >= active_ + *socket.idle_timeout) return end(observe::TunnelEnd::idle, 1001);
+  if (resume_ && now >= resume_->next_deadline()) {
+    turn();
+    if (dead_ || ending_) return;
+  }
   ping(now);
   if (!dead_) arm();
 }
@@ -195,6 +216,7 @@ void Tunnel::end(observe::TunnelEnd why, std::uint16_t code) {
 void Tunnel::leave(observe::TunnelEnd why, TimePoint until) {
   if (dead_ || ending_) return;
   until = std::max(until, worker_.reactor().now() + kCloseGrace);
+  if (resume_ && begin_moving(why, until)) return;
   begin_ending(why, policy_->websocket.close_code, policy_->websocket.close_reason, until - kFrameGrace, until);
   turn();
 }
@@ -207,6 +229,7 @@ void Tunnel::begin_ending(observe::TunnelEnd why, std::uint16_t code, std::strin
                           TimePoint cut_at) {
   if (dead_ || closing_) return;
   const TimePoint now = worker_.reactor().now();
+  if (resume_ && !ending_) stop_resuming();
   ending_ = why;
   close_code_ = code;
   close_reason_ = reason;
@@ -301,9 +324,11 @@ void Tunnel::close(observe::TunnelEnd why) {
   }
   worker_.reactor().wheel().cancel(*this);
   ReadyHook::unlink();
+  if (resume_ && !ending_) stop_resuming();
   client_->close();
   upstream_->close();
-  load_->tunnels.fetch_sub(1, std::memory_order_relaxed);
+  if (load_) load_->tunnels.fetch_sub(1, std::memory_order_relaxed);
+  if (resume_) publish_kept();
   counters_->tunnels_closed.add(why);
   counters_->closes.add(closer_, closed_code_);
   listener_->bytes_in.add(up_.bytes);
@@ -327,6 +352,7 @@ void Tunnel::write_record(observe::TunnelEnd why) {
   out->close_code = closed_code_;
   out->messages_in = up_.frames.messages();
   out->messages_out = down_.frames.messages();
+  if (resume_) out->parked = resume_->times;
   switch (why) {
     case observe::TunnelEnd::idle: out->term = observe::Term::tunnel_idle; break;
     case observe::TunnelEnd::draining:
@@ -335,7 +361,9 @@ void Tunnel::write_record(observe::TunnelEnd why) {
     case observe::TunnelEnd::route_removed:
     case observe::TunnelEnd::endpoint_removed:
     case observe::TunnelEnd::endpoint_dead:
-    case observe::TunnelEnd::endpoint_disabled: out->term = observe::Term::drained; break;
+    case observe::TunnelEnd::endpoint_disabled:
+    case observe::TunnelEnd::park_timeout:
+    case observe::TunnelEnd::resume_refused: out->term = observe::Term::drained; break;
     case observe::TunnelEnd::shutdown: out->term = observe::Term::shutdown; break;
     case observe::TunnelEnd::upstream_reset: out->term = observe::Term::upstream_reset; break;
     case observe::TunnelEnd::client_reset:

@@ -4,9 +4,13 @@
 //
 //   open ──► leaving (the messages under way go to their end) ──► closing (our Close frames, then silence) ──► closed
 //
+// Where its route resumes tunnels, the loss of the endpoint does not end it: it is parked, and goes on with another one
+// (resumption.hpp, tunnel_park.cpp).
+//
 // Law 8: it ends for a reason, with a Close frame at a boundary where that is possible.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -15,6 +19,7 @@
 #include <string_view>
 
 #include "proxy/exchange/frame_tracker.hpp"
+#include "proxy/net/resumption.hpp"
 #include "proxy/net/worker.hpp"
 
 namespace understudy::net {
@@ -34,7 +39,11 @@ struct TunnelStart {
   std::shared_ptr<observe::PoolCounters> counters;
   std::shared_ptr<observe::ListenerCounters> listener;
   std::unique_ptr<observe::AccessRecord> record;  // null when the access log is off
+  std::optional<Handshake> handshake;             // where the route resumes tunnels
 };
+
+// A Close frame with a code and at most 123 bytes of text, written into `out`.
+std::string_view close_frame(std::array<char, 131>& out, std::uint16_t code, std::string_view reason, bool masked);
 
 struct TunnelHook : ListHook {};
 struct DepartureHook : ListHook {};
@@ -60,6 +69,12 @@ public:
   // and then cut.
   void leave(observe::TunnelEnd why, TimePoint until);
   void cut(observe::TunnelEnd why);
+  // Its endpoint is dead or disabled: parks it, or ends it with 1012.
+  void lose_endpoint(observe::TunnelEnd why);
+  // It has no endpoint and looks for one; endpoint() was the last.
+  bool parked() const { return resume_ && !ending_ && resume_->stage == Resumption::Stage::parked; }
+  // While it is parked: endpoints are no longer what they were.
+  void on_view(TimePoint now);
 
   // The departure it waits in; null otherwise. The worker's business.
   Departure* departure = nullptr;
@@ -92,6 +107,30 @@ private:
   bool ignore(Stream& from, Direction& direction);
   void broken(observe::TunnelEnd why);
   bool flush_head();
+  bool step(bool& progress);
+
+  // tunnel_park.cpp: where the route resumes tunnels.
+  bool step_resumable(bool& progress);
+  bool may_park() const;
+  bool lose(observe::ParkReason reason);
+  bool cut_down(bool last_words);
+  void park(observe::ParkReason reason, TimePoint now);
+  void note_passed_on(const char* data, std::size_t size, std::uint64_t messages);
+  void note_heard();
+  TimePoint endpoint_heard() const;
+  std::size_t whole_frames(std::size_t size);
+  bool hold_client(bool& progress);
+  bool catch_up(bool& progress);
+  bool deliver(bool& progress);
+  void answer_ping();
+  bool begin_moving(observe::TunnelEnd why, TimePoint until);
+  void part(TimePoint now);
+  void look_for_endpoint(TimePoint now);
+  void give_up(observe::ParkEnd how, observe::TunnelEnd why);
+  void go_on(Reopening::Opened opened, TimePoint now);
+  void stop_resuming();
+  void publish_kept();
+  void client_closed_held();
 
   // Ending, tunnel.cpp
   void begin_ending(observe::TunnelEnd why, std::uint16_t code, std::string_view reason, TimePoint frame_ok,
@@ -119,7 +158,7 @@ private:
   HeadOut head_;
   config::SocketAddress peer_;
   health::EndpointId endpoint_;
-  std::shared_ptr<health::SharedLoad> load_;
+  std::shared_ptr<health::SharedLoad> load_;  // null while parked
   std::shared_ptr<const TunnelPolicy> policy_;
   std::shared_ptr<observe::PoolCounters> counters_;
   std::shared_ptr<observe::ListenerCounters> listener_;
@@ -136,6 +175,7 @@ private:
   TimePoint frame_ok_{};           // until then only between messages
   TimePoint cut_at_{};
   bool dead_ = false;
+  std::unique_ptr<Resumption> resume_;
 };
 
 }  // namespace understudy::net

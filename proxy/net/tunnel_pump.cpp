@@ -12,7 +12,10 @@ constexpr std::size_t kBudget = 256 * 1024;  // bytes per direction and turn
 }  // namespace
 
 // A side is gone. What was to end anyway ends for its own reason.
-void Tunnel::broken(observe::TunnelEnd why) { close(ending_ ? *ending_ : why); }
+void Tunnel::broken(observe::TunnelEnd why) {
+  if (why == observe::TunnelEnd::upstream_reset && lose(observe::ParkReason::upstream_reset)) return;
+  close(ending_ ? *ending_ : why);
+}
 
 bool Tunnel::flush_head() {
   if (head_.empty()) return true;
@@ -45,6 +48,7 @@ std::size_t Tunnel::passable(Direction& direction, bool from_client) {
     }
     if (n == 0 && direction.eof) n = inbox.size();  // a header that will never be whole
   }
+  if (resume_ && !from_client && !direction.eof && !ending_) n = whole_frames(n);
   if (ending_) n = direction.frames.until_boundary(inbox.data(), n, worker_.reactor().now() < frame_ok_);
   return n;
 }
@@ -80,7 +84,9 @@ bool Tunnel::pass_on(Stream& to, Direction& direction, bool from_client, bool& p
     return true;
   }
   // Only what was really passed on moves the frame boundary.
+  const std::uint64_t messages = direction.frames.messages();
   direction.frames.feed(inbox.data(), result.bytes);
+  if (resume_ && from_client) note_passed_on(inbox.data(), result.bytes, direction.frames.messages() - messages);
   inbox.consume(static_cast<std::uint32_t>(result.bytes));
   direction.bytes += result.bytes;
   if (const FrameError error = direction.frames.error();
@@ -122,10 +128,12 @@ bool Tunnel::pump(Stream& from, Stream& to, Direction& direction, bool from_clie
     }
     progress = true;
     if (result.status == Io::eof) {
+      if (!from_client && lose(observe::ParkReason::upstream_closed)) return false;
       direction.eof = true;
       if (closer_ == observe::Closer::none) closer_ = from_client ? observe::Closer::client : observe::Closer::endpoint;
       continue;
     }
+    if (resume_ && !from_client) note_heard();
     inbox.end += static_cast<std::uint32_t>(result.bytes);
     budget -= std::min(budget, result.bytes);
   }

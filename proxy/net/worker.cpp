@@ -74,6 +74,7 @@ void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
   apply_view_changes(view);
   openings_follow(view);
   if (!at_fault_.empty()) tell_faults();
+  parked_follow();
   applied_version_.store(version, std::memory_order_release);
 }
 

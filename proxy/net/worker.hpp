@@ -241,6 +241,9 @@ public:
   void connection_opened(H1Connection& connection);
   void connection_closed(H1Connection& connection);
   void tunnel_opened(Tunnel& tunnel);
+  void tunnel_parked(Tunnel& tunnel);           // it has nothing to leave any more
+  void tunnel_resumed(Tunnel& tunnel);          // it has another endpoint
+  bool ill(health::EndpointId endpoint) const;  // or gone, or to be left, as of the last view
   void tunnel_closed(Tunnel& tunnel);
   void wait_for_endpoint(Exchange& exchange);  // woken by the next snapshot
   std::uint32_t waiting() const { return waiting_count_; }
@@ -250,6 +253,7 @@ public:
   // The connection being served, closed when something throws.
   H1Connection* serving = nullptr;
   std::uint32_t handshakes = 0;
+  std::size_t parked_tunnels = 0;
 
 private:
   struct Slot;
@@ -280,6 +284,8 @@ private:
   const Slot* slot_of(health::EndpointId id) const;  // null when it is gone
   void tunnels_follow();
   void tunnels_follow_plan(const Plan& plan);
+  void settle(Tunnel& tunnel);
+  void parked_follow();
   void drain_tunnels();
   std::chrono::nanoseconds departure_bound() const;
 

@@ -11,7 +11,6 @@ namespace understudy::net {
 using observe::TunnelEnd;
 
 namespace {
-constexpr std::uint16_t kServiceRestart = 1012;
 constexpr std::chrono::seconds kLastWord{2};  // of a stop's grace: for those who go last
 // The route of a newer plan that stands where this one stood: by what it matches, or by its name.
 std::shared_ptr<const TunnelPolicy> successor(const Plan& plan, const TunnelPolicy& old) {
@@ -51,7 +50,19 @@ void Worker::tunnel_opened(Tunnel& tunnel) {
   tunnel.retain();
   lists_->tunnels.push_back(tunnel);
   open_tunnels_.fetch_add(1, std::memory_order_relaxed);
-  // It was under way while the plan changed, or its endpoint or this process began to leave.
+  settle(tunnel);
+}
+
+void Worker::tunnel_parked(Tunnel& tunnel) {
+  if (tunnel.departure == nullptr) return;
+  const TunnelEnd why = tunnel.departure->terms().why;
+  if (why != TunnelEnd::shutdown && why != TunnelEnd::route_removed) Departures::release(tunnel);
+}
+
+void Worker::tunnel_resumed(Tunnel& tunnel) { settle(tunnel); }
+
+// Its opening was under way while the plan changed, or its endpoint or this process began to leave.
+void Worker::settle(Tunnel& tunnel) {
   const Plan& plan = snapshot_->plan();
   if (tunnel.policy()->generation != plan.generation) {
     if (auto policy = successor(plan, *tunnel.policy())) {
@@ -67,7 +78,7 @@ void Worker::tunnel_opened(Tunnel& tunnel) {
   } else if (s->fate == Slot::Fate::draining) {
     departures_->join(tunnel, TunnelEnd::draining);
   } else if (s->fate != Slot::Fate::stays) {
-    tunnel.end(s->fate == Slot::Fate::dead ? TunnelEnd::endpoint_dead : TunnelEnd::endpoint_disabled, kServiceRestart);
+    tunnel.lose_endpoint(s->fate == Slot::Fate::dead ? TunnelEnd::endpoint_dead : TunnelEnd::endpoint_disabled);
   }
   departures_->begin();
 }
@@ -87,10 +98,22 @@ const Worker::Slot* Worker::slot_of(health::EndpointId id) const {
   return there ? slots_[id.slot].get() : nullptr;
 }
 
+bool Worker::ill(health::EndpointId id) const {
+  const Slot* s = slot_of(id);
+  return s == nullptr || s->ill > 0 || s->fate != Slot::Fate::stays;
+}
+
+// Those without an endpoint look whether there is one now.
+void Worker::parked_follow() {
+  if (parked_tunnels == 0) return;
+  lists_->tunnels.for_each([&](Tunnel& tunnel) { tunnel.on_view(reactor_.now()); });
+}
+
 // Some endpoint or tier is no longer what it was.
 void Worker::tunnels_follow() {
   std::vector<std::pair<Ref<Tunnel>, TunnelEnd>> lost;
   lists_->tunnels.for_each([&](Tunnel& tunnel) {
+    if (tunnel.parked()) return;
     const Slot* s = slot_of(tunnel.endpoint());
     switch (s != nullptr ? s->fate : Slot::Fate::removed) {
       case Slot::Fate::dead: lost.emplace_back(Ref<Tunnel>(&tunnel), TunnelEnd::endpoint_dead); break;
@@ -109,7 +132,7 @@ void Worker::tunnels_follow() {
         break;
     }
   });
-  for (const auto& [tunnel, why] : lost) tunnel->end(why, kServiceRestart);
+  for (const auto& [tunnel, why] : lost) tunnel->lose_endpoint(why);
   departures_->begin();
 }
 

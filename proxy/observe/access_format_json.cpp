@@ -142,6 +142,7 @@ void format_json(const AccessRecord& record, std::string& out) {
     line.number("close_code", record.close_code);
     line.number("messages_in", record.messages_in);
     line.number("messages_out", record.messages_out);
+    line.number("parked", record.parked);
   }
   line.text("user_agent", record.user_agent);
   line.text("referer", record.referer);

@@ -76,7 +76,8 @@ struct AccessRecord {
   Closer closed_by = Closer::none;
   std::uint16_t close_code = 0;  // 0: no Close frame, or one without a code
   std::uint64_t messages_in = 0, messages_out = 0;
-  std::uint32_t route = 0;  // names are looked up by the file thread in the generation's name table
+  std::uint32_t parked = 0;  // times it lost its endpoint and was kept
+  std::uint32_t route = 0;   // names are looked up by the file thread in the generation's name table
   std::uint32_t tier = 0;
   std::uint64_t epoch = 0;
   FixedText<8> method;

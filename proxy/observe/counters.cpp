@@ -70,16 +70,33 @@ std::string_view name_of(TlsResult value) {
 }
 
 std::string_view name_of(TunnelEnd value) {
-  static constexpr std::array<std::string_view, 18> names{
+  static constexpr std::array<std::string_view, 20> names{
       "client_closed",     "upstream_closed",  "client_reset",   "upstream_reset",  "idle",
       "max_duration",      "no_pong",          "protocol_error", "message_too_big", "endpoint_dead",
       "endpoint_disabled", "endpoint_removed", "draining",       "failover",        "failback",
-      "route_removed",     "shutdown",         "own_error"};
+      "route_removed",     "shutdown",         "own_error",      "park_timeout",    "resume_refused"};
   return pick(names, value);
 }
 
 std::string_view name_of(Closer value) {
   static constexpr std::array<std::string_view, 4> names{"none", "client", "endpoint", "proxy"};
+  return pick(names, value);
+}
+
+std::string_view name_of(ParkReason value) {
+  static constexpr std::array<std::string_view, 9> names{"upstream_reset", "upstream_closed",   "upstream_leaves",
+                                                         "endpoint_dead",  "endpoint_disabled", "endpoint_removed",
+                                                         "draining",       "failover",          "failback"};
+  return pick(names, value);
+}
+
+std::string_view name_of(ParkEnd value) {
+  static constexpr std::array<std::string_view, 6> names{"resumed", "late", "refused", "protocol", "client", "ended"};
+  return pick(names, value);
+}
+
+std::string_view name_of(NotParked value) {
+  static constexpr std::array<std::string_view, 3> names{"message_cut", "message_too_long", "opening_too_long"};
   return pick(names, value);
 }
 

@@ -126,8 +126,28 @@ enum class TunnelEnd : std::uint8_t {
   route_removed,
   shutdown,
   own_error,
+  park_timeout,    // no other endpoint took over in time
+  resume_refused,  // another endpoint said no
   count
 };
+// Why a tunnel was parked. `upstream_leaves`: the endpoint said with a Close that it goes away or restarts.
+enum class ParkReason : std::uint8_t {
+  upstream_reset,
+  upstream_closed,
+  upstream_leaves,
+  endpoint_dead,
+  endpoint_disabled,
+  endpoint_removed,
+  draining,
+  failover,
+  failback,
+  count
+};
+// How parking ended. `late`: nobody took over in time; `refused`, `protocol`: the next endpoint said no, or chose another
+// subprotocol; `client`: the client left; `ended`: the tunnel had to, for reasons of its own.
+enum class ParkEnd : std::uint8_t { resumed, late, refused, protocol, client, ended, count };
+// Why a tunnel that was to be parked could not be.
+enum class NotParked : std::uint8_t { message_cut, message_too_long, opening_too_long, count };
 // What became of a second attempt beside one that was slow. `won`: its answer went to the client; `lost`: that of the first
 // did; `failed`: it failed, or both did; `abandoned`: the client left.
 enum class HedgeResult : std::uint8_t { won, lost, failed, abandoned, count };
@@ -147,6 +167,9 @@ std::string_view name_of(TlsVersion value);  // "TLSv1.2"
 std::string_view name_of(TlsResult value);
 std::string_view name_of(TunnelEnd value);
 std::string_view name_of(Closer value);
+std::string_view name_of(ParkReason value);
+std::string_view name_of(ParkEnd value);
+std::string_view name_of(NotParked value);
 std::string_view name_of(AcceptError value);
 std::string_view name_of(HedgeResult value);  // `count`: ""
 std::string_view name_of(HedgeRefusal value);
@@ -218,6 +241,18 @@ struct alignas(64) PoolCounters {
   Counter messages_in, messages_out;  // WebSocket messages from and to clients
   Counter pings;                      // of the proxy, to silent clients
   Counter tunnels_leaving;            // told to leave at a pace
+  Counters<ParkReason> parked;        // tunnels, each time
+  Counters<ParkEnd> park_ends;
+  Counters<NotParked> not_parked;
+  Counter resume_failed;  // attempts to open at another endpoint
+  Counter
+      messages_at_risk;  // from clients, passed on to an endpoint that was lost; and messages of endpoints that were cut
+  Gauge kept_bytes;      // of clients, for the next endpoint
+  Histogram parked_for;  // until another endpoint took over
+  std::uint64_t parked_now() const {
+    const std::uint64_t gone = park_ends.sum(), came = parked.sum();
+    return came > gone ? came - gone : 0;
+  }
   // Tunnels with invalid framing from clients and from endpoints, by exchange::FrameError as an index.
   static constexpr std::size_t kFrameErrors = 16;
   std::array<std::array<Counter, kFrameErrors>, 2> frame_errors{};

@@ -16,7 +16,7 @@ std::uint64_t dropped(const observe::PoolCounters& pool) {
   using End = observe::TunnelEnd;
   std::uint64_t total = pool.closes.get(observe::Closer::endpoint, 0);  // left without a Close frame
   for (const End end : {End::endpoint_dead, End::endpoint_disabled, End::endpoint_removed, End::failover, End::failback,
-                        End::own_error})
+                        End::own_error, End::park_timeout, End::resume_refused})
     total += pool.tunnels_closed.get(end);
   return total;
 }

@@ -44,6 +44,7 @@
 #include "proxy/server/listeners.hpp"
 #include "proxy/server/live_drills.hpp"
 #include "proxy/server/machine.hpp"
+#include "proxy/server/parked_watch.hpp"
 #include "proxy/server/plan_builder.hpp"
 #include "proxy/server/run.hpp"
 #include "proxy/server/service_manager.hpp"
@@ -188,6 +189,16 @@ private:
   boost::json::object describe_pool(const health::PoolStatus& pool) const;
   void add_openings(boost::json::object& described, const health::PoolStatus& pool) const;
 
+  // process_parked.cpp: tunnels without an endpoint
+  struct ParkedSeen {
+    ParkedWatch::Seen tunnels;
+    std::uint64_t kept_bytes = 0;
+  };
+  ParkedSeen look_at_parked(std::string_view pool) const;
+  void watch_parked(TimePoint now);
+  void note_heard(health::EndpointId endpoint);  // its program answered, not just its machine
+  void add_parked(boost::json::object& described, std::string_view pool) const;
+
   RunOptions options_;
   config::LoadResult loaded_;
   boost::asio::io_context io_;
@@ -244,6 +255,8 @@ private:
   std::vector<Totals> totals_;
   std::set<std::uint32_t> waiting_slots_;  // had unanswered requests at the last sample
   EventLog events_;
+  std::map<std::string, ParkedWatch> parked_watch_;  // by pool
+  TimePoint parked_looked_{};
   DecisionCounts counts_;
   std::unique_ptr<Incidents> incidents_;
   std::unique_ptr<Alerts> alerts_;

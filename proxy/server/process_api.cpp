@@ -51,7 +51,10 @@ json::value Process::status() {
   const auto pools = core_.status();
   json::object out = admin::describe_status(pools, instant());
   json::array& described = out["pools"].as_array();
-  for (std::size_t i = 0; i < described.size(); ++i) add_openings(described[i].as_object(), pools[i]);
+  for (std::size_t i = 0; i < described.size(); ++i) {
+    add_openings(described[i].as_object(), pools[i]);
+    add_parked(described[i].as_object(), pools[i].name);
+  }
   json::array listeners;
   for (const auto& bound : listeners_.bound()) {
     bool tls = false;

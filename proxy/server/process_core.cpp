@@ -46,6 +46,7 @@ void Process::beat() {
   if (++ticks_ % 2 == 0) sample(now);
   if (now - arrivals_asked_ >= kArrivals) take_arrivals(now);
   take_mirrors(now);
+  watch_parked(now);
   keeper_->tick(now);
   pump();
   look_at_incidents(now);
@@ -116,6 +117,7 @@ void Process::perform(const health::StartProbe& probe) {
   request.deadline = probe.deadline;
   prober_->start(std::move(request), [this, id = probe.endpoint](const health::ProbeResult& result) {
     counts_.on_check(id, result);
+    if (result.status != 0) note_heard(id);
     core_.on_probe_result(id, result, note_time());
     pump();
   });
@@ -182,6 +184,7 @@ void Process::on_event(const health::Event& event) {
     case Kind::endpoint_quarantined:
     case Kind::surge:
     case Kind::drill:
+    case Kind::tunnels_parked:
     case Kind::proposal_refused:
     case Kind::starved: log(observe::Level::warn, line); break;
     default: log(observe::Level::info, line); break;

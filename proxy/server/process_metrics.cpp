@@ -12,6 +12,7 @@
 #include "proxy/server/build_commit.hpp"
 #include "proxy/server/drill_metrics.hpp"
 #include "proxy/server/fitness_metrics.hpp"
+#include "proxy/server/parked_metrics.hpp"
 #include "proxy/server/process.hpp"
 
 namespace understudy::server {
@@ -221,6 +222,7 @@ struct Process::Metrics {
     each([&](const std::string& pool, auto total) {
       out.sample({{"pool", pool}}, total([](const auto& c) { return c.tunnels_leaving.get(); }));
     });
+    expose_parked(out, names, p.counters_);
     out.family("websocket_pings_total", Type::counter, "Pings of the proxy to silent clients.");
     each([&](const std::string& pool, auto total) {
       out.sample({{"pool", pool}}, total([](const auto& c) { return c.pings.get(); }));

@@ -47,6 +47,7 @@ void Process::add_openings(json::object& described, const health::PoolStatus& po
 json::object Process::describe_pool(const health::PoolStatus& pool) const {
   json::object out = admin::describe_pool(pool, instant());
   add_openings(out, pool);
+  add_parked(out, pool.name);
   return out;
 }
 

@@ -332,7 +332,7 @@ void each_field(const RespondConfig& object, const Visit& visit) {
 template <class Visit>
 void each_field(const WebSocketConfig& object, const Visit& visit) {
   const auto& [allowed, idle_timeout, max_duration, max_message, strict, ping_interval, pong_timeout, close_over,
-               close_code, close_reason] = object;
+               close_code, close_reason, on_endpoint_loss, park_timeout, park_buffer, replay_first] = object;
   visit("allowed", allowed);
   visit("idle_timeout", idle_timeout);
   visit("max_duration", max_duration);
@@ -343,6 +343,10 @@ void each_field(const WebSocketConfig& object, const Visit& visit) {
   visit("close_over", close_over);
   visit("close_code", close_code);
   visit("close_reason", close_reason);
+  visit("on_endpoint_loss", on_endpoint_loss);
+  visit("park_timeout", park_timeout);
+  visit("park_buffer", park_buffer);
+  visit("replay_first", replay_first);
 }
 
 template <class Visit>

@@ -116,7 +116,8 @@ TEST(WriteRequest, SpoofedForwardingIsReplacedForStrangers) {
       request("X-Forwarded-For: 1.1.1.1\r\nx-forwarded-for: 2.2.2.2\r\nX-Forwarded-Proto: "
               "https\r\nX-Forwarded-Host: evil\r\n"
               "X-Forwarded-Port: 1\r\nX-Real-IP: 3.3.3.3\r\nTrue-Client-IP: 4.4.4.4\r\nForwarded: for=5.5.5.5\r\n"
-              "X-Request-Id: spoofed-00000\r\nUnderstudy-Epoch: 9\r\n"),
+              "X-Request-Id: spoofed-00000\r\nUnderstudy-Epoch: 9\r\n"
+              "understudy-resume: id=1\r\n"),
       plain());
   EXPECT_EQ(out.one("x-forwarded-for"), "192.0.2.1");
   EXPECT_EQ(out.one("x-forwarded-proto"), "http");
@@ -127,6 +128,7 @@ TEST(WriteRequest, SpoofedForwardingIsReplacedForStrangers) {
   EXPECT_EQ(out.one("forwarded"), "-");
   EXPECT_EQ(out.one("x-request-id"), "id-12345678");
   EXPECT_EQ(out.one("understudy-epoch"), "-");
+  EXPECT_EQ(out.one("understudy-resume"), "-");
 }
 
 TEST(WriteRequest, TrustedPeersAreAppendedTo) {
