@@ -126,6 +126,10 @@ std::string_view name_of(Event::Kind kind) {
     case Event::Kind::tier_unfit: return "tier_unfit";
     case Event::Kind::tier_fit: return "tier_fit";
     case Event::Kind::agent: return "agent";
+    case Event::Kind::endpoint_slow_to_open: return "endpoint_slow_to_open";
+    case Event::Kind::endpoint_opens_again: return "endpoint_opens_again";
+    case Event::Kind::openings_moved: return "openings_moved";
+    case Event::Kind::openings_returned: return "openings_returned";
   }
   return "?";
 }
