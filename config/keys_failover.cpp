@@ -112,12 +112,16 @@ const Section& degraded_section() {
                       .max = 0.99,
                       .word = "none",
                       .example = "\"5%\""});
-    declare.duration("websocket_open_p95", &DegradedConfig::websocket_open_p95,
-                     {.help = "The same as `latency_p95` for the opening of a WebSocket.",
-                      .min = 1,
-                      .max = hour,
-                      .word = "none",
-                      .example = "\"2s\""});
+    declare.duration(
+        "websocket_open_p95", &DegradedConfig::websocket_open_p95,
+        {.help = "What the opening of a WebSocket may take. Slower endpoints are avoided by new tunnels; where all "
+                 "of the serving tier are slower, new tunnels go to the next tier that opens them in time, "
+                 "while requests and open tunnels stay. Without it the measure is what is normal for the "
+                 "endpoint, and new tunnels leave the tier in `shared` pools only.",
+         .min = 1,
+         .max = hour,
+         .word = "none",
+         .example = "\"2s\""});
     declare.integer("latency_factor", &DegradedConfig::latency_factor,
                     {.help = "How many times slower than its own usual latency a tier may be. A difference below "
                              "100 ms never counts.",

@@ -172,7 +172,11 @@ const std::vector<std::string_view>& event_kinds() {
                                                    "tier_fit",
                                                    "agent",
                                                    "drill",
-                                                   "tunnels_parked"};
+                                                   "tunnels_parked",
+                                                   "endpoint_slow_to_open",
+                                                   "endpoint_opens_again",
+                                                   "openings_moved",
+                                                   "openings_returned"};
   return kinds;
 }
 
@@ -400,6 +404,11 @@ const Section& expect_section() {
                     {.help = "How often at most a WebSocket ended that its client still wanted.",
                      .max = most_counted,
                      .example = "100",
+                     .unset = "not looked at"});
+    declare.integer("slow_openings", &ScenarioExpect::slow_openings,
+                    {.help = "Most WebSockets that took longer than `slow_after` to open, or were not opened.",
+                     .max = most_counted,
+                     .example = "20",
                      .unset = "not looked at"});
     declare.integer("least_open", &ScenarioExpect::least_open,
                     {.help = "Fewest WebSockets that are open at the end.",

@@ -89,6 +89,7 @@ struct ScenarioExpect {
   std::optional<std::uint64_t> least_answered;      // at least so many were answered well, not slowly
   std::optional<std::uint64_t> doubled;             // at most so many that may not be repeated ran twice
   std::optional<std::uint64_t> sockets_dropped;     // at most so often a WebSocket ended that its client still wanted
+  std::optional<std::uint64_t> slow_openings;       // at most so many were opened after slow_after, or not at all
   std::optional<std::uint64_t> least_open;          // at least so many of them are open at the end
   std::optional<std::uint64_t> moves, least_moves;  // failovers and failbacks, at most and at least
   MaybeDuration detected, shifted, returned;        // within

@@ -25,7 +25,7 @@ public:
               "run it with 'understudy drill'");
       }
     }
-    for (const char* key : {"sockets_dropped", "least_open"}) {
+    for (const char* key : {"sockets_dropped", "slow_openings", "least_open"}) {
       if (known(std::string("expect.") + key))
         blame_key(std::string("expect.") + key,
                   std::string("'") + key + "' can't be measured in a rehearsal, which has no WebSockets",

@@ -150,7 +150,7 @@ private:
       blame_key("expect.doubled", "'doubled' can't be measured: every request may be repeated",
                 "write post = \"30%\" in [load]");
     }
-    for (const char* key : {"sockets_dropped", "least_open"}) {
+    for (const char* key : {"sockets_dropped", "slow_openings", "least_open"}) {
       const std::string path = std::string("expect.") + key;
       if (scenario_.load.websockets == 0 && sound("load.websockets") && given(path)) {
         blame_key(path, std::string("'") + key + "' can't be measured without WebSockets",

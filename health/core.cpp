@@ -203,6 +203,7 @@ void Core::on_committed(const Decision& decision, TimePoint now) {
       const bool by_operator = committed.answered && committed.answered->by_operator;
       if (!by_operator) pool->moved_until.reset();
       state.moved(*pool, committed.from, by_operator, now);
+      for (Endpoint* endpoint : tier.endpoints) state.arm(*endpoint, now);  // what they have to show has a time now
       state.emit(back ? Event::Kind::failback : Event::Kind::failover, *pool, &tier, nullptr,
                  "traffic of pool " + quoted(pool->config.name) + " moved from " + quoted(from) + " to " +
                      quoted(tier.name) + ": " + why);

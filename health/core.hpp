@@ -179,6 +179,8 @@ struct EndpointStatus {
   bool quarantined = false;    // out until the gates have passed
   std::string_view suspicion;  // "" or why traffic doubts it: overdue, erroring, slow, returning
   CauseClass cause_class = CauseClass::none;
+  std::string_view openings;  // "" or why new tunnels avoid it: slow, returning
+  std::string slow_to_open;   // the same in words
   Duration first_byte_p50{}, first_byte_p95{}, first_byte_p99{}, normal_p95{}, connect_p95{}, websocket_open_p95{};
   double error_share = 0, samples = 0;  // of the newest window with enough samples
   Fit fit = Fit::unknown;               // meaningful where the pool has synthetic requests
@@ -225,7 +227,8 @@ struct PoolStatus {
   } verdicts;                // of moves, since the start
   bool has_fitness = false;  // synthetic requests or copies of real ones are configured
   std::vector<TierStatus> tiers;
-  bool surge = false;  // far more is asked than is usual
+  std::optional<std::uint32_t> openings_to;  // tier of new tunnels, while it is not the designated one
+  bool surge = false;                        // far more is asked than is usual
   std::uint64_t failovers = 0, failbacks = 0;
 };
 

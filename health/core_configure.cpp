@@ -249,6 +249,7 @@ void Core::State::remap_failover(Pool& pool, const std::vector<std::string>& bef
     else
       pool.ramp.reset();
   }
+  if (pool.openings_to) pool.openings_to = now_index(*pool.openings_to);
   pool.side.reset();
   pool.spill.clear();
   if (!pool.verification && !pool.ramp) pool.failover.settled();

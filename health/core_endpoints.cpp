@@ -54,6 +54,7 @@ void Core::State::refresh(Endpoint& endpoint, TimePoint now) {
   if (available != endpoint.available) {
     endpoint.available = available;
     endpoint.since = now;
+    if (available && endpoint.was_available) openings_returned(endpoint, now);
     if (available && (endpoint.was_available || endpoint.newcomer)) {
       endpoint.slow_start.begin(pool.config.slow_start, now);
     }
@@ -61,9 +62,15 @@ void Core::State::refresh(Endpoint& endpoint, TimePoint now) {
   }
   endpoint.weight = weight_of(endpoint, now);
   const Suspicion& suspicion = endpoint.suspicion;
-  const Endpoint::Shown shows{endpoint.available,      state_in_force(endpoint), eased(endpoint),
-                              marked_bad(endpoint),    marked_dead(endpoint),    suspicion.suspect(),
-                              suspicion.trial_pause(), endpoint.weight};
+  const Endpoint::Shown shows{.available = endpoint.available,
+                              .operator_state = state_in_force(endpoint),
+                              .eased = eased(endpoint),
+                              .bad = marked_bad(endpoint),
+                              .dead = marked_dead(endpoint),
+                              .suspect = suspicion.suspect(),
+                              .trial_pause = suspicion.trial_pause(),
+                              .openings = endpoint.openings.trials(pool.config.degraded),
+                              .weight = endpoint.weight};
   if (shows != endpoint.shown) {
     endpoint.shown = shows;
     view_changed();
@@ -81,6 +88,7 @@ void Core::State::arm(Endpoint& endpoint, TimePoint now) {
   if (endpoint.undecided) take_earlier(earliest, endpoint.added_at + pool.config.check.start_wait);
   if (endpoint.available) take_earlier(earliest, endpoint.slow_start.next_step(now));
   if (endpoint.suspicion.suspect() && endpoint.pending == 0) take_earlier(earliest, untried_until(endpoint, pool));
+  if (endpoint.openings.slow()) take_earlier(earliest, endpoint.openings.expires(serving_since(endpoint)));
   const TimePoint doubt_ends = endpoint.verdict_since + pool.config.check.doubt;
   if (endpoint.probe_doubted && doubt_ends > now) take_earlier(earliest, doubt_ends);
   endpoint_timers.set(endpoint.id.slot, earliest);
@@ -130,6 +138,7 @@ void Core::State::probed(Endpoint& endpoint, const ProbeResult& result, TimePoin
   if (result.ok() && result.value && !pool.config.check.agent_header.empty())
     agent_answered(endpoint, {true, *result.value}, now);
   endpoint.signals.observe_probe(result, now);
+  if (pool.config.check.kind == config::CheckKind::websocket) openings_probed(endpoint, result, now);
   const config::CheckConfig& check = pool.config.check;
   if (result.cause == Cause::own_error) {  // we could not try: no evidence, try again soon
     endpoint.probes.plan(check, true, random, now);
@@ -200,6 +209,7 @@ void Core::State::endpoint_due(Endpoint& endpoint, TimePoint now) {
         endpoint,
         "nothing was tried for " + describe(untried_time(endpoint, pool)) + " and nothing else speaks against it", now);
   }
+  if (endpoint.openings.expire(serving_since(endpoint), now)) refresh(endpoint, now);
   weigh_probe(endpoint, now);
   // The answer to the last probe is lost: that tells nothing about the endpoint.
   if (endpoint.probes.started() && endpoint.probes.next_timeout() <= now) {
@@ -252,6 +262,7 @@ void Core::State::forgive(Endpoint& endpoint, TimePoint from, TimePoint to, cons
   }
   endpoint.ejector.forgive();
   endpoint.suspicion.forgive(to);
+  endpoint.openings.forgive();
 }
 
 // ---- operator

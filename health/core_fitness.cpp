@@ -57,6 +57,8 @@ void Core::State::synthetic_answered(Endpoint& endpoint, std::uint64_t run, cons
   ProbeResult seen = result;
   if (starved) seen.cause = Cause::own_error;
   DataHistory* history = request && *request < pool.histories.size() ? &pool.histories[*request] : nullptr;
+  if (request && *request < pool.config.fitness.size() && pool.config.fitness[*request].websocket)
+    openings_probed(endpoint, seen, now);
   if (endpoint.fitness.finish(run, seen, history, serving, random, now)) fitness_seen(endpoint, now);
   arm(endpoint, now);
 }

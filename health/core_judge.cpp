@@ -95,6 +95,7 @@ void Core::State::judge(Pool& pool, TimePoint now) {
       std::any_of(pool.tiers.begin(), pool.tiers.end(), [](const Tier& tier) { return tier.count.undecided > 0; });
   if (std::exchange(pool.settling, settling) != settling) view_changed();
   steer(pool, now);
+  steer_openings(pool);
   ask_gates(pool, now);
   tell_all_down(pool, now);
   tell_nothing_better(pool, now);

@@ -17,6 +17,7 @@
 #include "health/core.hpp"
 #include "health/ejector.hpp"
 #include "health/failover.hpp"
+#include "health/opening_watch.hpp"
 #include "health/probe_schedule.hpp"
 #include "health/random.hpp"
 #include "health/shedder.hpp"
@@ -68,6 +69,7 @@ struct Endpoint {
   Fit weighed_fit = Fit::unknown;     // when its tier was last weighed
   std::optional<MirrorWatch> mirror;  // once a copy was answered
   Agent agent;
+  OpeningWatch openings;
   Dwell outlier;  // far slower than its peers
   ClientWeighing weighing;
   std::uint32_t pending = 0;
@@ -98,6 +100,7 @@ struct Endpoint {
     OperatorState operator_state = OperatorState::enabled;
     bool eased = false, bad = false, dead = false, suspect = false;
     Duration trial_pause{};
+    std::optional<OpeningTrials> openings;
     double weight = 1;
     bool operator==(const Shown&) const = default;
   };
@@ -234,9 +237,10 @@ struct Pool {
   std::optional<TimePoint> watched_at, watch_due;  // the tiers' signals were weighed, and will be
   std::optional<Verification> verification;
   std::optional<Ramp> ramp;
-  std::optional<TimePoint> returned_at;  // traffic came back to the tier that serves
-  std::optional<SideTraffic> side;       // as the view shows it
-  std::vector<SpillShare> spill;         // as the view shows it
+  std::optional<TimePoint> returned_at;      // traffic came back to the tier that serves
+  std::optional<SideTraffic> side;           // as the view shows it
+  std::vector<SpillShare> spill;             // as the view shows it
+  std::optional<std::uint32_t> openings_to;  // tier for new tunnels, while it is not the designated one
   SurgeWatch surge;
   std::vector<Gate> gates;
   Fitness::Requests fitness;           // never null
@@ -332,6 +336,13 @@ struct Core::State {
   void tell_spill(Pool& pool, const std::vector<SpillShare>& before);
   // ---- live drills (core_drill.cpp)
   void drill_cut(const DrillCut& cut, TimePoint now);
+  // ---- where new tunnels go (core_openings.cpp)
+  std::optional<TimePoint> serving_since(const Endpoint& endpoint) const;
+  void compare_openings(Endpoint& endpoint) const;
+  void openings_seen(Endpoint& endpoint, bool changed, TimePoint now);
+  void openings_probed(Endpoint& endpoint, const ProbeResult& result, TimePoint now);
+  void openings_returned(Endpoint& endpoint, TimePoint now);
+  void steer_openings(Pool& pool);
   // ---- what is shut out (core_limits.cpp): quarantine, shedding
   void quarantine(Endpoint& endpoint, TimePoint now);
   void ask_again(Pool& pool);

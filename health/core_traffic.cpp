@@ -86,6 +86,8 @@ void Core::State::sampled(Endpoint& endpoint, const TrafficSample& seen, TimePoi
   const bool calm = !endpoint.suspicion.suspect() && !endpoint.ejector.until() && !tier.watch.charging();
   endpoint.signals.observe(sample, calm, now);
   publish_hedge(endpoint, pool);
+  compare_openings(endpoint);
+  openings_seen(endpoint, endpoint.openings.observe(seen, pool.config.degraded, now), now);
   touch(pool);
   weigh_probe(endpoint, now);
   const Evidence evidence = endpoint.ejector.observe(sample);
@@ -230,6 +232,7 @@ void Core::State::doubt_peers(const Endpoint& first, TimePoint now) {
 void Core::State::trust_again(Endpoint& endpoint, std::string reason, TimePoint now) {
   const Pool& pool = *pools[endpoint.pool];
   endpoint.suspicion.clear(now);
+  openings_returned(endpoint, now);
   const Duration ramp = std::max<Duration>(pool.config.slow_start, least_ramp);
   endpoint.slow_start.begin(ramp, now);
   emit(Event::Kind::endpoint_trusted, pool, &pool.tiers[endpoint.tier], &endpoint,

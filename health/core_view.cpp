@@ -23,6 +23,7 @@ EndpointView view_of(const Endpoint& endpoint, const Pool& pool) {
   view.weight = endpoint.weight;
   view.suspect = endpoint.suspicion.suspect();
   view.trial_pause = endpoint.suspicion.trial_pause();
+  view.opening_trials = endpoint.shown.openings;
   view.overdue_after = overdue_after(endpoint, pool);
   view.hedge_after = endpoint.hedge_after;
   view.load = endpoint.load;
@@ -50,6 +51,7 @@ PoolView view_of(const Pool& pool, TimePoint now) {
   view.epoch = pool.failover.epoch();
   view.side = pool.side;
   view.spill = pool.spill;
+  view.openings_to = pool.openings_to;
   view.settling = pool.settling;
   view.maintenance = pool.maintenance;
   if (pool.maintenance && pool.maintenance_until) {
@@ -80,6 +82,8 @@ EndpointStatus status_of(const Endpoint& endpoint, const Pool& pool, TimePoint n
   status.load = endpoint.load;
   status.quarantined = endpoint.quarantined;
   if (endpoint.suspicion.suspect()) status.suspicion = name_of(endpoint.suspicion.why());
+  status.openings = name_of(endpoint.openings.state());
+  status.slow_to_open = endpoint.openings.describe(pool.config.degraded);
   status.cause_class = class_of(endpoint);
   status.fit = fit_of(endpoint, pool, now);
   status.fit_reason = fit_reason(endpoint, pool, now);
@@ -193,6 +197,7 @@ std::vector<PoolStatus> Core::status() const {
     status.diagnosis = diagnose(pool, state_->starved_until, state_->last_now);
     status.last_verdict = pool.last_verdict;
     status.surge = pool.surge.surging();
+    status.openings_to = pool.openings_to;
     status.verdicts = pool.verdicts;
     status.relapses = pool.failover.relapses(pool.config.failover, state_->last_now);
     status.has_fitness = proves_fitness(pool);

@@ -83,6 +83,19 @@ std::string diagnose(const Pool& pool, const std::optional<TimePoint>& starved_u
                                                                                     : endpoint->ejector.since();
       first = std::min(first, since);
     }
+    std::size_t slow = 0;
+    TimePoint slow_since = now;
+    for (const Endpoint* endpoint : tier.endpoints) {
+      if (endpoint->openings.state() != OpeningWatch::State::late) continue;
+      ++slow;
+      slow_since = std::min(slow_since, endpoint->openings.since());
+    }
+    if (slow > 0) {
+      text += (text.empty() ? "" : "; ") + std::to_string(slow) + " of " + std::to_string(tier.endpoints.size()) +
+              " endpoints of tier " + quoted(tier.name) + " are slow to open WebSockets (since " +
+              describe(now - slow_since) + ")";
+      if (classes.empty()) text += ", while they answer requests in time";
+    }
     if (classes.empty()) {
       if (const auto finding = tier.watch.degraded()) {
         text += (text.empty() ? "" : "; ") + std::string("tier ") + quoted(tier.name) +

@@ -136,11 +136,6 @@ void TierWatch::observe(const config::DegradedConfig& policy, const TierSignals&
   latency(Signal::latency_factor,
           known ? std::max(seconds(usual) * *policy.latency_factor, seconds(usual + relative_margin)) : 0);
 
-  const bool opened = signals.recent.websocket_open.weight() >= comparable_samples;
-  judge(Signal::websocket_open, seconds(signals.recent.websocket_open.quantile(0.95)),
-        policy.websocket_open_p95 ? seconds(*policy.websocket_open_p95) : 0, opened,
-        signals.recent.websocket_open.weight(), policy.dwell, now);
-
   // A tier of suspects is left alone where there is a choice, and so has little traffic to be judged by.
   judge(Signal::doubted, signals.suspects, most_suspects, serving, samples, policy.dwell, now);
 
@@ -193,7 +188,6 @@ std::string_view name_of(TierWatch::Signal signal) {
     case TierWatch::Signal::errors: return "error_rate";
     case TierWatch::Signal::latency: return "latency_p95";
     case TierWatch::Signal::latency_factor: return "latency_factor";
-    case TierWatch::Signal::websocket_open: return "websocket_open_p95";
     case TierWatch::Signal::doubted: return "suspects";
     case TierWatch::Signal::count: break;
   }
@@ -208,7 +202,6 @@ std::string describe(const TierWatch::Finding& finding, TimePoint now) {
     case TierWatch::Signal::errors: text = "failures "; break;
     case TierWatch::Signal::latency:
     case TierWatch::Signal::latency_factor: text = "time to first byte p95 "; break;
-    case TierWatch::Signal::websocket_open: text = "WebSocket opening p95 "; break;
     case TierWatch::Signal::doubted: text = "suspect endpoints "; break;
     case TierWatch::Signal::count: break;
   }

@@ -1,4 +1,5 @@
-// Is a tier degraded: slower, more erroneous or slower to open WebSockets than the operator allows, or than it normally is?
+// Is a tier degraded: slower or more erroneous than the operator allows, or than it normally is? Openings of WebSockets are
+// judged apart, by endpoint (opening_watch.hpp).
 // Folds what its endpoints' signals amount to; each signal has a dwell of its own. And what a tier measures like, to be
 // compared with another: never to something worse (law 3).
 #pragma once
@@ -45,7 +46,7 @@ std::string describe(const Quality& quality);  // "p95 620 ms, 3 % errors in 180
 
 class TierWatch {
 public:
-  enum class Signal : std::uint8_t { errors, latency, latency_factor, websocket_open, doubted, count };
+  enum class Signal : std::uint8_t { errors, latency, latency_factor, doubted, count };
   struct Finding {
     Signal signal{};
     double value = 0, threshold = 0;  // seconds, or a share

@@ -128,6 +128,10 @@ std::string_view name_of(Event::Kind kind) {
     case Event::Kind::agent: return "agent";
     case Event::Kind::drill: return "drill";
     case Event::Kind::tunnels_parked: return "tunnels_parked";
+    case Event::Kind::endpoint_slow_to_open: return "endpoint_slow_to_open";
+    case Event::Kind::endpoint_opens_again: return "endpoint_opens_again";
+    case Event::Kind::openings_moved: return "openings_moved";
+    case Event::Kind::openings_returned: return "openings_returned";
   }
   return "?";
 }

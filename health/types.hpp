@@ -105,6 +105,7 @@ struct alignas(64) SharedLoad {
   std::atomic<std::uint32_t> tunnels{0};
   std::atomic<std::uint32_t> unanswered{0};   // of in_flight: without the head of an answer; carries max_unanswered
   std::atomic<TimePoint::rep> next_trial{0};  // when a suspect may be tried again
+  std::atomic<TimePoint::rep> next_opening_trial{0};  // and one that is slow to open WebSockets
   std::atomic<TimePoint::rep> heard{0};       // when it last gave a sign of life to a tunnel that may be parked
 };
 
@@ -117,7 +118,10 @@ struct TrafficSample {
   std::uint32_t consecutive_failures = 0;                                        // now
   std::uint32_t pending = 0;                                                     // sent, no first byte yet, now
   std::optional<TimePoint> oldest_pending;
-  LatencyCounts first_byte;      // request sent to first byte of the answer, errors too that were passed on
+  std::uint32_t opening_pending = 0;  // WebSockets that are being opened, not in `pending`
+  std::optional<TimePoint> oldest_opening;
+  std::uint32_t openings_left = 0;  // given up because they took too long, and opened elsewhere
+  LatencyCounts first_byte;         // request sent to first byte of the answer, errors too that were passed on
   LatencyCounts superseded;      // sent to the answer that another endpoint gave (hedging): it takes at least that long
   LatencyCounts connect;         // dial to connected (TLS: to the end of the handshake)
   LatencyCounts websocket_open;  // attempt begun to 101
@@ -148,21 +152,30 @@ struct ArrivalSample {
 
 // ---- what workers read -------------------------------------------------------------------------------------------
 
+// How an endpoint that is slow to open WebSockets is tried, by those that clients ask for.
+struct OpeningTrials {
+  Duration pause{};               // between two, over all workers together
+  double share = 0;               // of the openings that are asked for meanwhile, in (0, 1]
+  std::optional<Duration> limit;  // an opening that takes longer goes elsewhere, where there is a better place
+  bool operator==(const OpeningTrials&) const = default;
+};
+
 struct EndpointView {
   EndpointId id;
   config::SocketAddress address;
-  std::string label;                      // name or address as written
-  std::string server_name;                // for TLS and Host of probes: host as written
-  bool available = false;                 // derived; new work may go here
-  bool draining = false;                  // sticky and existing work only
-  bool disabled = false;                  // close tunnels and idle connections
-  bool unhealthy = false;                 // marked by checks or ejected: a waiting repeatable request may leave it
-  bool dead = false;                      // marked unhealthy by its checks: its tunnels are ended
-  double weight = 1;                      // configured × slow start; > 0
-  bool suspect = false;                   // traffic doubts it: avoided where there is a choice, but for trial requests
-  Duration trial_pause{};                 // between two trial requests of a suspect, over all workers together
-  std::optional<Duration> overdue_after;  // an answer that takes longer is overdue; a trial is given up then
-  std::optional<Duration> hedge_after;    // a safe request unanswered for that long is worth a second attempt
+  std::string label;        // name or address as written
+  std::string server_name;  // for TLS and Host of probes: host as written
+  bool available = false;   // derived; new work may go here
+  bool draining = false;    // sticky and existing work only
+  bool disabled = false;    // close tunnels and idle connections
+  bool unhealthy = false;   // marked by checks or ejected: a waiting repeatable request may leave it
+  bool dead = false;        // marked unhealthy by its checks: its tunnels are ended
+  double weight = 1;        // configured × slow start; > 0
+  bool suspect = false;     // traffic doubts it: avoided where there is a choice, but for trial requests
+  Duration trial_pause{};   // between two trial requests of a suspect, over all workers together
+  std::optional<OpeningTrials> opening_trials;  // slow to open WebSockets: avoided for them, but for trials
+  std::optional<Duration> overdue_after;        // an answer that takes longer is overdue; a trial is given up then
+  std::optional<Duration> hedge_after;          // a safe request unanswered for that long is worth a second attempt
   std::shared_ptr<SharedLoad> load;
 };
 
@@ -198,11 +211,12 @@ struct PoolView {
   std::vector<TierView> tiers;
   std::uint32_t active = 0;  // designated tier
   std::uint64_t epoch = 0;
-  std::optional<SideTraffic> side;       // audition or ramp
-  std::vector<SpillShare> spill;         // what is left by them and not in here stays with the serving tier
-  bool settling = false;                 // some endpoint still waits for its first verdict (start policy)
-  bool maintenance = false;              // answer 503 with a page
-  config::Duration maintenance_left{0};  // for Retry-After; 0 unknown
+  std::optional<std::uint32_t> openings_to;  // tier for new tunnels, while it is not the designated one
+  std::optional<SideTraffic> side;           // audition or ramp
+  std::vector<SpillShare> spill;             // what is left by them and not in here stays with the serving tier
+  bool settling = false;                     // some endpoint still waits for its first verdict (start policy)
+  bool maintenance = false;                  // answer 503 with a page
+  config::Duration maintenance_left{0};      // for Retry-After; 0 unknown
 };
 
 struct View {
@@ -234,25 +248,29 @@ struct Event {
     all_down,
     proposal_refused,
     starved,
-    endpoint_suspect,      // traffic doubts it
-    endpoint_trusted,      // and does so no more
-    tier_degraded,         // a threshold was breached for long enough
-    tier_recovered,        // and no longer is
-    nothing_better,        // degraded, but no other tier measures better: traffic stays (law 3)
-    verdict,               // what came of a move
-    gate,                  // a condition of the return passed or failed
-    probe_doubted,         // probes and traffic disagree
-    endpoint_quarantined,  // it was down, and is out until the gates have passed; or no longer
-    spill,                 // the serving tier cannot carry all of the traffic, or can again
-    shedding,              // what is more than the serving tier can answer is refused, or no longer
-    surge,                 // far more is asked than is usual, or no longer
-    endpoint_unfit,        // synthetic requests speak against it, or its data is stale
-    endpoint_fit,          // and no longer do
-    tier_unfit,            // too few of its endpoints are fit
-    tier_fit,              // enough are again
-    agent,                 // an endpoint's agent takes it out or back in, or can't be understood
-    drill,                 // a live drill began, or did something, or ended; never told by the core
-    tunnels_parked         // many WebSocket tunnels have no endpoint, or none any more
+    endpoint_suspect,       // traffic doubts it
+    endpoint_trusted,       // and does so no more
+    tier_degraded,          // a threshold was breached for long enough
+    tier_recovered,         // and no longer is
+    nothing_better,         // degraded, but no other tier measures better: traffic stays (law 3)
+    verdict,                // what came of a move
+    gate,                   // a condition of the return passed or failed
+    probe_doubted,          // probes and traffic disagree
+    endpoint_quarantined,   // it was down, and is out until the gates have passed; or no longer
+    spill,                  // the serving tier cannot carry all of the traffic, or can again
+    shedding,               // what is more than the serving tier can answer is refused, or no longer
+    surge,                  // far more is asked than is usual, or no longer
+    endpoint_unfit,         // synthetic requests speak against it, or its data is stale
+    endpoint_fit,           // and no longer do
+    tier_unfit,             // too few of its endpoints are fit
+    tier_fit,               // enough are again
+    agent,                  // an endpoint's agent takes it out or back in, or can't be understood
+    endpoint_slow_to_open,  // WebSockets take too long to open; requests are not concerned
+    endpoint_opens_again,
+    openings_moved,    // new tunnels go to another tier than the requests
+    openings_returned,  // and no longer do
+    drill,              // a live drill began, or did something, or ended; never told by the core
+    tunnels_parked      // many WebSocket tunnels have no endpoint, or none any more
   };
   Kind kind{};
   TimePoint at{};

@@ -35,6 +35,7 @@ Entry::Kind kind_of(const Event& event) {
     case Kind::probe_doubted:
     case Kind::endpoint_unfit:
     case Kind::tier_unfit:
+    case Kind::endpoint_slow_to_open:
     case Kind::surge: return Entry::Kind::signal;
     case Kind::endpoint_healthy:
     case Kind::endpoint_unejected:
@@ -43,6 +44,7 @@ Entry::Kind kind_of(const Event& event) {
     case Kind::tier_recovered:
     case Kind::endpoint_fit:
     case Kind::tier_fit:
+    case Kind::endpoint_opens_again:
     case Kind::panic_left: return Entry::Kind::recovery;
     case Kind::nothing_better:
     case Kind::failback_pending:
@@ -51,6 +53,8 @@ Entry::Kind kind_of(const Event& event) {
     case Kind::failback:
     case Kind::shedding:
     case Kind::tunnels_parked:
+    case Kind::openings_moved:
+    case Kind::openings_returned:
     case Kind::spill: return Entry::Kind::action;
     case Kind::verdict: return Entry::Kind::verdict;
     case Kind::gate: return Entry::Kind::gate;
@@ -76,6 +80,7 @@ bool is_signal(Kind kind) {
     case Kind::panic_entered:
     case Kind::all_down:
     case Kind::tier_unfit:
+    case Kind::endpoint_slow_to_open:
     case Kind::nothing_better:
     case Kind::shedding: return true;
     default: return false;

@@ -17,6 +17,17 @@ bool marked_bad(const EndpointStatus& endpoint) {
 
 std::string named(const TierStatus& tier) { return "tier '" + tier.name + "'"; }
 
+// Every endpoint that is in use opens WebSockets far slower than it should.
+bool opens_slowly(const TierStatus& tier) {
+  bool slow = false;
+  for (const EndpointStatus& endpoint : tier.endpoints) {
+    if (!in_use(endpoint) || !endpoint.available) continue;
+    if (endpoint.openings != "slow") return false;
+    slow = true;
+  }
+  return slow;
+}
+
 std::size_t available_in(const TierStatus& tier) {
   return static_cast<std::size_t>(
       std::count_if(tier.endpoints.begin(), tier.endpoints.end(), [](const auto& e) { return e.available; }));
@@ -46,6 +57,7 @@ Wellness wellness_of(const health::PoolStatus& pool, bool moved) {
     });
     if (!serving.serviceable && !ordered && !untried) bad(named(serving) + " has too few available endpoints");
     if (serving.failed) bad("the move to " + named(serving) + " did not help");
+    if (opens_slowly(serving)) bad(named(serving) + " is slow to open WebSockets");
   }
   if (moved && pool.active != first && pool.active < pool.tiers.size())
     bad(named(pool.tiers[pool.active]) + " serves instead of " + named(pool.tiers[first]));
@@ -60,6 +72,7 @@ Wellness wellness_of(const health::PoolStatus& pool, bool moved) {
       if (!in_use(endpoint)) continue;
       if (marked_bad(endpoint)) bad(endpoint.label + " of " + named(tier) + " is not well");
       out.doubtful |= !endpoint.suspicion.empty() && endpoint.suspicion != "returning";
+      out.doubtful |= endpoint.openings == "slow";
     }
   }
   return out;

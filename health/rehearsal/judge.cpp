@@ -15,6 +15,7 @@ bool is_detection(Kind kind) {
     case Kind::endpoint_unhealthy:
     case Kind::endpoint_ejected:
     case Kind::endpoint_suspect:
+    case Kind::endpoint_slow_to_open:
     case Kind::tier_lost:
     case Kind::tier_degraded:
     case Kind::failover: return true;
@@ -44,6 +45,8 @@ public:
              facts_.answered);
     at_most("requests ran twice that may not", expect_.doubled, facts_.doubled);
     at_most("WebSockets were dropped", expect_.sockets_dropped, facts_.sockets_dropped);
+    at_most("WebSockets took longer than " + describe(Duration(expect_.slow_after)) + " to open", expect_.slow_openings,
+            facts_.slow_openings);
     at_least("WebSockets are open at the end", expect_.least_open, facts_.sockets_open);
     at_most("moves between tiers", expect_.moves, moves_of(facts_));
     at_least("moves between tiers", expect_.least_moves, moves_of(facts_));

@@ -96,6 +96,7 @@ json::object describe_endpoint(const health::EndpointStatus& endpoint, const Ins
                       {"tunnels", load ? load->tunnels.load(std::memory_order_relaxed) : 0U},
                       {"quarantined", endpoint.quarantined},
                       {"suspicion", endpoint.suspicion},
+                      {"slow_to_open", endpoint.slow_to_open},
                       {"class", health::name_of(endpoint.cause_class)},
                       {"traffic", describe_traffic(endpoint)},
                       {"fitness", describe_fitness(endpoint, now)},
@@ -127,6 +128,12 @@ std::string unfit_below(const health::PoolStatus& pool, std::size_t from) {
     out += (out.empty() ? ", but " : ", ") + pool.tiers[i].name + " is " + std::string(health::name_of(fit));
   }
   return out;
+}
+
+// ", new tunnels go to standby" while that is not where requests go.
+std::string tunnels_elsewhere(const health::PoolStatus& pool) {
+  const bool elsewhere = pool.openings_to && *pool.openings_to < pool.tiers.size();
+  return elsewhere ? ", new tunnels go to " + pool.tiers[*pool.openings_to].name : "";
 }
 
 struct Verdict {
@@ -168,8 +175,8 @@ Verdict judge(const health::PoolStatus& pool) {
   if (available < tier.endpoints.size()) {
     return {"degraded", name + " serves from " + tier.name + " (" + share + " available)"};
   }
-  const std::string unfit = unfit_below(pool, pool.active);
-  return {unfit.empty() ? "ok" : "degraded", name + " serves from " + tier.name + " (" + share + " available)" + unfit};
+  const std::string but = tunnels_elsewhere(pool) + unfit_below(pool, pool.active);
+  return {but.empty() ? "ok" : "degraded", name + " serves from " + tier.name + " (" + share + " available)" + but};
 }
 
 int severity(std::string_view state) {
@@ -218,6 +225,7 @@ json::object describe_pool(const health::PoolStatus& pool, const Instant& now) {
   for (const auto& gate : pool.gates)
     gates.push_back(json::object{{"name", gate.name}, {"passed", gate.passed}, {"detail", gate.detail}});
   const Verdict verdict = judge(pool);
+  const std::uint32_t openings = pool.openings_to.value_or(pool.active);
   return json::object{
       {"name", pool.name},
       {"sentence", verdict.sentence},
@@ -239,6 +247,8 @@ json::object describe_pool(const health::PoolStatus& pool, const Instant& now) {
       {"last_verdict", pool.last_verdict},
       {"relapses", pool.relapses},
       {"gates", std::move(gates)},
+      {"openings",
+       json::object{{"tier", openings < pool.tiers.size() ? json::value(pool.tiers[openings].name) : nullptr}}},
       {"tiers", std::move(tiers)}};
 }
 

@@ -6,14 +6,15 @@
 //   POOL    {"name", "sentence", "state", "active", "active_since", "active_reason", "epoch", "held",
 //   "held_until",
 //            "maintenance", "maintenance_until", "failback_at", "failback_waits", "failovers", "failbacks", "phase",
-//            "diagnosis", "last_verdict", "relapses", "gates": [{"name", "passed", "detail"}…], "tiers": [TIER…]}
+//            "diagnosis", "last_verdict", "relapses", "gates": [{"name", "passed", "detail"}…],
+//            "openings": {"tier" of new tunnels, and the server adds "waiting", "estimated_wait_ms"}, "tiers": [TIER…]}
 //   TIER    {"name", "active", "serviceable", "panic", "available", "degraded", "degraded_reason", "failed",
 //            "quality", "share", "max_unanswered" or null, "endpoints": [ENDPOINT…]}
 //   ENDPOINT {"label", "address", "available", "operator", "operator_until", "checks", "passive",
 //   "ejected_until", "since",
 //            "last_check": {"ok", "cause", "status", "detail", "elapsed_ms", "at"} or null, "weight",
-//            "in_flight", "tunnels", "quarantined", "suspicion", "class", "traffic": {"samples", "error_share",
-//            "first_byte_p50_ms", "first_byte_p95_ms", "first_byte_p99_ms", "normal_p95_ms", "connect_p95_ms",
+//            "in_flight", "tunnels", "quarantined", "suspicion", "slow_to_open": why new tunnels avoid it or "", "class",
+//            "traffic": {"samples", "error_share", "first_byte_p50_ms", "first_byte_p95_ms", "first_byte_p99_ms", "normal_p95_ms", "connect_p95_ms",
 //            "websocket_open_p95_ms"} or null while there was none}
 //   EVENT   {"id", "at", "kind", "pool", "tier", "endpoint", "epoch", "reason", "cause"}
 //

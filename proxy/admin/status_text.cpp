@@ -151,6 +151,8 @@ std::string traffic_text(const json::value& endpoint) {
     out += concat({"      ", doubt.empty() ? "" : concat({"suspect: ", doubt}), !doubt.empty() && ill ? ", " : "",
                    ill ? concat({"class ", cls}) : "", "\n"});
   }
+  if (const std::string slow = text(endpoint, "slow_to_open"); !slow.empty())
+    out += wrapped(concat({"      slow to open WebSockets: ", slow}), "        ");
   const auto* traffic = get(endpoint, "traffic");
   const auto p50 = traffic ? number(*traffic, "first_byte_p50_ms") : std::nullopt;
   if (p50) {
@@ -287,6 +289,9 @@ std::string pool_text(const json::value& pool, Wall now) {
   const std::string active = text(pool, "active"), reason = text(pool, "active_reason");
   if (!active.empty()) out += concat({"  ", active, " serves", since(pool, "active_since", now), "\n"});
   if (!reason.empty()) out += wrapped(concat({"  because: ", reason}), "    ");
+  const auto* openings = get(pool, "openings");
+  const std::string tunnels = openings && openings->is_object() ? text(*openings, "tier") : "";
+  if (tunnels != active && !tunnels.empty()) out += concat({"  new tunnels go to ", tunnels, "\n"});
   if (flag(pool, "maintenance")) out += concat({"  MAINTENANCE", until(pool, "maintenance_until", now), "\n"});
   if (flag(pool, "held")) out += concat({"  held", until(pool, "held_until", now), "\n"});
   if (const auto at = time_of(pool, "failback_at")) {

@@ -376,6 +376,11 @@ void Run::evaluate() {
   health::ScenarioFacts& facts = result_.facts;
   facts.sockets_dropped = result_.devices.dropped;
   facts.sockets_open = result_.devices.open;
+  const std::vector<Micros>& openings = result_.devices.opening_times;
+  facts.slow_openings = result_.devices.failed_openings +
+                        static_cast<std::uint64_t>(std::count_if(openings.begin(), openings.end(), [this](Micros took) {
+                          return took > scenario_.expect.slow_after;
+                        }));
   std::stable_sort(facts.events.begin(), facts.events.end(),
                    [](const health::Told& a, const health::Told& b) { return a.at < b.at; });
   result_.times = health::times_of(facts);

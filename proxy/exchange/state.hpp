@@ -79,7 +79,7 @@ enum class EventKind : std::uint8_t {
   shed,               // the serving tier has as many requests as it can answer
   opening_waits,      // the opening of a WebSocket waits for its turn; `moved` says that it has come
   opening_refused,    // it has no place to wait, or had to give it up
-  opening_busy,       // an endpoint that opens others answered 503: it has as many as it can open
+  opening_busy,       // an endpoint has as many WebSockets as it can open now, or takes too long: elsewhere, or again
   budget_empty,       // a retry was refused by the budget
   dialing,            // an attempt began on a new connection
   connected,          // or borrowed from the pool; `flag`: reused

@@ -151,6 +151,7 @@ void Exchange::start_attempt(Picked picked, TimePoint now) {
   attempt_.serving = !picked.fallthrough && !picked.risked;
   if (picked.risked) state_.risk_next_attempt();
   attempt_.opening = websocket_;
+  if (picked.leave_after) attempt_.leave_at = now + *picked.leave_after;
   if (std::exchange(opening_waited_, false)) plan_->counters().pools[pool_index_]->opening_wait.record(state_.waited());
   limit_attempt(picked);
   note_endpoint();
@@ -322,6 +323,7 @@ std::optional<TimePoint> Exchange::next_deadline() const {
   if (download_waits_) earlier(download_check_);
   if (attempt_.kept_until != TimePoint{}) earlier(attempt_.kept_until);
   if (other_ && other_->kept_until != TimePoint{}) earlier(other_->kept_until);
+  if (attempt_.leave_at && attempt_.awaiting != nullptr) earlier(*attempt_.leave_at);
   return deadline;
 }
 
@@ -370,6 +372,10 @@ void Exchange::on_deadline(TimePoint now) {
   auto& listener = *plan_->counters().listeners[requester_.facts().listener];
   if (client_too_slow(now)) {
     abandon(now);
+    return;
+  }
+  if (attempt_.leave_at && attempt_.awaiting != nullptr && now >= *attempt_.leave_at) {
+    leave_slow_opening(attempt_.slot, now);
     return;
   }
   if (download_waits_ && state_.phase() == exchange::Phase::streaming) {

@@ -132,7 +132,7 @@ bool Exchange::on_final_head(TimePoint now) {
   perform(actions, now);
   if (!actions.has(exchange::ActionKind::forward)) return true;
   end_hedge(second_is_current_ ? observe::HedgeResult::won : observe::HedgeResult::lost);
-  if (attempt_.sent) {
+  if (attempt_.sent && !websocket_) {  // openings have a time of their own
     const auto waited = attempt_.answered_at - attempt_.sent_at;
     plan_->counters().pools[pool_index_]->first_byte.record(waited);
     observe::EndpointCounters& counters = worker_.endpoint(attempt_.slot);
@@ -334,8 +334,6 @@ bool Exchange::upgrade(const http::ResponseHead& response, TimePoint now) {
   http::Out out{worker_.scratch().out.data(), worker_.scratch().out.size(), 0, false};
   if (!http::write_response(out, response, response_base, rewrite)) return false;
 
-  const auto waited = now - attempt_.sent_at;
-  worker_.latency_sample(*attempt_.endpoint, waited);
   worker_.endpoint(attempt_.slot)
       .websocket_open.record(now - attempt_.began);  // what an earlier endpoint took is not its doing
   end_opening(OpeningEnd::opened, now);

@@ -54,6 +54,8 @@ public:
   void on_endpoint_lost(std::uint32_t slot, TimePoint now);
   // It waits to open a WebSocket, and its turn has come; or its place went to another client.
   void on_opening_turn(bool its_turn, TimePoint now) override;
+  // Its WebSocket takes too long to open at this endpoint, and another opens them in time.
+  void leave_slow_opening(std::uint32_t slot, TimePoint now);
   // It met a fault of a live drill, and those are no longer what they were.
   void on_faults(TimePoint now);
   const config::Limits& limits() const { return *limits_; }
@@ -70,11 +72,12 @@ private:
     bool head_written = false;
     bool upload_broken = false;
     bool sent = false;
-    bool serving = false;           // at the serving tier, and not for our sake
-    bool blocked = false;           // the endpoint does not take what is to be sent
-    bool unanswered = false;        // counted so in the endpoint's load
-    bool opening = false;           // has begun to open a WebSocket, says the desk
-    AwaitHook* awaiting = nullptr;  // one of hooks_, while it waits for its first byte
+    bool serving = false;               // at the serving tier, and not for our sake
+    bool blocked = false;               // the endpoint does not take what is to be sent
+    bool unanswered = false;            // counted so in the endpoint's load
+    bool opening = false;               // has begun to open a WebSocket, says the desk
+    std::optional<TimePoint> leave_at;  // a trial of who is slow to open: elsewhere then
+    AwaitHook* awaiting = nullptr;      // one of hooks_, while it waits for its first byte
     TimePoint began{}, sent_at{};
     TimePoint answered_at{};  // its final head; a kept one is passed on later
     std::uint64_t fault = 0;  // of a live drill, that it met; 0: none
@@ -230,6 +233,7 @@ private:
   bool logged_ = false;
   bool waiting_ = false;  // for an endpoint, in the worker's list
   bool opening_waited_ = false;
+  bool opening_left_ = false;  // an endpoint that was slow to open it; once, so that nobody is sent round
   observe::OpeningRefusal opening_refusal_ = observe::OpeningRefusal::late;
   Openings::Place opening_place_;
   bool upload_paused_now_ = false;

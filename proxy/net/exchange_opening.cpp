@@ -91,4 +91,16 @@ bool Exchange::open_again(std::uint16_t status, TimePoint now) {
   return true;
 }
 
+// No failure of the endpoint: requests are not concerned.
+void Exchange::leave_slow_opening(std::uint32_t slot, TimePoint now) {
+  if (attempt_.awaiting == nullptr || attempt_.slot != slot) return;  // it does not wait there any more
+  attempt_.leave_at.reset();
+  if (!attempt_.opening || !state_.may_open_again(now)) return;
+  if (std::exchange(opening_left_, true)) return;
+  worker_.opening_left(attempt_.slot);
+  end_opening(OpeningEnd::failed, now);
+  perform(state_.on({EventKind::opening_busy, Cause::none, 0, false, End::none}, now), now);
+  requester_.wake();
+}
+
 }  // namespace understudy::net

@@ -196,6 +196,7 @@ void Exchange::await_first_byte() {
   attempt_.awaiting = hooks_[0].linked() ? &hooks_[1] : &hooks_[0];
   attempt_.awaiting->exchange = this;
   attempt_.awaiting->since = attempt_.sent_at;
+  attempt_.awaiting->opening = websocket_;
   worker_.attempt_sent(*attempt_.awaiting, attempt_.slot);
 }
 

@@ -28,6 +28,7 @@ Worker::Worker(unsigned index, WorkerShared& shared, observe::AccessRing* access
       access_(access),
       scratch_(std::make_unique<Scratch>()),
       pending_(std::make_unique<PendingCell[]>(kMaxSlots)),
+      opening_(std::make_unique<PendingCell[]>(kMaxSlots)),
       lists_(std::make_unique<ConnectionList>()),
       departures_(std::make_unique<Departures>(reactor_, index)) {
   reactor_.on_exception = [this](const char*) {
@@ -101,8 +102,11 @@ void Worker::apply_view_changes(const health::View& view) {
   std::vector<bool> present(slots_.size(), false);
   bool tunnels_concerned = false;
   std::vector<std::pair<Exchange*, std::uint32_t>> lost;  // and the slot of the endpoint they wait for
-  for (const health::PoolView& pool : view.pools) {
-    const auto active = pool.active < pool.tiers.size() ? std::optional(pool.active) : std::nullopt;
+  auto slow = lost;                                       // wait for too long to be opened
+  const Plan& plan = snapshot_->plan();
+  for (std::size_t p = 0; p < view.pools.size(); ++p) {
+    const health::PoolView& pool = view.pools[p];
+    const bool shared = p < plan.pools.size() && plan.pools[p].config->tiers_mode == config::TiersMode::shared;
     for (std::uint32_t t = 0; t < pool.tiers.size(); ++t) {
       for (const health::EndpointView& endpoint : pool.tiers[t].endpoints) {
         if (endpoint.id.slot >= kMaxSlots) continue;
@@ -116,14 +120,18 @@ void Worker::apply_view_changes(const health::View& view) {
           // What waits for a first byte may be sent elsewhere, again when another tier takes over; pooled connections to
           // it are worth nothing.
           s.pool.close_all();
-          s.awaiting.for_each([&](AwaitHook& attempt) { lost.emplace_back(attempt.exchange, endpoint.id.slot); });
+          const auto leave = [&](AwaitHook& attempt) { lost.emplace_back(attempt.exchange, endpoint.id.slot); };
+          s.awaiting.for_each(leave);
+          s.opening.for_each(leave);
         }
-        tunnels_concerned |= s.follow(endpoint, t, active);
+        find_slow_openings(pool, endpoint, slow);
+        tunnels_concerned |= s.follow(endpoint, t, pool, shared);
       }
     }
   }
   // Only now that every endpoint they may be sent to has its place.
   for (const auto& [exchange, slot_index] : lost) exchange->on_endpoint_lost(slot_index, reactor_.now());
+  for (const auto& [exchange, slot_index] : slow) exchange->leave_slow_opening(slot_index, reactor_.now());
   for (std::size_t i = 0; i < present.size(); ++i) {
     if (present[i] || !slots_[i]) continue;
     slots_[i]->pool.close_all();

@@ -15,8 +15,10 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "health/choice.hpp"
 #include "proxy/balance/balancer.hpp"
 #include "proxy/balance/peak_ewma.hpp"
 #include "proxy/http/h1_parser.hpp"
@@ -94,8 +96,9 @@ struct Picked {
   std::uint32_t tier = 0;
   std::uint64_t epoch = 0;
   bool fallthrough = false;
-  bool trial = false;   // a suspect is being tried: give it up when the answer is overdue
-  bool risked = false;  // sent there for our sake: what fails is repeated
+  bool trial = false;  // a suspect is being tried: give it up when the answer is overdue
+  std::optional<std::chrono::nanoseconds> leave_after;  // an opening that takes longer is to go elsewhere
+  bool risked = false;                                  // sent there for our sake: what fails is repeated
   bool maintenance = false;
   bool shed = false;              // the serving tier has as many requests as it can answer
   bool may_wait = false;          // none now, but a move of tiers is possible
@@ -122,6 +125,7 @@ struct FaultHook : ListHook {};
 // An attempt that waits for its first byte, in the list of its endpoint. An exchange may have two.
 struct AwaitHook : ListHook {
   Exchange* exchange = nullptr;
+  bool opening = false;  // a WebSocket
   TimePoint since{};
 };
 
@@ -153,7 +157,8 @@ public:
     std::uint32_t count = 0;
     std::optional<TimePoint> oldest;
   };
-  Pending pending(std::uint32_t slot) const;
+  Pending pending(std::uint32_t slot) const { return read(pending_[slot]); }
+  Pending opening(std::uint32_t slot) const { return read(opening_[slot]); }  // WebSockets, not in pending()
   std::uint64_t open_connections() const { return open_connections_.load(std::memory_order_relaxed); }
   std::uint64_t open_tunnels() const { return open_tunnels_.load(std::memory_order_relaxed); }
 
@@ -201,6 +206,8 @@ public:
   Picked pick(const PickRequest& request);
   // The same for the opening of a WebSocket, which has then begun.
   Picked pick_opening(const PickRequest& request, SharedOpenings& desk);
+  // The endpoint in this slot took too long to open a WebSocket that is now opened elsewhere.
+  void opening_left(std::uint32_t slot);
   // Endpoints of the pool that new tunnels may go to.
   std::vector<health::EndpointId> opening_targets(const std::string& pool) const;
   Openings& openings() { return openings_; }
@@ -269,6 +276,10 @@ private:
                                               std::uint32_t tier, const PickRequest& request,
                                               std::uint32_t max_in_flight, bool& full);
   void openings_follow(const health::View& view);
+  void find_slow_openings(const health::PoolView& pool, const health::EndpointView& endpoint,
+                          std::vector<std::pair<Exchange*, std::uint32_t>>& out);
+  health::Choice opening_trial(const health::PoolView& pool, const config::PoolConfig& config,
+                               const PickRequest& request);
   bool chance(double share);
   std::uint32_t take_deposits(const Plan& plan, std::uint32_t pool);
   std::optional<std::uint32_t> spill_tier(const health::PoolView& pool, const config::PoolConfig& config,
@@ -306,7 +317,8 @@ private:
     std::atomic<std::uint32_t> count{0};
     std::atomic<TimePoint::rep> oldest{0};
   };
-  std::unique_ptr<PendingCell[]> pending_;
+  static Pending read(const PendingCell& cell);
+  std::unique_ptr<PendingCell[]> pending_, opening_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<std::vector<std::unique_ptr<balance::Balancer>>> balancers_;  // [pool][tier] of the newest plan
   std::uint64_t balancer_generation_ = 0;

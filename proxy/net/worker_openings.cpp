@@ -17,12 +17,50 @@ Picked Worker::pick_opening(const PickRequest& request, SharedOpenings& desk) {
   });
 }
 
-// For want of room it waits, rather than go to another tier.
+// Who is slow to open is tried now and then by an opening that a client wants: paced over all workers by one shared word, and few
+// of all openings, so that where there are few it is not all of them.
+health::Choice Worker::opening_trial(const health::PoolView& pool, const config::PoolConfig& config,
+                                     const PickRequest& request) {
+  if (request.openings == nullptr || request.again || request.sticky) return {};
+  if (!request.called && request.openings->others_wait()) return {};
+  const auto now = reactor_.now().time_since_epoch().count();
+  return health::choose_opening_trial(pool, health::openings_may_move(config), [&](std::uint32_t t, std::uint32_t e) {
+    const health::EndpointView& endpoint = pool.tiers[t].endpoints[e];
+    const health::OpeningTrials& trials = *endpoint.opening_trials;
+    if (endpoint.id.slot >= kMaxSlots) return false;
+    auto due = endpoint.load->next_opening_trial.load(std::memory_order_relaxed);
+    if (now < due || !chance(trials.share)) return false;
+    if (config.max_in_flight != 0 && in_flight(endpoint) >= config.max_in_flight) return false;
+    if (request.openings->room(opening_key(endpoint.id), reactor_.now()) == 0) return false;
+    const auto next = now + std::chrono::duration_cast<TimePoint::duration>(trials.pause).count();
+    return endpoint.load->next_opening_trial.compare_exchange_strong(due, next, std::memory_order_relaxed);
+  });
+}
+
+// Those that wait for longer than this endpoint's openings may take, where another opens them in time.
+void Worker::find_slow_openings(const health::PoolView& pool, const health::EndpointView& endpoint,
+                                std::vector<std::pair<Exchange*, std::uint32_t>>& out) {
+  const std::uint32_t to = health::tier_for_openings(pool);
+  if (!endpoint.opening_trials || !endpoint.opening_trials->limit || to >= pool.tiers.size()) return;
+  if (!health::opens_well(pool.tiers[to])) return;
+  const TimePoint late = reactor_.now() - *endpoint.opening_trials->limit;
+  slot(endpoint.id).opening.for_each([&](AwaitHook& attempt) {
+    if (attempt.since <= late) out.emplace_back(attempt.exchange, endpoint.id.slot);
+  });
+}
+
+void Worker::opening_left(std::uint32_t slot) {
+  endpoint(slot).openings_left.add();
+  touch(slot);
+}
+
+// For want of room it waits, rather than go to another tier. Who is slow to open is avoided where there is a choice.
 std::optional<std::uint32_t> Worker::pick_with_room(const health::PoolView& pool, std::uint32_t pool_index,
                                                     std::uint32_t tier, const PickRequest& request,
                                                     std::uint32_t max_in_flight, bool& full) {
   if (full) return std::nullopt;
   const health::TierView& view = pool.tiers[tier];
+  const bool choice = health::opens_well(view);
   const auto has_room = [&](std::uint32_t e) {
     return request.openings->room(opening_key(view.endpoints[e].id), reactor_.now()) > 0;
   };
@@ -38,12 +76,18 @@ std::optional<std::uint32_t> Worker::pick_with_room(const health::PoolView& pool
     }
   }
   std::vector<health::EndpointId> passed_over(request.excluded.begin(), request.excluded.end());
-  for (const std::uint32_t e : view.usable)
-    if (!has_room(e)) passed_over.push_back(view.endpoints[e].id);
+  bool no_room = false;
+  for (const std::uint32_t e : view.usable) {
+    const bool avoided = choice && view.endpoints[e].opening_trials;
+    if (!avoided && has_room(e)) continue;
+    const health::EndpointId id = view.endpoints[e].id;
+    no_room |= !avoided && std::find(request.excluded.begin(), request.excluded.end(), id) == request.excluded.end();
+    passed_over.push_back(id);
+  }
   PickRequest with_room = request;
   with_room.excluded = passed_over;
   const auto found = pick_in_tier(pool, pool_index, tier, with_room, max_in_flight);
-  full = !found && passed_over.size() > request.excluded.size();
+  full = !found && no_room;
   return found;
 }
 
@@ -54,8 +98,11 @@ std::vector<health::EndpointId> Worker::opening_targets(const std::string& pool)
     const config::PoolConfig* config = snapshot_->plan().config.pool(pool);
     const bool shared = config != nullptr && config->tiers_mode == config::TiersMode::shared;
     for (std::uint32_t t = 0; t < view.tiers.size(); ++t) {
-      if (t != view.active && !(shared && view.tiers[t].serviceable)) continue;
-      for (const std::uint32_t e : view.tiers[t].usable) out.push_back(view.tiers[t].endpoints[e].id);
+      const health::TierView& tier = view.tiers[t];
+      if (t != health::tier_for_openings(view) && !(shared && tier.serviceable)) continue;
+      const bool choice = health::opens_well(tier);
+      for (const std::uint32_t e : tier.usable)
+        if (!choice || !tier.endpoints[e].opening_trials) out.push_back(tier.endpoints[e].id);
     }
   }
   return out;

@@ -46,6 +46,7 @@ Worker::Slot& Worker::slot(health::EndpointId id) {
     s->tls_untold = 0;
     s->fate = Slot::Fate::stays;
     s->aside.reset();
+    s->served = false;
   }
   return *s;
 }
@@ -112,26 +113,33 @@ Picked Worker::pick(const PickRequest& request) {
   asking.first = request.excluded.empty() && !request.again;
   asking.again = request.again;
   asking.hedge = request.hedge;
-  const health::Choice choice = health::choose(
-      pool, asking,
-      [&](std::uint32_t tier) {
-        return request.openings != nullptr ? pick_with_room(pool, index, tier, request, config.max_in_flight, out.full)
-                                           : pick_in_tier(pool, index, tier, request, config.max_in_flight);
-      },
-      [&](std::uint32_t tier) { return pick_trial(pool.tiers[tier]); },
-      [&] { return spill_tier(pool, config, request); }, [this](double share) { return chance(share); });
+  asking.opening = request.openings != nullptr;
+  health::Choice choice = opening_trial(pool, config, request);
+  const bool opening_tried = choice.endpoint.has_value();
+  if (!opening_tried)
+    choice = health::choose(
+        pool, asking,
+        [&](std::uint32_t tier) {
+          return request.openings != nullptr
+                     ? pick_with_room(pool, index, tier, request, config.max_in_flight, out.full)
+                     : pick_in_tier(pool, index, tier, request, config.max_in_flight);
+        },
+        [&](std::uint32_t tier) { return pick_trial(pool.tiers[tier]); },
+        [&] { return spill_tier(pool, config, request); }, [this](double share) { return chance(share); });
   if (choice.endpoint) {
     out.full = false;
     out.endpoint = &pool.tiers[choice.tier].endpoints[*choice.endpoint];
     out.snapshot = snapshot_;
     out.tier = choice.tier;
     out.epoch = pool.epoch;
-    out.fallthrough = choice.tier != pool.active;
-    out.trial = choice.trial;
+    const bool wanted = opening_tried || (asking.opening && choice.tier == health::tier_for_openings(pool));
+    out.fallthrough = choice.tier != pool.active && !wanted;
+    if (opening_tried) out.leave_after = out.endpoint->opening_trials->limit;
+    out.trial = choice.trial && !opening_tried;
     out.risked = choice.risked;
     return out;
   }
-  out.shed = choice.shed;
+  out.shed = choice.shed && !out.full;  // what waits to be opened where it opens well is not shed
   out.may_wait =
       !choice.shed && (choice.elsewhere || pool.settling) && request.excluded.empty() && waiting_count_ < kMaxWaiting;
   return out;
@@ -277,15 +285,16 @@ void Worker::touch(std::uint32_t slot_index) {
 }
 
 void Worker::publish_pending(std::uint32_t slot_index, Slot& s) {
-  PendingCell& cell = pending_[slot_index];
-  cell.count.store(s.awaiting_count, std::memory_order_relaxed);
-  const AwaitHook* oldest = s.awaiting.front();
-  cell.oldest.store(oldest != nullptr ? oldest->since.time_since_epoch().count() : 0, std::memory_order_relaxed);
+  const auto publish = [](PendingCell& cell, std::uint32_t count, const AwaitHook* oldest) {
+    cell.count.store(count, std::memory_order_relaxed);
+    cell.oldest.store(oldest != nullptr ? oldest->since.time_since_epoch().count() : 0, std::memory_order_relaxed);
+  };
+  publish(pending_[slot_index], s.awaiting_count, s.awaiting.front());
+  publish(opening_[slot_index], s.opening_count, s.opening.front());
 }
 
-Worker::Pending Worker::pending(std::uint32_t slot_index) const {
+Worker::Pending Worker::read(const PendingCell& cell) {
   Pending out;
-  const PendingCell& cell = pending_[slot_index];
   out.count = cell.count.load(std::memory_order_relaxed);
   if (const auto since = cell.oldest.load(std::memory_order_relaxed); since != 0)
     out.oldest = TimePoint(TimePoint::duration(since));
@@ -294,8 +303,8 @@ Worker::Pending Worker::pending(std::uint32_t slot_index) const {
 
 void Worker::attempt_sent(AwaitHook& attempt, std::uint32_t slot_index) {
   Slot& s = *slots_[slot_index];
-  s.awaiting.push_back(attempt);
-  ++s.awaiting_count;
+  (attempt.opening ? s.opening : s.awaiting).push_back(attempt);
+  ++(attempt.opening ? s.opening_count : s.awaiting_count);
   touch(slot_index);
   publish_pending(slot_index, s);
 }
@@ -304,7 +313,7 @@ void Worker::attempt_answered(AwaitHook& attempt, std::uint32_t slot_index) {
   Slot& s = *slots_[slot_index];
   if (!attempt.linked()) return;
   attempt.unlink();
-  --s.awaiting_count;
+  --(attempt.opening ? s.opening_count : s.awaiting_count);
   publish_pending(slot_index, s);
 }
 

@@ -15,7 +15,8 @@ struct Worker::Slot {
   UpstreamPool pool;
   balance::PeakEwma ewma;
   List<AwaitHook, AwaitHook> awaiting;  // sent, no first byte yet; oldest first
-  std::uint32_t awaiting_count = 0;
+  List<AwaitHook, AwaitHook> opening;   // the same of WebSockets
+  std::uint32_t awaiting_count = 0, opening_count = 0;
   TimePoint last_urgent{};
   std::optional<TimePoint> tls_told;  // when a failed handshake was last written about
   std::uint64_t tls_untold = 0;       // and how many failed since
@@ -26,9 +27,10 @@ struct Worker::Slot {
   // Its tunnels, worker_tunnels.cpp.
   enum class Fate : std::uint8_t { stays, draining, removed, disabled, dead };
   Fate fate = Fate::stays;
-  std::optional<bool> aside;                // its tier is not the designated one
+  std::optional<bool> aside;                // its tier is neither the designated one nor that of new tunnels
+  bool served = false;                      // it was the designated one since it last came to be aside
   std::optional<observe::TunnelEnd> moved;  // the designated tier has just become another one
-  bool follow(const health::EndpointView& endpoint, std::uint32_t tier, std::optional<std::uint32_t> active);
+  bool follow(const health::EndpointView& endpoint, std::uint32_t tier, const health::PoolView& view, bool shared);
 };
 
 }  // namespace understudy::net

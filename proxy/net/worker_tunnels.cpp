@@ -29,20 +29,23 @@ Departure::Terms removal(const Plan& plan) {
 }  // namespace
 
 // What became of the endpoint since the last view. True when its tunnels have to look.
-bool Worker::Slot::follow(const health::EndpointView& endpoint, std::uint32_t tier,
-                          std::optional<std::uint32_t> active) {
+bool Worker::Slot::follow(const health::EndpointView& endpoint, std::uint32_t tier, const health::PoolView& view,
+                          bool shared) {
   const Fate now = endpoint.dead       ? Fate::dead
                    : endpoint.disabled ? Fate::disabled
                    : endpoint.draining ? Fate::draining
                                        : Fate::stays;
   bool changed = std::exchange(fate, now) != now;
   moved.reset();
-  const bool away = active && *active != tier;
+  const bool designated = view.active == tier;
+  const bool away = view.active < view.tiers.size() && !designated && view.openings_to != tier;
   if (aside && *aside != away) {
     changed = true;
-    if (away) moved = *active > tier ? TunnelEnd::failover : TunnelEnd::failback;
+    // Tunnels that were opened here because the designated tier was slow to open them may stay, but for law 11.
+    if (away && (served || !shared)) moved = view.active > tier ? TunnelEnd::failover : TunnelEnd::failback;
   }
   aside = away;
+  served = designated || (served && !away);
   return changed;
 }
 

@@ -137,6 +137,7 @@ void EndpointCounters::reset() {
   superseded.reset();
   connect.reset();
   websocket_open.reset();
+  openings_left.reset();
   client.reset();
   busiest.reset();
 }

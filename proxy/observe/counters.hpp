@@ -271,6 +271,7 @@ struct EndpointCounters {
   Histogram superseded;      // request sent to the answer that another endpoint gave: it takes at least that long
   Histogram connect;         // dial to connected (TLS: to the end of the handshake)
   Histogram websocket_open;  // attempt begun to 101
+  Counter openings_left;     // given up because they took too long, and opened elsewhere
   LazyClientEvidence client;
   BusiestClient busiest;
   void reset();

@@ -51,6 +51,9 @@
 #include "proxy/server/state_file.hpp"
 #include "proxy/server/state_keeper.hpp"
 
+namespace understudy::observe {
+class Exposition;
+}
 namespace understudy::server {
 
 using TimePoint = std::chrono::steady_clock::time_point;
@@ -186,6 +189,7 @@ private:
     std::map<limit::OpeningDesk::Endpoint, limit::OpeningDesk::Seen> endpoints;
   };
   OpeningsSeen look_at_openings(std::string_view pool) const;
+  void expose_openings(observe::Exposition& out, const std::vector<health::PoolStatus>& pools) const;
   boost::json::object describe_pool(const health::PoolStatus& pool) const;
   void add_openings(boost::json::object& described, const health::PoolStatus& pool) const;
 
@@ -249,6 +253,7 @@ private:
     std::array<std::uint64_t, static_cast<std::size_t>(health::Cause::count)> outcomes{};
     using Buckets = std::array<std::uint64_t, health::latency_buckets>;
     Buckets first_byte{}, superseded{}, connect{}, websocket_open{};
+    std::uint64_t openings_left = 0;
     std::shared_ptr<health::SharedLoad> load;
     observe::ClientEvidenceReader client;
   };

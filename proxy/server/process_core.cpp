@@ -178,6 +178,8 @@ void Process::on_event(const health::Event& event) {
     case Kind::endpoint_ejected:
     case Kind::endpoint_suspect:
     case Kind::endpoint_unfit:
+    case Kind::endpoint_slow_to_open:
+    case Kind::openings_moved:
     case Kind::probe_doubted:
     case Kind::tier_lost:
     case Kind::panic_entered:
@@ -218,6 +220,7 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   std::vector<const observe::Histogram*> first_byte, superseded, connect, websocket_open;
   std::vector<const observe::ClientEvidence*> clients;
   std::vector<const observe::BusiestClient*> busiest;
+  std::uint64_t openings_left = 0;
   for (const auto& worker : workers_) {
     const auto* counters = worker->endpoint_counters().get(totals.id);
     clients.push_back(counters != nullptr ? counters->client.get() : nullptr);
@@ -228,11 +231,16 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
       superseded.push_back(&counters->superseded);
       connect.push_back(&counters->connect);
       websocket_open.push_back(&counters->websocket_open);
+      openings_left += counters->openings_left.get();
     }
     const auto pending = worker->pending(slot);
     out.pending += pending.count;
     if (pending.oldest && (!out.oldest_pending || *pending.oldest < *out.oldest_pending))
       out.oldest_pending = pending.oldest;
+    const auto opening = worker->opening(slot);
+    out.opening_pending += opening.count;
+    if (opening.oldest && (!out.oldest_opening || *opening.oldest < *out.oldest_opening))
+      out.oldest_opening = opening.oldest;
   }
   for (std::size_t c = 0; c < sums.size(); ++c) {
     // A slot given out anew starts from zero.
@@ -243,6 +251,8 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
       out.failures[c] = delta;
   }
   totals.outcomes = sums;
+  const std::uint64_t left_before = std::exchange(totals.openings_left, openings_left);
+  out.openings_left = static_cast<std::uint32_t>(openings_left - (openings_left >= left_before ? left_before : 0));
   take_latency(first_byte, totals.first_byte, out.first_byte);
   take_latency(superseded, totals.superseded, out.superseded);
   take_latency(connect, totals.connect, out.connect);
@@ -250,7 +260,7 @@ health::TrafficSample Process::collect(std::uint32_t slot, bool urgent) {
   out.client = totals.client.take(clients);
   out.busiest = totals.client.take(busiest);
   out.consecutive_failures = totals.load ? totals.load->consecutive_failures.load(std::memory_order_relaxed) : 0;
-  if (out.pending > 0)
+  if (out.pending > 0 || out.opening_pending > 0)
     waiting_slots_.insert(slot);
   else
     waiting_slots_.erase(slot);

@@ -253,37 +253,6 @@ struct Process::Metrics {
     });
   }
 
-  // WebSockets that are being opened.
-  void openings(const std::vector<::understudy::health::PoolStatus>& pools) {
-    std::vector<OpeningsSeen> seen;
-    for (const auto& pool : pools) seen.push_back(p.look_at_openings(pool.name));
-    out.family("websocket_opening_queue", Type::gauge, "WebSockets that wait for their turn to be opened.");
-    for (std::size_t i = 0; i < pools.size(); ++i)
-      out.sample({{"pool", pools[i].name}}, std::uint64_t{seen[i].waiting});
-    out.family("websocket_opening_queue_estimate_seconds", Type::gauge, "How long the last of them will wait.");
-    for (std::size_t i = 0; i < pools.size(); ++i) {
-      const auto estimate = seen[i].estimate.value_or(::understudy::health::Duration{0});
-      out.sample({{"pool", pools[i].name}}, std::chrono::duration<double>(estimate).count());
-    }
-    const auto each = [&](std::string_view family, std::string_view help, auto value) {
-      out.family(family, Type::gauge, help);
-      for (std::size_t i = 0; i < pools.size(); ++i)
-        for (const auto& tier : pools[i].tiers)
-          for (const auto& e : tier.endpoints) {
-            const auto found = seen[i].endpoints.find(net::opening_key(e.id));
-            if (found == seen[i].endpoints.end()) continue;  // nothing was opened there yet
-            out.sample({{"pool", pools[i].name}, {"tier", tier.name}, {"endpoint", e.label}, {"address", e.address}},
-                       value(found->second));
-          }
-    };
-    each("endpoint_websocket_openings", "WebSockets that are being opened.",
-         [](const auto& s) { return std::uint64_t{s.in_progress}; });
-    each("endpoint_websocket_openings_limit", "How many may be opened at the same time.",
-         [](const auto& s) { return std::uint64_t{s.limit}; });
-    each("endpoint_websocket_openings_allowed_per_second", "How many may begin in a second.",
-         [](const auto& s) { return s.pace; });
-  }
-
   void pools() {
     const auto& names = p.plan_->config.pools;
     const auto counter = [&](std::string_view family, std::string_view help, auto f) {
@@ -390,7 +359,7 @@ struct Process::Metrics {
     decisions(pools);
     expose_fitness(out, pools);
     expose_copies(out, p.copies_);
-    openings(pools);
+    p.expose_openings(out, pools);
     endpoints(pools);
     checks(pools);
   }

@@ -191,6 +191,23 @@ TEST_F(StatusText, ShowsDoubtVerdictAndGates) {
             "      3 in flight, 200 tunnels\n");
 }
 
+TEST_F(StatusText, ShowsWhereNewTunnelsGoAndWhy) {
+  health::PoolStatus pool = pool_on_standby();
+  EXPECT_EQ(pool_text(describe_pool(pool, kNow), kWall).find("new tunnels"), std::string::npos);
+  pool.active = 0;
+  pool.openings_to = 1;
+  pool.tiers[0].endpoints[0].available = true;
+  pool.tiers[0].endpoints[0].slow_to_open = "openings take 2 s, limit 205 ms (latency_factor times what is normal)";
+  const auto described = describe_pool(pool, kNow);
+  const std::string text = pool_text(described, kWall);
+  EXPECT_NE(text.find("  new tunnels go to standby\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("      slow to open WebSockets: openings take 2 s"), std::string::npos) << text;
+  EXPECT_EQ(described.at("openings").at("tier").as_string(), "standby");
+  EXPECT_EQ(described.at("sentence").as_string(),
+            "pool app serves from primary (1/1 available), new tunnels go to standby");
+  EXPECT_EQ(described.at("state").as_string(), "degraded");
+}
+
 TEST_F(StatusText, TheJsonHasWhatTheTextHas) {
   health::PoolStatus pool = pool_on_standby();
   pool.phase = "verifying";

@@ -47,7 +47,8 @@ TEST(ScenarioRung, BothTakeWhatMakesSenseInBoth) {
 }
 
 TEST(ScenarioRung, ARehearsalHasNoWebSocketsToCount) {
-  const std::string text = with("websockets = 3", "kind = \"kill\"", "sockets_dropped = 3\nleast_open = 3");
+  const std::string text =
+      with("websockets = 3", "kind = \"kill\"", "sockets_dropped = 3\nslow_openings = 3\nleast_open = 3");
   EXPECT_EQ(said(text, Rung::drill), "");
   EXPECT_THAT(said(text, Rung::rehearse), HasSubstr("'sockets_dropped' can't be measured in a rehearsal"));
   EXPECT_THAT(said(text, Rung::rehearse), HasSubstr("'least_open' can't be measured in a rehearsal"));

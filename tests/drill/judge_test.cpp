@@ -32,7 +32,8 @@ ScenarioFacts well() {
 
 config::ScenarioExpect strict() {
   config::ScenarioExpect expect;
-  expect.failed = expect.failed_repeatable = expect.bad = expect.doubled = expect.sockets_dropped = 0;
+  expect.failed = expect.failed_repeatable = expect.bad = expect.doubled = expect.sockets_dropped =
+      expect.slow_openings = 0;
   expect.least_answered = 1000;
   expect.least_open = 10;
   expect.moves = expect.least_moves = 2;
@@ -95,7 +96,8 @@ TEST(Judge, FindsSocketsThatWereDroppedOrAreGone) {
   ScenarioFacts facts = well();
   facts.sockets_dropped = 1;
   facts.sockets_open = 9;
-  EXPECT_EQ(failed(facts).size(), 2U);
+  facts.slow_openings = 1;
+  EXPECT_EQ(failed(facts).size(), 3U);
 }
 
 }  // namespace

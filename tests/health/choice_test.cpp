@@ -144,5 +144,47 @@ TEST_F(Choosing, WhatIsTooMuchIsShedUnlessALowerTierMayTakeIt) {
   EXPECT_EQ(asked(post), "0");
 }
 
+TEST_F(Choosing, OpeningsGoToTheirOwnTierAndElsewhereOnlyForWantOfIt) {
+  const Asking opening{.shared = true, .first = true, .opening = true};
+  EXPECT_EQ(asked(opening), "012");
+  pool.openings_to = 1;
+  giving = {0, 1};
+  EXPECT_EQ(asked(opening), "1");
+  EXPECT_EQ(asked({.shared = true, .first = true}), "0") << "a request";
+  giving = {0};
+  EXPECT_EQ(asked(opening), "10");
+  EXPECT_EQ(last.tier, 0U);
+  pool.openings_to = 7;  // of another configuration
+  EXPECT_EQ(asked(opening), "0");
+}
+
+TEST_F(Choosing, WhoIsSlowToOpenIsTriedWhereAnotherIsToBeHadOrNobody) {
+  const auto tried = [&](bool may_move) {
+    std::string text;
+    choose_opening_trial(pool, may_move, [&](std::uint32_t t, std::uint32_t) {
+      text += std::to_string(t);
+      return false;
+    });
+    return text;
+  };
+  for (TierView& tier : pool.tiers) tier.endpoints[0].available = true;
+  EXPECT_EQ(tried(true), "");
+  pool.tiers[0].endpoints[0].opening_trials = pool.tiers[2].endpoints[0].opening_trials = OpeningTrials{};
+  pool.openings_to = 1;
+  EXPECT_EQ(tried(true), "0");
+  pool.tiers[0].endpoints[0].suspect = true;
+  EXPECT_EQ(tried(true), "") << "requests are tried first";
+  pool.tiers[0].endpoints[0].suspect = false;
+  pool.tiers[1].endpoints[0].opening_trials = OpeningTrials{};
+  pool.openings_to.reset();
+  EXPECT_EQ(tried(true), "12") << "all are slow: the designated tier is asked anyway";
+  EXPECT_EQ(tried(false), "") << "law 11";
+  pool.tiers[2].serviceable = false;
+  EXPECT_EQ(tried(true), "1");
+  const Choice choice = choose_opening_trial(pool, true, [](std::uint32_t, std::uint32_t) { return true; });
+  EXPECT_EQ(choice.tier, 1U);
+  EXPECT_TRUE(choice.risked);
+}
+
 }  // namespace
 }  // namespace understudy::health

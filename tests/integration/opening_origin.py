@@ -4,7 +4,8 @@
   refuse   opens at once, and answers 503 beyond
   delay    opens after a delay; see /control
 
-Prints its port. GET /stats tells what it was asked for, GET /control?delay=S delays every opening from now on; any other GET is answered at once.
+Prints its port. GET /stats tells what it was asked for, GET /control?delay=S delays every opening from now on; any other
+request (a POST has two bytes) is answered at once, and counted as plain unless it is for /healthz.
 """
 import asyncio
 import base64
@@ -21,11 +22,12 @@ class Origin:
     def __init__(self, kind, rate):
         self.kind, self.rate, self.delay = kind, rate, 0.0
         self.asked = collections.deque()
-        self.most = self.opened = self.refused = self.open = 0
+        self.most = self.opened = self.refused = self.open = self.plain = self.openings = 0
         self.collapsed = self.thrashing = False
         self.queue = asyncio.Queue()
 
     def note(self):
+        self.openings += 1
         now = time.monotonic()
         self.asked.append(now)
         while self.asked[0] <= now - 1:
@@ -68,9 +70,13 @@ class Origin:
                 body = b"ok"
                 if target == b"/stats":
                     body = json.dumps({"most": self.most, "opened": self.opened, "refused": self.refused, "open": self.open,
-                                       "collapsed": self.collapsed}).encode()
-                if target.startswith(b"/control?delay="):
+                                       "asked": self.openings, "plain": self.plain, "collapsed": self.collapsed}).encode()
+                elif target.startswith(b"/control?delay="):
                     self.delay = float(target.split(b"=")[1])
+                elif target != b"/healthz":
+                    self.plain += 1
+                    if head.startswith(b"POST"):
+                        await reader.readexactly(2)
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

@@ -386,5 +386,37 @@ TEST(Incident, AClockThatIsSetBendsNoTimes) {
   EXPECT_LT(book.open()->entries.back().at, Notebook::wall(world.now) + 1s);
 }
 
+TEST(Incidents, OpeningsThatAreSlowAreOneThoughRequestsAreWell) {
+  config::Config config = one_pool();
+  config.pools[0].tiers_mode = config::TiersMode::shared;
+  config.pools[0].degraded.websocket_open_p95 = 500ms;
+  World world(config);
+  world.traffic.every = 20ms;
+  Notebook notebook(world, 5s);
+  const auto openings = [&](Duration took, int samples) {
+    for (int i = 0; i < samples; ++i) {
+      for (const char* label : {"p1", "p2"}) {
+        health::TrafficSample sample;
+        sample.endpoint = world.endpoint_status(label).id;
+        sample.websocket_open.record(took, 2);
+        world.sample(sample);
+      }
+      notebook.run(100ms);
+    }
+  };
+  notebook.run(5s);
+  openings(5ms, 20);
+  EXPECT_EQ(notebook.open(), nullptr);
+  openings(2s, 10);
+  ASSERT_NE(notebook.open(), nullptr) << world.told();
+  EXPECT_THAT(events_of(*notebook.open()), Contains("endpoint_slow_to_open"));
+  EXPECT_THAT(events_of(*notebook.open()), Contains("openings_moved"));
+  EXPECT_FALSE(notebook.open()->moved) << "requests stay";
+  openings(5ms, 5);
+  EXPECT_THAT(events_of(*notebook.open()), Contains("openings_returned"));
+  notebook.run(10s);
+  EXPECT_EQ(notebook.open(), nullptr);
+}
+
 }  // namespace
 }  // namespace understudy::incident
