@@ -117,6 +117,7 @@ struct SetMaintenance {
 // Says that a condition of the return holds ("data compared"): who, and why they think so.
 struct Approve {
   std::string pool, gate, who, reason;
+  std::optional<std::uint64_t> expected_epoch = {};
 };
 using Command = std::variant<SetEndpointState, MoveTier, Failback, HoldPool, SetMaintenance, Approve>;
 

@@ -226,6 +226,7 @@ CommandResult Core::State::execute(const Approve& command, TimePoint now) {
   CommandResult result;
   Pool* pool = named_pool(command.pool, result);
   if (pool == nullptr) return result;
+  if (auto stale = stale_epoch(*pool, command.expected_epoch)) return refuse(std::move(*stale));
   if (command.who.empty() || command.reason.empty()) {
     return refuse("an approval needs a name and a reason: who vouches for it, and what was compared");
   }

@@ -17,6 +17,7 @@ EndpointView view_of(const Endpoint& endpoint, const Pool& pool) {
   view.available = endpoint.available;
   // An agent that takes load off an endpoint keeps new work away; what is open has done no harm and stays.
   view.draining = endpoint.order.state == OperatorState::draining;
+  view.eased = eased(endpoint);
   view.disabled = endpoint.order.state == OperatorState::disabled;
   view.unhealthy = marked_bad(endpoint);
   view.dead = marked_dead(endpoint);

@@ -166,7 +166,8 @@ struct EndpointView {
   std::string label;        // name or address as written
   std::string server_name;  // for TLS and Host of probes: host as written
   bool available = false;   // derived; new work may go here
-  bool draining = false;    // sticky and existing work only
+  bool draining = false;    // by the operator: sticky and existing work only, tunnels leave at their pace
+  bool eased = false;       // its agent takes load off it: sticky and existing work goes on
   bool disabled = false;    // close tunnels and idle connections
   bool unhealthy = false;   // marked by checks or ejected: a waiting repeatable request may leave it
   bool dead = false;        // marked unhealthy by its checks: its tunnels are ended

@@ -222,9 +222,11 @@ void approve(const Call& call, const Done& done) {
                               {kPool,
                                {"gate", BodyKey::Type::text, true},
                                {"who", BodyKey::Type::text, true},
-                               {"reason", BodyKey::Type::text, true}});
+                               {"reason", BodyKey::Type::text, true},
+                               kExpectedEpoch});
   if (!body) return;
-  const health::Approve command{body->text("pool"), body->text("gate"), body->text("who"), body->text("reason")};
+  const health::Approve command{body->text("pool"), body->text("gate"), body->text("who"), body->text("reason"),
+                                body->number("expected_epoch")};
   run_command(call, done, command, command.pool);
 }
 

@@ -8,7 +8,8 @@ namespace understudy::balance {
 namespace {
 
 bool may_take(const health::EndpointView& endpoint) {
-  return endpoint.available || (endpoint.draining && !endpoint.disabled && !endpoint.unhealthy);
+  const bool keeps = endpoint.draining || endpoint.eased;
+  return endpoint.available || (keeps && !endpoint.disabled && !endpoint.unhealthy);
 }
 
 }  // namespace

@@ -266,6 +266,7 @@ void Grammar::add_pool_verbs() {
   approve->add_option("gate", values_.gate, "Name of the approval")->required();
   approve->add_option("--who", values_.who, "Who vouches for it")->required();
   approve->add_option("--reason", values_.reason, "What was found")->required();
+  add_epoch(approve);
 
   CLI::App* maintenance =
       daemon_verb(app_, "maintenance", "Answer 503 with a page and Retry-After for a pool", Verb::maintenance,

@@ -73,7 +73,7 @@ struct Arguments {
   std::uint64_t retries = 0;                              // drill: of a run that was invalid
 
   std::string gate, who;                        // approve
-  std::optional<std::uint64_t> expected_epoch;  // failover, failback, hold, release
+  std::optional<std::uint64_t> expected_epoch;  // failover, failback, hold, release, approve
 };
 
 // Nothing to run: help (code 0, text in out) or a usage error (code 2, text in err).

@@ -234,7 +234,8 @@ TEST(AdminApi, OrdersCarryReasonEpochAndEnd) {
   good("failback", R"({"pool":"app","reason":"over","expected_epoch":0})");
   good("hold", R"({"pool":"app","reason":"site works","expected_epoch":8})");
   good("release", R"({"pool":"app","reason":"done"})");
-  good("approve", R"({"pool":"app","gate":"data compared","who":"anna","reason":"0 rows differ"})");
+  good("approve",
+       R"({"pool":"app","gate":"data compared","who":"anna","reason":"0 rows differ","expected_epoch":9})");
   good("maintenance", R"({"pool":"app","on":true,"reason":"kernel"})");
   good("pools/app/endpoints/a/state", R"({"state":"disabled","reason":"disk"})");
   ASSERT_EQ(control.commands.size(), 7U);
@@ -258,6 +259,7 @@ TEST(AdminApi, OrdersCarryReasonEpochAndEnd) {
   EXPECT_EQ(approve.gate, "data compared");
   EXPECT_EQ(approve.who, "anna");
   EXPECT_EQ(approve.reason, "0 rows differ");
+  EXPECT_EQ(approve.expected_epoch, 9U);
   EXPECT_EQ(std::get<health::SetMaintenance>(control.commands[5].command).reason, "kernel");
   EXPECT_EQ(std::get<health::SetEndpointState>(control.commands[6].command).reason, "disk");
 }

@@ -131,6 +131,8 @@ TEST_F(CliArguments, ValuesLandWhereTheyBelong) {
   EXPECT_EQ(hold.reason, "site works");
   EXPECT_EQ(good({"release", "app", "--expected-epoch", "9"}).expected_epoch, 9U);
   const Arguments approve = good({"approve", "app", "data compared", "--who", "anna", "--reason", "0 rows differ"});
+  EXPECT_FALSE(approve.expected_epoch);
+  EXPECT_EQ(good({"approve", "app", "g", "--who", "a", "--reason", "r", "--expected-epoch", "7"}).expected_epoch, 7U);
   EXPECT_EQ(approve.gate, "data compared");
   EXPECT_EQ(approve.who, "anna");
   EXPECT_EQ(approve.reason, "0 rows differ");

@@ -88,6 +88,7 @@ TEST(Agents, TakeNewWorkAwayAndLeaveWhatIsOpen) {
     EXPECT_FALSE(seen().available) << words;
     EXPECT_EQ(world.core().view()->pools[0].tiers[0].usable.size(), 1U) << words;
     EXPECT_FALSE(seen().draining) << words << ": that would end its tunnels";
+    EXPECT_TRUE(seen().eased) << words << ": sticky clients stay";
     world.core().on_agent_answer(p1, {true, "ready 100%"}, world.now);
     world.drain();
     EXPECT_TRUE(seen().available) << words;

@@ -168,6 +168,20 @@ TEST(Gates, AnApprovalEndsWithTheTierItWasGivenFor) {
   world.run(60s);
   EXPECT_EQ(world.active(), "standby") << world.told();
 }
+
+TEST(Gates, AnApprovalThatRestsOnAnotherEpochIsRefused) {
+  World world(config_of({gated_return(approval(), 20s)}));
+  world.run(5s);
+  kill_both(world);
+  ASSERT_TRUE(world.run_until([&] { return world.active() == "standby"; }, 10s));
+  const std::uint64_t epoch = world.status().epoch;
+  const auto stale = world.command(health::Approve{"app", "data compared", "eve", "checksums agree", epoch - 1});
+  EXPECT_FALSE(stale.ok);
+  EXPECT_THAT(stale.error, HasSubstr("rests on epoch " + std::to_string(epoch - 1)));
+  EXPECT_FALSE(world.status().gates[0].passed);
+  EXPECT_TRUE(world.command(health::Approve{"app", "data compared", "eve", "checksums agree", epoch}).ok);
+}
+
 TEST(Gates, AnOldAnswerIsAskedForAgainBeforeTheReturn) {
   World world(config_of({gated_return(url(), 60s)}));
   world.run(5s);
