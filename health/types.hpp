@@ -106,7 +106,7 @@ struct alignas(64) SharedLoad {
   std::atomic<std::uint32_t> unanswered{0};   // of in_flight: without the head of an answer; carries max_unanswered
   std::atomic<TimePoint::rep> next_trial{0};  // when a suspect may be tried again
   std::atomic<TimePoint::rep> next_opening_trial{0};  // and one that is slow to open WebSockets
-  std::atomic<TimePoint::rep> heard{0};       // when it last gave a sign of life to a tunnel that may be parked
+  std::atomic<TimePoint::rep> heard{0};               // when it last gave a sign of life to a tunnel that may be parked
 };
 
 // What traffic told about one endpoint since the last sample, summed over workers. Posted every 100 ms for touched
@@ -268,7 +268,7 @@ struct Event {
     agent,                  // an endpoint's agent takes it out or back in, or can't be understood
     endpoint_slow_to_open,  // WebSockets take too long to open; requests are not concerned
     endpoint_opens_again,
-    openings_moved,    // new tunnels go to another tier than the requests
+    openings_moved,     // new tunnels go to another tier than the requests
     openings_returned,  // and no longer do
     drill,              // a live drill began, or did something, or ended; never told by the core
     tunnels_parked      // many WebSocket tunnels have no endpoint, or none any more

@@ -139,7 +139,6 @@ private:
 
   // exchange_fault.cpp: live drills
   bool meet_fault(const Faults& faults, TimePoint now);
-  bool meets(const Fault& fault, TimePoint now);
   bool has_header(const std::string& name, const std::string& value);
   void stall_by_fault(TimePoint now);
   void fail_by_fault(std::uint16_t status, TimePoint now);

@@ -13,24 +13,6 @@ using exchange::End;
 using exchange::EventKind;
 using health::Cause;
 
-namespace {
-
-double drawn(Worker& worker) { return static_cast<double>(worker.random() >> 11U) * 0x1.0p-53; }
-
-std::chrono::nanoseconds part_of(std::chrono::nanoseconds whole, double part) {
-  return std::chrono::nanoseconds(static_cast<std::int64_t>(static_cast<double>(whole.count()) * part));
-}
-
-// What it has come to by now, and up to `jitter` more.
-std::chrono::nanoseconds delay_of(const Fault& fault, TimePoint now, double luck) {
-  const std::chrono::nanoseconds since = now - fault.since;
-  const double grown =
-      since >= fault.ramp ? 1 : static_cast<double>(since.count()) / static_cast<double>(fault.ramp.count());
-  return part_of(fault.delay, grown) + part_of(fault.jitter, luck);
-}
-
-}  // namespace
-
 bool Exchange::has_header(const std::string& name, const std::string& value) {
   const http::RequestHead& request = head();
   for (std::uint16_t i = 0; i < request.fields.count; ++i) {
@@ -41,25 +23,15 @@ bool Exchange::has_header(const std::string& name, const std::string& value) {
   return false;
 }
 
-bool Exchange::meets(const Fault& fault, TimePoint now) {
-  if (fault.openings_only && !websocket_) return false;
-  if (fault.period > std::chrono::nanoseconds::zero() && (now - fault.since) / fault.period % 2 != 0) return false;
-  if (fault.requests < 1 && drawn(worker_) >= fault.requests) return false;
-  return fault.header.empty() || has_header(fault.header, fault.value);
-}
-
 // The attempt has just begun, and nothing was dialled. True when it has gone another way.
 bool Exchange::meet_fault(const Faults& faults, TimePoint now) {
-  const auto* list = faults.of(attempt_.endpoint->id);
-  if (list == nullptr) return false;
-  const Fault* met = nullptr;
-  for (const auto& fault : *list)
-    if ((met == nullptr || fault->kind < met->kind) && meets(*fault, now)) met = fault.get();
+  const Fault* const met = met_fault(
+      faults, attempt_.endpoint->id, websocket_, now, [this] { return worker_.random(); },
+      [this](const std::string& name, const std::string& value) { return has_header(name, value); });
   if (met == nullptr) return false;
-  met->met->fetch_add(1, std::memory_order_relaxed);
   attempt_.fault = met->id;
   if (met->kind == Fault::Kind::delay) {
-    attempt_.kept_until = now + delay_of(*met, now, drawn(worker_));
+    attempt_.kept_until = now + delay_of(*met, now, worker_.random());
     worker_.meets_fault(*this);
     return false;
   }

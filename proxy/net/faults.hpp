@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -58,5 +59,15 @@ public:
 private:
   std::map<std::pair<std::uint32_t, std::uint64_t>, std::vector<std::shared_ptr<const Fault>>> endpoints_;
 };
+
+// The fault that an attempt at `endpoint` meets now, and is counted for it; null: none. `opening`: of a WebSocket. `has_header`
+// says whether the request has a field of that name (any case), with that value unless it is empty. Bits of `random()` decide
+// about shares. On a worker's thread.
+const Fault* met_fault(const Faults& faults, health::EndpointId endpoint, bool opening,
+                       std::chrono::steady_clock::time_point now, const std::function<std::uint64_t()>& random,
+                       const std::function<bool(const std::string& name, const std::string& value)>& has_header);
+
+// What a delay has come to by now, and up to its jitter more: `random` are evenly spread bits.
+std::chrono::nanoseconds delay_of(const Fault& fault, std::chrono::steady_clock::time_point now, std::uint64_t random);
 
 }  // namespace understudy::net

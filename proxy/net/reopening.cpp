@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "proxy/http/writer.hpp"
+#include "proxy/net/exchange_words.hpp"
+#include "proxy/net/faults.hpp"
 
 namespace understudy::net {
 
@@ -14,6 +16,21 @@ namespace {
 constexpr std::size_t kRemembered = 8;  // endpoints that were tried
 constexpr std::uint32_t kMaxInformational = 8;
 constexpr std::size_t kLeastRead = 4 * 1024;
+
+// Whether the handshake has a field of that name, with that value unless it is empty.
+bool has_field(std::string_view head, std::string_view name, std::string_view value) {
+  for (std::size_t at = head.find("\r\n"); at != std::string_view::npos; at = head.find("\r\n", at + 2)) {
+    std::string_view line = head.substr(at + 2);
+    line = line.substr(0, line.find("\r\n"));
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos || !equals_ignoring_case(line.substr(0, colon), name)) continue;
+    line.remove_prefix(colon + 1);
+    while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
+    while (!line.empty() && (line.back() == ' ' || line.back() == '\t')) line.remove_suffix(1);
+    if (value.empty() || line == value) return true;
+  }
+  return false;
+}
 }  // namespace
 
 void Reopening::restart(health::EndpointId lost) {
@@ -96,7 +113,33 @@ void Reopening::start(Picked picked, const PoolPlan& pool, TimePoint now) {
   worker_.endpoint(picked.endpoint->id.slot).requests.add();
 }
 
+// What a live drill does to this attempt, as to any other opening (exchange_fault.cpp). A state: nothing is dialled.
+std::optional<Reopening::State> Reopening::meet_fault(TimePoint now) {
+  const Faults* const faults = attempt_.snapshot->faults();
+  if (faults == nullptr) return std::nullopt;
+  const auto has = [this](const std::string& name, const std::string& value) {
+    return has_field(handshake_.head, name, value);
+  };
+  const auto random = [this] { return worker_.random(); };
+  const Fault* const met = met_fault(*faults, attempt_.endpoint->id, true, now, random, has);
+  if (met == nullptr) return std::nullopt;
+  attempt_.fault = met->id;
+  switch (met->kind) {
+    case Fault::Kind::refuse: return fail(Cause::tcp_refused, now);
+    case Fault::Kind::reset: return fail(Cause::tcp_reset, now);
+    case Fault::Kind::error: return fail(Cause::http_status, now);
+    case Fault::Kind::blackhole: return State::dialing;
+    case Fault::Kind::stall:
+      attempt_.silence = Cause::ws_timeout;
+      attempt_.until = std::min(limit_, now + attempt_.answer_limit);
+      return State::dialing;
+    case Fault::Kind::delay: attempt_.kept_until = now + delay_of(*met, now, worker_.random()); break;
+  }
+  return std::nullopt;
+}
+
 Reopening::State Reopening::dial(TimePoint now) {
+  if (const auto gone = meet_fault(now)) return *gone;
   const PoolPlan& pool = *pool_plan();
   attempt_.connection = make_ref<UpstreamConnection>(worker_, attempt_.endpoint->id);
   const Cause failed =
@@ -107,6 +150,10 @@ Reopening::State Reopening::dial(TimePoint now) {
 }
 
 Reopening::State Reopening::step(TimePoint now) {
+  if (state_ == State::dialing && !attempt_.connection) {
+    if (now >= attempt_.until) state_ = fail(attempt_.silence, now);
+    return state_;
+  }
   if (state_ == State::dialing) {
     Cause cause = Cause::none;
     std::string why;
@@ -145,6 +192,10 @@ Reopening::State Reopening::ask(TimePoint now) {
     attempt_.head.secure(worker_.blocks());
     if (result.status == Io::error || result.status == Io::eof) return fail(Cause::tcp_reset, now);
     if (attempt_.head.empty()) attempt_.sent_at = now;
+  }
+  if (attempt_.kept_until != TimePoint{}) {
+    if (now < attempt_.kept_until) return now >= attempt_.until ? fail(Cause::ws_timeout, now) : State::asking;
+    attempt_.kept_until = {};
   }
   Inbox& inbox = connection.inbox();
   http::ResponseHead& response = worker_.scratch().response;
@@ -264,6 +315,18 @@ void Reopening::abandon() {
 
 void Reopening::on_view(TimePoint now) {
   if (state_ != State::dialing && state_ != State::asking) return;
+  if (attempt_.fault != 0) {
+    const Faults* const faults = worker_.snapshot()->faults();
+    if (faults == nullptr || !faults->has(attempt_.endpoint->id, attempt_.fault)) {
+      attempt_.fault = 0;
+      attempt_.kept_until = {};
+      if (attempt_.connection) return worker_.reactor().mark_ready(owner_);
+      tried_.clear();  // it was never tried in earnest
+      finish(Ended::abandoned, now);
+      state_ = State::failed;
+      return worker_.reactor().mark_ready(owner_);
+    }
+  }
   if (!worker_.ill(attempt_.endpoint->id)) return;
   finish(Ended::failed, now);  // what there is to be said of it is known
   state_ = State::failed;
@@ -271,7 +334,9 @@ void Reopening::on_view(TimePoint now) {
 }
 
 TimePoint Reopening::next_deadline() const {
-  return state_ == State::dialing || state_ == State::asking ? attempt_.until : TimePoint::max();
+  if (state_ != State::dialing && state_ != State::asking) return TimePoint::max();
+  const bool kept = state_ == State::asking && attempt_.kept_until != TimePoint{};
+  return kept ? std::min(attempt_.until, attempt_.kept_until) : attempt_.until;
 }
 
 }  // namespace understudy::net

@@ -85,6 +85,9 @@ private:
     std::uint64_t epoch = 0;
     HeadOut head;
     TimePoint began{}, until{}, sent_at{};
+    std::uint64_t fault = 0;                             // of a live drill, that it met; 0: none
+    TimePoint kept_until{};                              // by that, its answer is not looked at before
+    health::Cause silence = health::Cause::tcp_timeout;  // what it comes to when nothing was dialled
     std::chrono::nanoseconds answer_limit{};
     bool unanswered = false;
     std::uint32_t informational = 0;
@@ -96,6 +99,7 @@ private:
   State pick(TimePoint now);
   void start(Picked picked, const PoolPlan& pool, TimePoint now);
   State dial(TimePoint now);
+  std::optional<State> meet_fault(TimePoint now);
   State ask(TimePoint now);
   State on_head(const http::ResponseHead& response, TimePoint now);
   State fail(health::Cause cause, TimePoint now);

@@ -127,6 +127,7 @@ private:
   void part(TimePoint now);
   void look_for_endpoint(TimePoint now);
   void give_up(observe::ParkEnd how, observe::TunnelEnd why);
+  bool take_over(Inbox& rest, Inbox& said);
   void go_on(Reopening::Opened opened, TimePoint now);
   void stop_resuming();
   void publish_kept();

@@ -403,24 +403,33 @@ void Tunnel::give_up(ParkEnd how, TunnelEnd why) {
   worker_.reactor().mark_ready(*this);
 }
 
+// What the new endpoint said already goes behind what the client has not taken yet of the last one's words. False: there is no
+// room for both, which only one that speaks at length before it is spoken to can bring about.
+bool Tunnel::take_over(Inbox& rest, Inbox& said) {
+  if (rest.empty()) {
+    rest = std::move(said);
+    return true;
+  }
+  if (said.empty()) return true;
+  rest.make_room(worker_.blocks(), said.size());
+  if (rest.room() < said.size()) return false;
+  std::copy_n(said.data(), said.size(), rest.block.data() + rest.end);
+  rest.end += static_cast<std::uint32_t>(said.size());
+  return true;
+}
+
 void Tunnel::go_on(Reopening::Opened opened, TimePoint now) {
   Resumption& r = *resume_;
+  if (!take_over(down_.inbox, opened.inbox)) {  // nothing may be left out
+    opened.stream->close();
+    return give_up(ParkEnd::refused, TunnelEnd::resume_refused);
+  }
   upstream_ = std::move(opened.stream);
   upstream_->set_owner(this);
   endpoint_ = opened.endpoint;
   load_ = std::move(opened.load);
   load_->tunnels.fetch_add(1, std::memory_order_relaxed);
   note_heard();
-  if (down_.inbox.empty()) {
-    down_.inbox = std::move(opened.inbox);
-  } else if (!opened.inbox.empty()) {
-    // Behind what the client has not taken yet of the last endpoint's words. Both together fit: neither is more than a block's half,
-    // or the new endpoint speaks before it was spoken to.
-    down_.inbox.make_room(worker_.blocks(), opened.inbox.size());
-    const std::size_t n = std::min<std::size_t>(down_.inbox.room(), opened.inbox.size());
-    std::copy_n(opened.inbox.data(), n, down_.inbox.block.data() + down_.inbox.end);
-    down_.inbox.end += static_cast<std::uint32_t>(n);
-  }
   r.stage = Stage::catching_up;
   r.kept.resume();
   counters_->park_ends.add(ParkEnd::resumed);

@@ -234,8 +234,7 @@ TEST(AdminApi, OrdersCarryReasonEpochAndEnd) {
   good("failback", R"({"pool":"app","reason":"over","expected_epoch":0})");
   good("hold", R"({"pool":"app","reason":"site works","expected_epoch":8})");
   good("release", R"({"pool":"app","reason":"done"})");
-  good("approve",
-       R"({"pool":"app","gate":"data compared","who":"anna","reason":"0 rows differ","expected_epoch":9})");
+  good("approve", R"({"pool":"app","gate":"data compared","who":"anna","reason":"0 rows differ","expected_epoch":9})");
   good("maintenance", R"({"pool":"app","on":true,"reason":"kernel"})");
   good("pools/app/endpoints/a/state", R"({"state":"disabled","reason":"disk"})");
   ASSERT_EQ(control.commands.size(), 7U);

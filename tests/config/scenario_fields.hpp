@@ -60,7 +60,8 @@ void each_field(const ExpectServing& object, const Visit& visit) {
 template <class Visit>
 void each_field(const ScenarioExpect& object, const Visit& visit) {
   const auto& [failed, failed_repeatable, bad, slow_after, least_answered, doubled, sockets_dropped, slow_openings,
-               least_open, moves, least_moves, detected, shifted, returned, serving, events, no_events, alerts] = object;
+               least_open, moves, least_moves, detected, shifted, returned, serving, events, no_events, alerts] =
+      object;
   visit("failed", failed);
   visit("failed_repeatable", failed_repeatable);
   visit("bad", bad);

@@ -9,6 +9,8 @@ import unittest
 
 from harness import BINARY, SLOW, Story, wait_until
 from load import Load, paced
+from raw_origin import RawOrigin
+from tunnel_test import opening, switched
 
 POOL = """
 response_timeout = "10s"
@@ -251,6 +253,37 @@ class LiveDrillTest(Story):
         process.wait(20)
         self.assertEqual(self.request("POST", "/post", headers={"X-Drill": "yes", "X-Id": "2"}, body=b"x")[0], 200)
         self.assertGreaterEqual(understudy.metric("drill_faults_met_total"), 1)
+
+    def test_parked_tunnels_meet_it_like_any_other_opening(self):
+        heads = []
+        lost = threading.Event()
+
+        def serve(s, head):
+            heads.append(head)
+            s.sendall(switched())
+            if len(heads) == 1:
+                lost.wait(30 * SLOW)
+            else:
+                s.recv(1)
+        raw = RawOrigin(serve)
+        self.addCleanup(raw.stop)
+        self.understudy = understudy = self.proxy(self.config(
+            [raw.address], [self.s1.address], pool="[pool.app.passive]\nenabled = false\n",
+            more='[[route]]\npool = "app"\nwebsocket = { on_endpoint_loss = "resume", park_timeout = "20s" }\n'))
+        self.await_healthy(understudy, raw.address, self.s1.address)
+        client = self.connect()
+        client.sendall(opening(more=b"x-drill:  yes\r\n"))
+        self.assertTrue(client.recv(4096).startswith(b"HTTP/1.1 101 "))
+        process = self.start_drill(self.scenario(kind="errors", fault='header = "X-Drill: yes"\nstatus = 502', guards='error_share = "none"'))
+        lost.set()
+        wait_until(lambda: understudy.metric("websocket_resume_failed_total") >= 1)
+        self.assertGreaterEqual(understudy.metric("drill_faults_met_total"), 1)
+        self.assertEqual(len(heads), 1, "nothing of it went to the endpoint")
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        wait_until(lambda: understudy.metric("websocket_parking_ended_total", result="resumed") == 1)
+        self.assertEqual(len(heads), 2)
+        self.assertIn(b"Understudy-Resume: ", heads[1])
 
     def test_a_slow_endpoint_and_a_reload_that_ends_it(self):
         understudy = self.begin()
