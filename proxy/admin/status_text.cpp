@@ -301,8 +301,8 @@ std::string pool_text(const json::value& pool, Wall now) {
   }
   out += moves_text(pool);
   if (const auto* parked = get(pool, "parked")) {
-    const double tunnels = number(*parked, "tunnels").value_or(0);
-    if (tunnels > 0) out += concat({"  PARKED: ", whole(tunnels), " tunnels have no endpoint and look for one\n"});
+    const double waiting = number(*parked, "tunnels").value_or(0);
+    if (waiting > 0) out += concat({"  PARKED: ", whole(waiting), " tunnels have no endpoint and look for one\n"});
   }
   for (const json::value& tier : list(pool, "tiers")) out += tier_text(tier, now);
   return out;
