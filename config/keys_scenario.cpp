@@ -171,12 +171,12 @@ const std::vector<std::string_view>& event_kinds() {
                                                    "tier_unfit",
                                                    "tier_fit",
                                                    "agent",
-                                                   "drill",
-                                                   "tunnels_parked",
                                                    "endpoint_slow_to_open",
                                                    "endpoint_opens_again",
                                                    "openings_moved",
-                                                   "openings_returned"};
+                                                   "openings_returned",
+                                                   "drill",
+                                                   "tunnels_parked"};
   return kinds;
 }
 

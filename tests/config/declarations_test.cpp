@@ -132,11 +132,19 @@ TEST(Declarations, EveryExampleIsReadWithoutAComplaint) {
       EXPECT_EQ(render(reader.take_diagnostics(), text), "");
       const std::string shown = key.write(object);
       // These show only beside another key, or their only value is the default.
-      static const std::set<std::string> not_alone{
-          "pool.hash_on",     "pool.standby",          "pool.check.tcp",
-          "pool.check.host",  "pool.check.expect",     "pool.check.body",
-          "pool.check.doubt", "pool.check.agent_send", "pool.check.agent_header",
-          "gate.name"};
+      static const std::set<std::string> not_alone{"pool.hash_on",
+                                                   "pool.standby",
+                                                   "pool.check.tcp",
+                                                   "pool.check.host",
+                                                   "pool.check.expect",
+                                                   "pool.check.body",
+                                                   "pool.check.doubt",
+                                                   "pool.check.agent_send",
+                                                   "pool.check.agent_header",
+                                                   "gate.name",
+                                                   "websocket.park_timeout",
+                                                   "websocket.park_buffer",
+                                                   "websocket.replay_first"};
       if (not_alone.count(path) != 0) continue;
       EXPECT_FALSE(shown.empty()) << path;
       EXPECT_NE(shown, usual) << path << ": an example that is the default shows nothing";

@@ -105,9 +105,11 @@ TEST(JsonFormat, TellsHowATunnelEnded) {
   record.close_code = 1012;
   record.messages_in = 3;
   record.messages_out = 4;
-  EXPECT_THAT(json_line(record),
-              testing::HasSubstr("\"websocket\":true,\"tunnel_end\":\"draining\",\"closed_by\":\"proxy\","
-                                 "\"close_code\":1012,\"messages_in\":3,\"messages_out\":4,\"user_agent\""));
+  record.parked = 2;
+  EXPECT_THAT(
+      json_line(record),
+      testing::HasSubstr("\"websocket\":true,\"tunnel_end\":\"draining\",\"closed_by\":\"proxy\","
+                         "\"close_code\":1012,\"messages_in\":3,\"messages_out\":4,\"parked\":2,\"user_agent\""));
 }
 
 TEST(JsonFormat, StaysOneSchemaWhenNothingIsKnown) {
