@@ -129,8 +129,9 @@ void Exchange::stop_waiting() {
 }
 
 // How long the attempt may wait alone. Of one that was sent elsewhere nothing is known of how long it needs: where it cannot
-// have company it makes room for the next.
+// have company it makes room for the next. What requests need says nothing of an opening: that has `leave_at`.
 void Exchange::limit_attempt(const Picked& picked) {
+  if (websocket_) return;
   const auto patience = picked.endpoint->overdue_after;
   const bool elsewhere = picked.risked || picked.fallthrough;
   const bool accompanied = hedgeable_ && !other_;
