@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Fleets of permanent WebSockets at full size, on real sockets.
 
-    tests/bench/fleet.py [--only pacing,storm,tunnels] [--devices N]
+    tests/bench/fleet.py [--only pacing,storm,tunnels,parked] [--devices N]
 
   pacing   5,000 tunnels leave a drained endpoint within ten seconds, with 1 and with 4 workers: Close frames of each second against an
            even spread (goal: within 20 %), torn frames (goal: none)
   storm    10,000 devices come back at once to an endpoint that opens 500/s; p99 of plain requests on the same listener, before and
            meanwhile (goal: less than twice); what the endpoint was asked for
   tunnels  20,000 idle tunnels on one worker: memory of the proxy for each (goal: 3 KB)
+  parked   500 devices with parked tunnels talk for a minute while their endpoints are killed, frozen, drained and left by moves of tiers:
+           no client sees an end, no message is torn or told twice, and those lost are at most those at risk
 
 Needs a release build (and `understudy_load` of it for the tunnels). Exit code 1 when a goal is missed."""
 import argparse
@@ -239,10 +241,20 @@ class FleetTest(Story):
         rss, pss, base = memory_growth.growth(load, make, {"kind": "ws", "path": "/ws", "expect": 125}, False, count)
         self.goal(rss <= 3072, "%d idle tunnels on one worker: %.0f bytes of RSS each, %.0f MB before" % (count, rss, base / 1e6))
 
+    def test_parked(self):
+        from parked_test import ParkedFleetTest
+        run = unittest.TestResult()
+
+        class Minute(ParkedFleetTest):
+            def runTest(self):
+                self.run_fleet(500, 1, 2, 60)
+        Minute().run(run)
+        self.goal(run.wasSuccessful(), "500 devices for a minute" + "".join(trace for _, trace in run.failures + run.errors))
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="pacing,storm,tunnels")
+    parser.add_argument("--only", default="pacing,storm,tunnels,parked")
     parser.add_argument("--devices", type=int, help="how many, in place of the numbers above")
     words = parser.parse_args()
     FleetTest.devices = words.devices

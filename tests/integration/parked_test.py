@@ -435,11 +435,8 @@ class ParkedFleetTest(Story):
         self.assertLessEqual(lost, at_risk())
         self.assertLessEqual(at_risk(), 3 * lost)
 
-    def test_fifty_devices_while_endpoints_are_killed_frozen_drained_and_moved(self):
-        self.run_fleet(50, 0.25, 2, 15)
-
-    def test_five_hundred_devices_for_a_minute(self):
-        self.run_fleet(500, 1, 2, 60)
+    def test_two_hundred_devices_while_endpoints_are_killed_frozen_drained_and_moved(self):
+        self.run_fleet(200, 1, 2, 0)   # each once; tests/bench/fleet.py lets 500 devices do it for a minute
 
 
 if __name__ == "__main__":
