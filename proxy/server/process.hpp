@@ -188,20 +188,22 @@ private:
     std::optional<health::Duration> estimate;  // of the last in the queue
     std::map<limit::OpeningDesk::Endpoint, limit::OpeningDesk::Seen> endpoints;
   };
-  OpeningsSeen look_at_openings(std::string_view pool) const;
+  OpeningsSeen look_at_openings(std::size_t pool) const;  // its index in the plan
   void expose_openings(observe::Exposition& out, const std::vector<health::PoolStatus>& pools) const;
   boost::json::object describe_pool(const health::PoolStatus& pool) const;
-  void add_openings(boost::json::object& described, const health::PoolStatus& pool) const;
+  void add_openings(boost::json::object& described, const health::PoolStatus& pool, std::size_t index) const;
+  // Where the plan has this pool; `likely` is looked at first. Beyond its end: nowhere.
+  std::size_t plan_index(std::string_view pool, std::size_t likely) const;
 
   // process_parked.cpp: tunnels without an endpoint
   struct ParkedSeen {
     ParkedWatch::Seen tunnels;
     std::uint64_t kept_bytes = 0;
   };
-  ParkedSeen look_at_parked(std::string_view pool) const;
+  ParkedSeen look_at_parked(std::size_t pool) const;  // its index in the plan
   void watch_parked(TimePoint now);
   void note_heard(health::EndpointId endpoint);  // its program answered, not just its machine
-  void add_parked(boost::json::object& described, std::string_view pool) const;
+  void add_parked(boost::json::object& described, std::size_t pool) const;
 
   RunOptions options_;
   config::LoadResult loaded_;

@@ -52,8 +52,9 @@ json::value Process::status() {
   json::object out = admin::describe_status(pools, instant());
   json::array& described = out["pools"].as_array();
   for (std::size_t i = 0; i < described.size(); ++i) {
-    add_openings(described[i].as_object(), pools[i]);
-    add_parked(described[i].as_object(), pools[i].name);
+    const std::size_t index = plan_index(pools[i].name, i);
+    add_openings(described[i].as_object(), pools[i], index);
+    add_parked(described[i].as_object(), index);
   }
   json::array listeners;
   for (const auto& bound : listeners_.bound()) {
