@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,11 +28,13 @@ namespace {
 constexpr const char* kVariable = "UNDERSTUDY_HANDOVER";  // one NAME=DESCRIPTOR per line
 constexpr const char* kLine = "line";
 constexpr const char* kLock = "lock";
+constexpr const char* kState = "state";
 constexpr const char* kAdmin = "admin:";
 constexpr const char* kListen = "listen:";
 constexpr std::chrono::seconds kPatience{60};
 constexpr std::chrono::milliseconds kEndsSoon{200};  // who closed the line has ended, or is about to
 constexpr int kCannotExecute = 127;
+constexpr off_t kMostPassed = off_t{64} << 20;
 
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 
@@ -57,7 +61,13 @@ struct Start {
   std::vector<std::string> words, variables;
   std::vector<char*> argv, envp;
   std::vector<int> descriptors;
+  std::vector<int> own;  // memory with what is passed as text
 
+  ~Start() {
+    for (int& fd : own) close_all(fd);
+  }
+  Start(const Start&) = delete;
+  Start& operator=(const Start&) = delete;
   Start(const std::string& program, const Successor::Estate& estate, int line) : words(own_arguments()) {
     if (words.empty()) words.push_back(program);
     std::string passed;
@@ -68,6 +78,8 @@ struct Start {
     };
     pass(kLine, line);
     pass(kLock, estate.lock);
+    own.push_back(in_memory(estate.state));
+    pass(kState, own.back());
     pass(kAdmin + estate.admin_where, estate.admin);
     for (const Passed& socket : estate.listening) pass(kListen + socket.name, socket.fd);
     for (char** variable = environ; *variable != nullptr; ++variable)
@@ -103,6 +115,40 @@ std::string describe_end(int status) {
 
 }  // namespace
 
+int in_memory(std::string_view text) {
+  const int fd = ::memfd_create("understudy-handover", MFD_CLOEXEC);
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), "memfd_create");
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      const int error = errno;
+      ::close(fd);
+      throw std::system_error(error, std::generic_category(), "cannot keep what is to be handed over in memory");
+    }
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return fd;
+}
+
+std::optional<std::string> out_of_memory_file(int fd) {
+  struct stat info {};
+  std::optional<std::string> out;
+  if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size <= kMostPassed) {
+    out.emplace(static_cast<std::size_t>(info.st_size), '\0');
+    std::size_t at = 0;
+    while (at < out->size()) {
+      const ssize_t n = ::pread(fd, out->data() + at, out->size() - at, static_cast<off_t>(at));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) break;
+      at += static_cast<std::size_t>(n);
+    }
+    if (at < out->size()) out.reset();
+  }
+  close_all(fd);
+  return out;
+}
+
 std::string own_program() {
   std::array<char, 4096> path{};
   const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
@@ -132,6 +178,7 @@ void Inheritance::read() {
     entry.resize(equals);
     if (entry == kLine) line_ = fd;
     if (entry == kLock) lock_ = fd;
+    if (entry == kState) state_ = out_of_memory_file(fd);
     if (starts_with(entry, kListen)) listening_.push_back({entry.substr(std::strlen(kListen)), fd});
     if (starts_with(entry, kAdmin)) {
       admin_ = fd;
