@@ -29,6 +29,7 @@ constexpr const char* kVariable = "UNDERSTUDY_HANDOVER";  // one NAME=DESCRIPTOR
 constexpr const char* kLine = "line";
 constexpr const char* kLock = "lock";
 constexpr const char* kState = "state";
+constexpr const char* kTickets = "tickets";
 constexpr const char* kAdmin = "admin:";
 constexpr const char* kListen = "listen:";
 constexpr std::chrono::seconds kPatience{60};
@@ -80,6 +81,10 @@ struct Start {
     pass(kLock, estate.lock);
     own.push_back(in_memory(estate.state));
     pass(kState, own.back());
+    std::string tickets = estate.tickets.text();
+    own.push_back(in_memory(tickets));
+    pass(kTickets, own.back());
+    TicketSecret::wipe(tickets);
     pass(kAdmin + estate.admin_where, estate.admin);
     for (const Passed& socket : estate.listening) pass(kListen + socket.name, socket.fd);
     for (char** variable = environ; *variable != nullptr; ++variable)
@@ -155,6 +160,43 @@ std::string own_program() {
   return length > 0 ? std::string(path.data(), static_cast<std::size_t>(length)) : std::string();
 }
 
+// ---- what is passed as text ---------------------------------------------------------------------------------------
+
+TicketSecret::TicketSecret(std::string keys, std::chrono::milliseconds age) : keys_(std::move(keys)), age_(age) {}
+TicketSecret::TicketSecret(TicketSecret&& other) noexcept
+    : keys_(std::exchange(other.keys_, {})), age_(std::exchange(other.age_, {})) {}
+TicketSecret& TicketSecret::operator=(TicketSecret&& other) noexcept {
+  wipe();
+  keys_ = std::exchange(other.keys_, {});
+  age_ = std::exchange(other.age_, {});
+  return *this;
+}
+
+void TicketSecret::wipe(std::string& text) {
+  ::explicit_bzero(text.data(), text.size());
+  text.clear();
+}
+
+// AGE in milliseconds, a line feed, the keys.
+std::string TicketSecret::text() const {
+  const std::string age = std::to_string(age_.count());
+  std::string out;
+  out.reserve(age.size() + 1 + keys_.size());
+  return out.append(age).append("\n").append(keys_);
+}
+
+TicketSecret TicketSecret::from_text(std::string& text) {
+  TicketSecret out;
+  std::int64_t age = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), age);
+  if (error == std::errc{} && age >= 0 && end != text.data() + text.size() && *end == '\n') {
+    out.keys_.assign(text, static_cast<std::size_t>(end + 1 - text.data()));
+    out.age_ = std::chrono::milliseconds(age);
+  }
+  wipe(text);
+  return out;
+}
+
 // ---- the new one ---------------------------------------------------------------------------------------------------
 
 Inheritance::~Inheritance() {
@@ -179,6 +221,9 @@ void Inheritance::read() {
     if (entry == kLine) line_ = fd;
     if (entry == kLock) lock_ = fd;
     if (entry == kState) state_ = out_of_memory_file(fd);
+    if (entry == kTickets) {
+      if (auto secret = out_of_memory_file(fd)) tickets_ = TicketSecret::from_text(*secret);
+    }
     if (starts_with(entry, kListen)) listening_.push_back({entry.substr(std::strlen(kListen)), fd});
     if (starts_with(entry, kAdmin)) {
       admin_ = fd;

@@ -29,6 +29,28 @@ struct Passed {
   int fd = -1;
 };
 
+// The keys of TLS session tickets on their way from one process to the next. Wipes itself.
+class TicketSecret {
+public:
+  TicketSecret() = default;
+  // `age`: since they were last rotated, so that many upgrades do not put that off.
+  TicketSecret(std::string keys, std::chrono::milliseconds age);
+  ~TicketSecret() { wipe(); }
+  TicketSecret(TicketSecret&& other) noexcept;
+  TicketSecret& operator=(TicketSecret&& other) noexcept;
+
+  const std::string& keys() const { return keys_; }  // "": none
+  std::chrono::milliseconds age() const { return age_; }
+  std::string text() const;                          // for from_text(), in another process; wipe it
+  static TicketSecret from_text(std::string& text);  // which is wiped
+  static void wipe(std::string& text);
+
+private:
+  void wipe() { wipe(keys_); }
+  std::string keys_;
+  std::chrono::milliseconds age_{};
+};
+
 // What this process was given by the one before it. Closes what nobody takes.
 class Inheritance {
 public:
@@ -47,12 +69,15 @@ public:
   int take_admin(const std::string& where);
   // What it decided and was ordered until it started this one; nothing from a version that did not pass it.
   std::optional<std::string> take_state() { return std::exchange(state_, std::nullopt); }
+  // Empty from a version that did not pass them.
+  TicketSecret take_tickets() { return std::move(tickets_); }
   // To the one before: it may go.
   void say_ready();
 
 private:
   std::vector<Passed> listening_;
   std::optional<std::string> state_;
+  TicketSecret tickets_;
   std::string admin_where_;
   int admin_ = -1, lock_ = -1, line_ = -1;
 };
@@ -65,6 +90,7 @@ public:
     std::string admin_where;
     int admin = -1, lock = -1;
     std::string state;  // as in state_dir
+    TicketSecret tickets;
   };
   // `why` is empty when it is ready; else it has ended. Called once, from the loop of `io`.
   using Done = std::function<void(const std::string& why)>;

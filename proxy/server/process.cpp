@@ -121,6 +121,7 @@ std::string Process::start() {
 
   const TimePoint now = std::chrono::steady_clock::now();
   last_beat_ = tickets_rotated_ = now;
+  adopt_tickets(now);
   core_.configure(config, now);
   restore_state(now);
   begin_keeping_state();

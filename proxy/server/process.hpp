@@ -181,6 +181,7 @@ private:
   bool pass_on(int signal);
   void succeeded(const std::string& why);
   void take_over(TimePoint since);
+  void adopt_tickets(TimePoint now);
 
   // process_metrics.cpp
   struct Metrics;

@@ -77,7 +77,9 @@ void Process::launch_successor() {
   estate.lock = state_dir_.lock();
   estate.admin = admin_->listening();
   estate.admin_where = loaded_.config->admin.listen.text;
-  estate.state = to_json(core_.save(std::chrono::steady_clock::now()), std::chrono::system_clock::now());
+  const TimePoint now = std::chrono::steady_clock::now();
+  estate.tickets = {plans_->tickets().secret(), std::chrono::floor<std::chrono::milliseconds>(now - tickets_rotated_)};
+  estate.state = to_json(core_.save(now), std::chrono::system_clock::now());
   try {
     successor_ = std::make_unique<Successor>(io_, program_, estate, [this](const std::string& why) { succeeded(why); });
     log(observe::Level::info, "binary upgrade: process " + std::to_string(successor_->pid()) +
@@ -120,6 +122,18 @@ void Process::succeeded(const std::string& why) {
 }
 
 // ---- the new one ---------------------------------------------------------------------------------------------------
+
+// Clients resume with the new process what they began with the old one. While that still serves, both may rotate: the next key is
+// known to both.
+void Process::adopt_tickets(TimePoint now) {
+  const TicketSecret passed = inheritance_.take_tickets();
+  if (plans_->tickets().adopt(passed.keys())) {
+    tickets_rotated_ = now - passed.age();
+  } else if (inheritance_.any()) {
+    log(observe::Level::warn,
+        "binary upgrade: the keys of TLS session tickets were not handed over; clients make new sessions");
+  }
+}
 
 // Nobody is served, nor is anything taken from the old process, before the endpoints have their first verdicts.
 void Process::take_over(TimePoint since) {

@@ -6,11 +6,12 @@ import json
 import os
 import signal
 import socket
+import ssl
 import threading
 import time
 import unittest
 
-from harness import SLOW, Story, wait_until
+from harness import SLOW, Story, certificate, client_tls, free_port, wait_until
 from departure_test import CHECK, Fleet
 from load import Load
 
@@ -35,9 +36,9 @@ class Follower:
 
 
 class UpgradeTest(Story):
-    def serve(self, primary, standby=(), workers=2, more="", **options):
+    def serve(self, primary, standby=(), workers=2, more="", listen="", **options):
         understudy = self.proxy(self.config(
-            [o.address for o in primary], [o.address for o in standby], check=CHECK, server="workers = %d\nmax_connections_per_ip = 2000\n" % workers,
+            [o.address for o in primary], [o.address for o in standby], check=CHECK, listen=listen, server="workers = %d\nmax_connections_per_ip = 2000\n" % workers,
             more='[[route]]\npool = "app"\nwebsocket = { close_over = "4s" }\n' + more, pool='[pool.app.failover]\nfailback = "manual"\n'), **options)
         self.await_healthy(understudy, *[o.address for o in [*primary, *standby]])
         return understudy
@@ -224,6 +225,42 @@ class UpgradeTest(Story):
                 compared += 1
                 self.assertEqual(understudy.endpoint(address)["operator"], state)
         self.assertGreater(compared, 0)
+
+    def test_tls_sessions_are_resumed_with_the_new_process(self):
+        primary = self.origin("p")
+        pair = certificate(self.folder, "one.example")
+        self.port = free_port()
+        understudy = self.serve([primary], listen='tls = [{ certificate = "%s", key = "%s" }]' % pair)
+        context = client_tls(pair[0])
+
+        def visit(version, session=None):
+            """(session for the next visit, was it resumed); over one request, as a ticket of TLS 1.3 comes behind the handshake."""
+            context.minimum_version = context.maximum_version = version
+            with socket.create_connection(("127.0.0.1", self.port), timeout=10 * SLOW) as raw, \
+                    context.wrap_socket(raw, server_hostname="one.example", session=session) as s:
+                s.sendall(b"GET /x HTTP/1.1\r\nHost: one.example\r\n\r\n")
+                self.assertEqual(self.read_answer(s)[0], 200)
+                return s.session, s.session_reused
+
+        versions = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+        first = {version: visit(version)[0] for version in versions}
+        self.assertEqual(understudy.metric("tls_handshakes_total", result="resumed"), 0)
+        pid, followers = understudy.pid, []
+        for _ in range(2):
+            followers.append(self.upgrade(understudy, pid))
+            pid = followers[-1].pid
+            wait_until(lambda: not understudy.alive(), 20)
+            for version in versions:
+                self.assertTrue(visit(version, first[version])[1], version)
+                self.assertTrue(visit(version, visit(version)[0])[1], version)
+        wait_until(lambda: not followers[0].alive(), 20)
+        self.assertEqual(understudy.metric("tls_handshakes_total", result="resumed"), 4)
+        # A process that was started by nobody has keys of its own.
+        followers[-1].kill()
+        understudy = self.proxy(open(understudy.path).read())
+        self.await_healthy(understudy, primary.address)
+        for version in versions:
+            self.assertFalse(visit(version, first[version])[1], version)
 
     def test_the_service_manager_is_told_who_serves(self):
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

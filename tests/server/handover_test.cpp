@@ -92,6 +92,40 @@ TEST_F(Handover, TheStateIsPassedInMemoryAndNothingOfItIsSeen) {
   EXPECT_THAT(seen, Not(HasSubstr("drained")));
 }
 
+TEST_F(Handover, TicketKeysArePassedAndNothingOfThemIsSeen) {
+  Successor::Estate estate;
+  estate.tickets = {"k\neys" + std::string(1, '\0') + "of tickets", 90min};
+  const std::string read =
+      "raw = os.pread(int(passed['tickets']), 1 << 20, 0)\n"
+      "open(__file__ + '.keys', 'wb').write(raw)\n";
+  EXPECT_EQ(run(program(read + kReady), estate), "");
+  const std::string seen = told().substr(told().find("environment"));
+  EXPECT_THAT(seen, Not(HasSubstr("of tickets")));
+  std::ifstream in(folder + "/program.keys", std::ios::binary);
+  std::ostringstream raw;
+  raw << in.rdbuf();
+  std::string text = raw.str();
+  const TicketSecret passed = TicketSecret::from_text(text);
+  EXPECT_EQ(text, "") << "it was wiped";
+  EXPECT_EQ(passed.keys(), estate.tickets.keys());
+  EXPECT_EQ(passed.age(), 90min);
+  EXPECT_FALSE(passed.keys().empty());
+}
+
+TEST_F(Handover, TicketKeysAreTakenFromMemoryAlone) {
+  const int fd = in_memory(TicketSecret("secret", 7ms).text());
+  ::setenv("UNDERSTUDY_HANDOVER", ("tickets=" + std::to_string(fd) + "\n").c_str(), 1);
+  Inheritance inheritance;
+  inheritance.read();
+  EXPECT_EQ(::fcntl(fd, F_GETFD), -1) << "it was closed";
+  const TicketSecret passed = inheritance.take_tickets();
+  EXPECT_EQ(passed.keys(), "secret");
+  EXPECT_EQ(passed.age(), 7ms);
+  EXPECT_EQ(inheritance.take_tickets().keys(), "");
+  for (std::string damaged : {"", "12", "\nx", "-5\nx", "x\ny", "99999999999999999999999\nx"})
+    EXPECT_EQ(TicketSecret::from_text(damaged).keys(), "") << damaged;
+}
+
 TEST_F(Handover, AProgramThatEndsIsTold) {
   const std::size_t before = descriptors();
   EXPECT_THAT(run(program("sys.exit(3)"), {}), HasSubstr("exit code 3"));
