@@ -106,6 +106,7 @@ void Exchange::pick(bool needs_token, TimePoint now) {
       if (!waiting_) {
         waiting_ = true;
         worker_.wait_for_endpoint(*this);
+        note_queued(false);
       }
     } else {
       stop_waiting();
@@ -126,6 +127,13 @@ void Exchange::stop_waiting() {
   waiting_ = false;
   WaitHook::unlink();
   worker_.stopped_waiting();
+}
+
+// Once each, however often it waits.
+void Exchange::note_queued(bool to_open) {
+  auto& counters = *plan_->counters().pools[pool_index_];
+  if (!std::exchange(queued_, true)) counters.queued.add();
+  if (to_open && !std::exchange(opening_queued_, true)) counters.openings_queued.add();
 }
 
 // How long the attempt may wait alone. Of one that was sent elsewhere nothing is known of how long it needs: where it cannot

@@ -17,7 +17,7 @@ void Exchange::wait_to_open(TimePoint now) {
   perform(state_.on({EventKind::opening_waits, Cause::none, 0, false, End::none}, now), now);
   if (state_.phase() != exchange::Phase::waiting) return;  // for too long already
   opening_waited_ = true;
-  if (worker_.openings().wait(*this, pool.openings, client_, opening_place_)) return;
+  if (worker_.openings().wait(*this, pool.openings, client_, opening_place_)) return note_queued(true);
   opening_refusal_ = observe::OpeningRefusal::queue_full;
   perform(state_.on({EventKind::opening_refused, Cause::none, 0, false, End::none}, now), now);
 }

@@ -233,6 +233,8 @@ struct alignas(64) PoolCounters {
   Counter fallthrough;                    // attempts on another tier than the designated one
   Counter unavailable;                    // requests answered 503 because no endpoint was available
   Counter shed;                           // requests answered 503 because the serving tier has as many as it can answer
+  // Requests, once each: those that waited for a tier which can take them, or to open a WebSocket for their turn; and these alone.
+  Counter queued, openings_queued;
   Counters<OpeningRefusal> openings_refused;
   Counter openings_busy;  // refused by an endpoint that opens others, and tried again
   Counter tunnels_opened;

@@ -28,6 +28,11 @@ void add(const observe::PoolCounters& pool, Counts& counts) {
   counts.shed += pool.shed.get();
   counts.tunnels_opened += pool.tunnels_opened.get();
   counts.tunnels_dropped += dropped(pool);
+  counts.queued += pool.queued.get();
+  counts.openings_queued += pool.openings_queued.get();
+  counts.openings_refused += pool.openings_refused.sum();
+  counts.tunnels_parked += pool.parked.sum();
+  counts.tunnels_resumed += pool.park_ends.get(observe::ParkEnd::resumed);
 }
 
 }  // namespace

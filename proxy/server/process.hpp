@@ -69,6 +69,7 @@ public:
   int run();
 
   // admin::ControlPlane
+  std::optional<admin::Problem> refuses_changes(bool lasting) override;
   admin::Readiness livez() override;
   admin::Readiness readyz() override;
   std::string metrics(bool openmetrics) override;
@@ -153,6 +154,7 @@ private:
 
   // process.cpp
   std::string open_state();
+  void restore_state(TimePoint now);
   void hand_over(const config::Config& config, const Identity& identity);
   admin::Opened open_admin_socket(const config::Config& config);
   void start_workers(unsigned count);
@@ -176,8 +178,10 @@ private:
   // process_upgrade.cpp
   void begin_upgrade();
   void launch_successor();
+  bool pass_on(int signal);
   void succeeded(const std::string& why);
   void take_over(TimePoint since);
+  void adopt_tickets(TimePoint now);
 
   // process_metrics.cpp
   struct Metrics;
@@ -317,6 +321,8 @@ private:
   std::string program_;
   bool upgrade_begun_ = false;  // the state is being written
   std::unique_ptr<Successor> successor_;
+  std::set<int> passed_on_;   // signals that the new process is to hear of too, once it serves
+  bool handed_over_ = false;  // another process serves
   std::uint64_t upgrades_failed_ = 0;
   int exit_code_ = 0;
   CopiesUnderWay copies_;

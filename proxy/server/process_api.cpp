@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "proxy/admin/describe_incident.hpp"
 #include "proxy/server/build_commit.hpp"
@@ -159,6 +160,7 @@ admin::Reply Process::command(const health::Command& command, const std::string&
 
 admin::Reply Process::reopen_logs() {
   files_->reopen();
+  pass_on(SIGUSR1);
   log(observe::Level::info, "logs reopened");
   return json::value{{"result", "reopened"}};
 }

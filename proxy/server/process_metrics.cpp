@@ -283,6 +283,9 @@ struct Process::Metrics {
             [](const auto& c) { return c.unavailable.get(); });
     counter("shed_total", "Requests answered 503 because the serving tier has as many as it can answer.",
             [](const auto& c) { return c.shed.get(); });
+    counter("requests_queued_total",
+            "Requests that waited for a tier that can take them, or for their turn to be opened.",
+            [](const auto& c) { return c.queued.get(); });
     counter("upstream_connections_opened_total", "Connections dialled.",
             [](const auto& c) { return c.connections_opened.get(); });
     counter("upstream_connections_reused_total", "Attempts on a kept-alive connection.",
@@ -294,6 +297,8 @@ struct Process::Metrics {
                  sum([&](std::size_t w) { return p.counters_[w]->pools[i]->tunnels_active(); }));
     by_word("websocket_openings_refused_total", "WebSockets answered 503 because too many are being opened, by reason.",
             "reason", &observe::PoolCounters::openings_refused);
+    counter("websocket_openings_queued_total", "WebSockets that waited for their turn to be opened.",
+            [](const auto& c) { return c.openings_queued.get(); });
     counter("websocket_openings_busy_total", "Openings that an endpoint had no capacity for, tried again.",
             [](const auto& c) { return c.openings_busy.get(); });
     by_word("websocket_sessions_closed_total", "Tunnels ended, by reason.", "reason",
