@@ -67,7 +67,7 @@ void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
       for (std::size_t t = 0; t < pool.tiers.size(); ++t)
         tiers.push_back(balance::make_balancer(config ? config->balance : config::BalanceKind::least_request));
     }
-    first_attempts_.assign(plan.pools.size(), 0);
+    first_attempts_.assign(plan.pools.size(), {});
     if (!plan.renamed.empty()) rename_listeners();
     tunnels_follow_plan(plan);
     arrivals_.assign(plan.pools.size(), {});
