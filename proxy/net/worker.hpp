@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -324,6 +325,7 @@ private:
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<std::vector<std::unique_ptr<balance::Balancer>>> balancers_;  // [pool][tier] of the newest plan
   std::uint64_t balancer_generation_ = 0;
+  std::unordered_map<std::string, std::uint32_t> pool_by_name_;  // of the newest plan
   struct FirstAttempts {
     limit::Asked asked;
     TimePoint since{};

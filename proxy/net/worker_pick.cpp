@@ -68,9 +68,8 @@ double Worker::latency(const health::EndpointView& endpoint) const {
 const health::PoolView* Worker::pool_view(const PickRequest& request) const {
   const std::vector<health::PoolView>& pools = snapshot_->view().pools;
   if (request.plan->generation == snapshot_->plan().generation) return &pools[request.pool];
-  const std::string& name = request.plan->pools[request.pool].config->name;
-  const auto found = std::find_if(pools.begin(), pools.end(), [&](const auto& p) { return p.name == name; });
-  return found != pools.end() ? &*found : nullptr;
+  const auto found = pool_by_name_.find(request.plan->pools[request.pool].config->name);
+  return found != pool_by_name_.end() ? &pools[found->second] : nullptr;
 }
 
 bool Worker::doubted(const PickRequest& request, health::EndpointId id) const {
