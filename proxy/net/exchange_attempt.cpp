@@ -56,7 +56,7 @@ bool Exchange::pay_for_retry() {
   const auto refused = worker_.take_retry_token(plan_->plan(), pool_index_, client_);
   if (!refused) return true;
   plan_->counters().pools[pool_index_]->retries_refused.add(*refused);
-  if (*refused == observe::RetryRefusal::client) worker_.share_used_up(pool_->name, requester_.facts().client_ip);
+  if (*refused == observe::RetryRefusal::client) worker_.share_used_up(pool_->name, requester_.facts().client);
   return false;
 }
 

@@ -218,8 +218,9 @@ public:
   // From the budget of a pool, by its index in `plan`, for the client whose address `client` stands for. Nothing if granted.
   std::optional<observe::RetryRefusal> take_retry_token(const Plan& plan, std::uint32_t pool, std::uint64_t client);
   // That client got none, as it has had its share. Told in the event log, now and then.
-  void share_used_up(const std::string& pool, std::string_view client_ip);
-  void note_first_attempt(const Plan& plan, std::uint32_t pool, std::uint64_t client, std::string_view client_ip);
+  void share_used_up(const std::string& pool, const config::SocketAddress& client);
+  void note_first_attempt(const Plan& plan, std::uint32_t pool, std::uint64_t client,
+                          const config::SocketAddress& address);
   void hand_in_arrivals();
   // May a request be copied by now? One in 50 ms at most.
   bool mirror_due() const { return reactor_.now() >= mirror_due_; }

@@ -224,10 +224,10 @@ void Worker::forget_idle(UpstreamConnection& connection) {
 // ---- retry budget --------------------------------------------------------------------------------------------------
 
 void Worker::note_first_attempt(const Plan& plan, std::uint32_t pool, std::uint64_t client,
-                                std::string_view client_ip) {
+                                const config::SocketAddress& address) {
   if (plan.generation != balancer_generation_ || pool >= first_attempts_.size()) return;
   ++arrivals_[pool].requests;
-  arrivals_[pool].clients.add(client, client_ip);
+  arrivals_[pool].clients.add(client, address);
   auto& [asked, since] = first_attempts_[pool];
   if (asked.requests() == 0) since = reactor_.now();
   asked.add(client);
@@ -283,10 +283,10 @@ std::optional<observe::HedgeRefusal> Worker::take_hedge_token(const Plan& plan, 
   return plan.pools[pool].budget->take_hedge(take_deposits(plan, pool), client, beyond_share, reactor_.now());
 }
 
-void Worker::share_used_up(const std::string& pool, std::string_view client_ip) {
+void Worker::share_used_up(const std::string& pool, const config::SocketAddress& client) {
   if (!shared_.warn || !share_lines_.take(1, reactor_.now())) return;
   shared_.warn(
-      "retry_share_used_up pool=" + pool + " client=" + std::string(client_ip) +
+      "retry_share_used_up pool=" + pool + " client=" + limit::client_name(client) +
       ": so many requests of this client fail that half of the retry budget went to them; what is left is for the "
       "others");
 }
