@@ -1,6 +1,7 @@
 // What survives a restart. Times are saved as time left, so that two processes need no common clock.
 #include <algorithm>
 #include <map>
+#include <string_view>
 #include <utility>
 
 #include "health/coordinator.hpp"
@@ -107,19 +108,22 @@ SavedState Core::save(TimePoint now) const {
 // Restored for addresses that their names have not had since. Where the name was answered, only what an operator or a gate has
 // to say of an address that may come back is worth keeping, and of no name without bound: names that wander would fill the file.
 void Core::State::save_unclaimed(SavedState& saved) const {
-  std::map<std::pair<std::string, std::string>, std::size_t> kept;  // by pool and label
+  if (unclaimed.empty()) return;
+  struct Configured {
+    bool answered = false;
+    std::size_t kept = 0;
+  };
+  std::map<std::pair<std::string_view, std::string_view>, Configured> names;  // by pool and label
+  for (const auto& pool : pools)
+    for (const Tier& tier : pool->tiers)
+      for (const Source& source : tier.sources)
+        names[{pool->config.name, source.label}].answered = !source.endpoints.empty();
   for (const auto& [key, endpoint] : unclaimed) {
-    const Pool* pool = find_pool(endpoint.pool);
-    const Source* source = nullptr;
-    for (std::size_t i = 0; pool != nullptr && i < pool->tiers.size(); ++i) {
-      for (const Source& one : pool->tiers[i].sources) {
-        if (one.label == endpoint.label) source = &one;
-      }
-    }
-    if (source == nullptr) continue;  // no longer configured
+    const auto name = names.find({endpoint.pool, endpoint.label});
+    if (name == names.end()) continue;  // no longer configured
     const bool plain = endpoint.operator_state == OperatorState::enabled && !endpoint.quarantined;
-    if (plain && !source->endpoints.empty()) continue;
-    if (++kept[{endpoint.pool, endpoint.label}] <= most_unclaimed) saved.endpoints.push_back(endpoint);
+    if (plain && name->second.answered) continue;
+    if (++name->second.kept <= most_unclaimed) saved.endpoints.push_back(endpoint);
   }
 }
 

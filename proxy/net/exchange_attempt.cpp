@@ -52,6 +52,14 @@ void Exchange::perform(const exchange::Actions& actions, TimePoint now) {
   }
 }
 
+bool Exchange::pay_for_retry() {
+  const auto refused = worker_.take_retry_token(plan_->plan(), pool_index_, client_);
+  if (!refused) return true;
+  plan_->counters().pools[pool_index_]->retries_refused.add(*refused);
+  if (*refused == observe::RetryRefusal::client) worker_.share_used_up(pool_->name, requester_.facts().client);
+  return false;
+}
+
 PickRequest Exchange::pick_request() const {
   PickRequest request;
   request.pool = pool_index_;
@@ -66,8 +74,7 @@ PickRequest Exchange::pick_request() const {
 
 void Exchange::pick(bool needs_token, TimePoint now) {
   end_hedge(observe::HedgeResult::failed);  // where there was one: neither attempt is left
-  if (needs_token && !worker_.take_retry_token(plan_->plan(), pool_index_)) {
-    plan_->counters().pools[pool_index_]->retries_refused.add();
+  if (needs_token && !pay_for_retry()) {
     perform(state_.on({EventKind::budget_empty, Cause::none, 0, false, End::none}, now), now);
     return;
   }

@@ -155,6 +155,7 @@ private:
   bool download(TimePoint now);
   bool read_response_head(TimePoint now);
   bool on_final_head(TimePoint now);
+  bool pay_for_retry();  // a token of the budget; counts and tells when there is none
   bool pay_for_repetition();
   bool upgrade(const http::ResponseHead& response, TimePoint now);
   bool resumes() const { return route_->websocket.on_endpoint_loss == config::EndpointLoss::resume; }

@@ -152,7 +152,9 @@ enum class NotParked : std::uint8_t { message_cut, message_too_long, opening_too
 // did; `failed`: it failed, or both did; `abandoned`: the client left.
 enum class HedgeResult : std::uint8_t { won, lost, failed, abandoned, count };
 // Why there was none, though one was wanted.
-enum class HedgeRefusal : std::uint8_t { share, budget, no_endpoint, count };
+enum class HedgeRefusal : std::uint8_t { share, budget, client, no_endpoint, count };
+// Why a retry was refused: the budget is empty, or what is left in it is kept for other clients.
+enum class RetryRefusal : std::uint8_t { budget, client, count };
 // Why a WebSocket was not opened though an endpoint was there: no place in the queue, its place went to another client, or its
 // turn did not come in time.
 enum class OpeningRefusal : std::uint8_t { queue_full, displaced, late, count };
@@ -173,6 +175,7 @@ std::string_view name_of(NotParked value);
 std::string_view name_of(AcceptError value);
 std::string_view name_of(HedgeResult value);  // `count`: ""
 std::string_view name_of(HedgeRefusal value);
+std::string_view name_of(RetryRefusal value);
 std::string_view name_of(OpeningRefusal value);
 
 constexpr CodeClass code_class_of(unsigned status) {
@@ -220,14 +223,14 @@ struct alignas(64) RouteCounters {
 };
 
 struct alignas(64) PoolCounters {
-  Histogram connect;           // dial to connected (TLS: to the end of the handshake)
-  Histogram websocket_open;    // attempt begun to 101
-  Histogram opening_wait;      // waited for its turn, of those that did
-  Histogram first_byte;        // request sent to first byte of the answer
-  Counter connections_opened;  // upstream connections dialled with success
-  Counter connections_reused;  // attempts that rode on an idle one
-  Counter retries;             // attempts after the first
-  Counter retries_refused;     // wanted, but the budget was empty
+  Histogram connect;                       // dial to connected (TLS: to the end of the handshake)
+  Histogram websocket_open;                // attempt begun to 101
+  Histogram opening_wait;                  // waited for its turn, of those that did
+  Histogram first_byte;                    // request sent to first byte of the answer
+  Counter connections_opened;              // upstream connections dialled with success
+  Counter connections_reused;              // attempts that rode on an idle one
+  Counter retries;                         // attempts after the first
+  Counters<RetryRefusal> retries_refused;  // wanted, but not paid for
   Counters<HedgeResult> hedges;
   Counters<HedgeRefusal> hedges_refused;  // requests, once each
   Counter fallthrough;                    // attempts on another tier than the designated one

@@ -23,7 +23,7 @@ std::uint64_t dropped(const observe::PoolCounters& pool) {
 
 void add(const observe::PoolCounters& pool, Counts& counts) {
   counts.retried += pool.retries.get();
-  counts.retries_refused += pool.retries_refused.get();
+  counts.retries_refused += pool.retries_refused.sum();
   counts.unavailable += pool.unavailable.get();
   counts.shed += pool.shed.get();
   counts.tunnels_opened += pool.tunnels_opened.get();

@@ -261,8 +261,6 @@ struct Process::Metrics {
         out.sample({{"pool", names[i].name}}, sum([&](std::size_t w) { return f(*p.counters_[w]->pools[i]); }));
     };
     counter("retries_total", "Attempts after the first.", [](const auto& c) { return c.retries.get(); });
-    counter("retries_refused_total", "Retries that the budget did not allow.",
-            [](const auto& c) { return c.retries_refused.get(); });
     const auto by_word = [&]<typename Enum>(std::string_view family, std::string_view help, std::string_view label,
                                             observe::Counters<Enum> observe::PoolCounters::*member) {
       out.family(family, Type::counter, help);
@@ -273,6 +271,9 @@ struct Process::Metrics {
                      sum([&](std::size_t w) { return ((*p.counters_[w]->pools[i]).*member).get(which); }));
         }
     };
+    by_word("retries_refused_total",
+            "Retries that the budget did not allow: it is empty, or what is left is kept for other clients.", "reason",
+            &observe::PoolCounters::retries_refused);
     by_word("hedges_total", "Second attempts beside a slow one, by what became of them.", "result",
             &observe::PoolCounters::hedges);
     by_word("hedges_refused_total", "Requests that were to have a second attempt and had none at once, by reason.",
