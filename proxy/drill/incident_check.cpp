@@ -36,8 +36,8 @@ std::optional<health::RehearsalCheck> check_incidents(const std::vector<Incident
   }
   std::uint64_t written = 0;
   for (const IncidentSeen& incident : incidents) written += incident.failed;
-  const IncidentSeen& first = *std::min_element(
-      incidents.begin(), incidents.end(), [](const auto& a, const auto& b) { return a.began < b.began; });
+  const IncidentSeen& first = *std::min_element(incidents.begin(), incidents.end(),
+                                                [](const auto& a, const auto& b) { return a.began < b.began; });
   const bool late = first_met && first.began > *first_met + kIncidentSlack;
   const bool early = first_fault && first.began < *first_fault - kIncidentSlack;
   check.passed = written == met && !late && !early;
