@@ -19,9 +19,10 @@ using observe::TunnelEnd;
 using Stage = Resumption::Stage;
 
 namespace {
-constexpr std::size_t kFrameWait = 56 * 1024;         // a larger frame does not fit a block while it comes
-constexpr std::chrono::seconds kLastWords{1};         // of an endpoint that was told that its tunnel leaves
-constexpr std::chrono::seconds kCloseGrace{2};        // between our Close frame and the cut
+constexpr std::size_t kFrameWait = 56 * 1024;   // a larger frame does not fit a block while it comes
+constexpr std::size_t kHoldBudget = 64 * 1024;  // bytes of the client in a turn's round; its pings cost more than data
+constexpr std::chrono::seconds kLastWords{1};   // of an endpoint that was told that its tunnel leaves
+constexpr std::chrono::seconds kCloseGrace{2};  // between our Close frame and the cut
 constexpr std::chrono::milliseconds kHeardEvery{20};  // signs of life are noted
 constexpr std::uint16_t kGoingAway = 1001, kServiceRestart = 1012, kNormal = 1000;
 
@@ -92,9 +93,11 @@ std::size_t Tunnel::whole_frames(std::size_t size) {
   return seen.pass;
 }
 
+// Not where one side has already ended it: what the endpoint's FIN was passed on to hears no other one.
 bool Tunnel::may_park() const {
   return resume_ && !dead_ && !ending_ && policy_->websocket.on_endpoint_loss == config::EndpointLoss::resume &&
-         !worker_.draining() && !up_.eof && !up_.frames.close_seen() && !down_.frames.close_seen();
+         !worker_.draining() && !up_.eof && !up_.frames.close_seen() && !down_.eof && !down_.fin_sent &&
+         !down_.frames.close_seen();
 }
 
 // One round of what step() does.
@@ -254,10 +257,12 @@ void Tunnel::park(ParkReason reason, TimePoint now) {
 
 // ---- parked --------------------------------------------------------------------------------------------------------
 
-// Reads the client as far as the bound allows. False when the tunnel was closed by it.
+// Reads the client as far as the bound and its share of the turn allow: control frames fill no bound. False when the tunnel was
+// closed by it.
 bool Tunnel::hold_client(bool& progress) {
   Resumption& r = *resume_;
   Inbox& inbox = up_.inbox;
+  std::size_t budget = kHoldBudget;
   for (;;) {
     if (!inbox.empty() && !r.kept.close_held()) {
       const std::size_t n = passable(up_, true);
@@ -270,9 +275,9 @@ bool Tunnel::hold_client(bool& progress) {
       if (r.kept.close_held()) break;
       if (taken < n) break;  // full
     }
-    if (r.kept.full() || !client_->readable()) break;
+    if (budget == 0 || r.kept.full() || !client_->readable()) break;
     inbox.make_room(worker_.blocks(), 1);
-    const IoResult result = client_->read(inbox.block.data() + inbox.end, std::min(inbox.room(), kReadSize));
+    const IoResult result = client_->read(inbox.block.data() + inbox.end, std::min({inbox.room(), kReadSize, budget}));
     if (result.status == Io::again) break;
     if (result.status != Io::ok) {
       closer_ = observe::Closer::client;
@@ -281,6 +286,7 @@ bool Tunnel::hold_client(bool& progress) {
     }
     progress = true;
     inbox.end += static_cast<std::uint32_t>(result.bytes);
+    budget -= std::min(budget, result.bytes);
   }
   if (inbox.empty()) inbox.drop();
   if (r.kept.full() && client_->hangup() && !ending_) {  // its FIN stands behind what is not read any more
@@ -350,9 +356,10 @@ bool Tunnel::deliver(bool& progress) {
   for (;;) {
     answer_ping();
     if (down_.own.empty() && down_.inbox.empty()) break;
-    bool blocked = false;
-    if (!pass_on(*client_, down_, false, progress, blocked)) return false;
-    if (blocked) break;
+    bool moved = false, blocked = false;
+    if (!pass_on(*client_, down_, false, moved, blocked)) return false;
+    progress |= moved;
+    if (blocked || !moved) break;
   }
   if (client_->pending_output()) client_->flush();
   if (down_.inbox.empty()) down_.inbox.drop();
