@@ -1,6 +1,6 @@
 """One tunnel of a route with `on_endpoint_loss = "resume"`, in frames, and the endpoints it goes on with, one after the other."""
+import socket
 import struct
-import threading
 
 from harness import SLOW, Story, wait_until
 from frames_test import close, frame
@@ -43,8 +43,9 @@ def said(text):
 
 
 class ParkedStory(Story):
-    def scripted(self, talks, websocket='replay_first = 1, park_timeout = "5s"', pool="", more=b""):
-        """An endpoint that hands its n-th WebSocket to talks[n](wire); a number is the status it is refused with. The client's wire."""
+    def scripted(self, talks, websocket='replay_first = 1, park_timeout = "5s"', pool="", more=b"", slow=False):
+        """An endpoint that hands its n-th WebSocket to talks[n](wire), or refuses it with those bytes. The client's wire; one that is `slow` takes
+        little before it is read."""
         self.heads = []
         count = iter(talks)
         def serve(s, head):
@@ -56,7 +57,7 @@ class ParkedStory(Story):
                 return s.sendall(talk)
             if hasattr(talk, "gate"):
                 talk.gate.wait(10 * SLOW)
-            s.sendall(switched(getattr(talk, "more", b"")))
+            s.sendall(switched(getattr(talk, "more", b"")) + getattr(talk, "greeting", b""))
             talk(Wire(s))
         raw = RawOrigin(serve)
         self.addCleanup(raw.stop)
@@ -66,7 +67,12 @@ class ParkedStory(Story):
             more='[log]\naccess = { format = "json", path = "%s" }\n[[route]]\npool = "app"\nwebsocket = { on_endpoint_loss = "resume", %s }\n' % (
                 self.path("access.log"), websocket)))
         self.await_healthy(self.understudy, raw.address)
-        s = self.connect()
+        s = socket.socket()
+        self.addCleanup(s.close)
+        if slow:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.settimeout(10 * SLOW)
+        s.connect(("127.0.0.1", self.port))
         s.sendall(opening(more=more))
         self.answer = b""
         while not self.answer.endswith(b"\r\n\r\n"):

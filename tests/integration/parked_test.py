@@ -139,16 +139,18 @@ class ParkedTest(ParkedStory):
             while True:
                 sent += client.socket.send(data[sent:])
         self.assertEqual(self.understudy.metric("websocket_kept_bytes"), 65536)
+        self.assertEqual(self.understudy.metric("websocket_park_buffer_full_total"), 1)
         self.assertLess(self.understudy.rss(), 200 << 20)
         client.socket.close()     # its FIN stands behind what is not read
         wait_until(lambda: self.understudy.metric("websocket_parking_ended_total", result="late") == 1)
         wait_until(lambda: self.understudy.metric("websocket_sessions") == 0)
+        self.assertGreaterEqual(self.understudy.metric("messages_at_risk_total"), 65536 // len(message))
 
     def test_a_client_that_closes_while_it_is_parked_is_answered(self):
         client = self.scripted([lambda wire: None], websocket='park_timeout = "30s"')
         self.understudy.cli("disable", self.address)
         wait_until(lambda: self.understudy.metric("websocket_sessions_parked") == 1)
-        client.socket.sendall(said(b"for nobody") + close(1001, True))
+        client.socket.sendall(close(1001, True))
         self.assertEqual(client.read(), (1, 8, struct.pack(">H", 1001)))
         self.assertIsNone(client.read())
         line = self.line()
