@@ -65,7 +65,10 @@ std::optional<Handshake> Exchange::handshake(std::string_view protocol) {
   http::RequestRewrite told = rewrite();
   told.send_epoch = false;  // that of the day
   http::Out out{worker_.scratch().out.data(), worker_.scratch().out.size(), 0, false};
-  if (!http::write_request(out, request, base(), told) || out.size > Handshake::kMost) return std::nullopt;
+  if (!http::write_request(out, request, base(), told) || out.size > Handshake::kMost) {
+    plan_->counters().pools[pool_index_]->not_parked.add(observe::NotParked::handshake_too_long);
+    return std::nullopt;
+  }
   Handshake kept;
   kept.head = out.view().substr(0, out.size - 2);
   kept.key = request.fields.value(http::Known::sec_websocket_key, base());

@@ -147,7 +147,8 @@ enum class ParkReason : std::uint8_t {
 // subprotocol; `client`: the client left; `ended`: the tunnel had to, for reasons of its own.
 enum class ParkEnd : std::uint8_t { resumed, late, refused, protocol, client, ended, count };
 // Why a tunnel that was to be parked could not be.
-enum class NotParked : std::uint8_t { message_cut, message_too_long, opening_too_long, count };
+// `handshake_too_long` is counted when it is opened.
+enum class NotParked : std::uint8_t { message_cut, message_too_long, opening_too_long, handshake_too_long, count };
 // What became of a second attempt beside one that was slow. `won`: its answer went to the client; `lost`: that of the first
 // did; `failed`: it failed, or both did; `abandoned`: the client left.
 enum class HedgeResult : std::uint8_t { won, lost, failed, abandoned, count };
@@ -251,9 +252,11 @@ struct alignas(64) PoolCounters {
   Counters<NotParked> not_parked;
   Counter resume_failed;  // attempts to open at another endpoint
   Counter
-      messages_at_risk;  // from clients, passed on to an endpoint that was lost; and messages of endpoints that were cut
+      messages_at_risk;  // from clients, passed on to an endpoint that was lost, or held for one that did not come; and
+                         // those of endpoints that were cut, or that the client was not told any more
   Gauge kept_bytes;      // of clients, for the next endpoint
-  Histogram parked_for;  // until another endpoint took over
+  Counter park_buffer_full;  // tunnels, each time they are parked: the client was not read any more
+  Histogram parked_for;      // until another endpoint took over
   std::uint64_t parked_now() const {
     const std::uint64_t gone = park_ends.sum(), came = parked.sum();
     return came > gone ? came - gone : 0;
