@@ -129,6 +129,7 @@ private:
   void look_at_drills(TimePoint now);
   void look_at_guards(TimePoint now);
   void cut_drills(const std::string& pool, const std::string& why);  // "": of every pool
+  void tell_drill(const health::LiveDrill& drill, TimePoint now);
   void on_drill_news(const health::DrillDesk::News& news, TimePoint now);
   void on_pool_series(const std::string& pool, const incident::Series& series);
   bool hold_probe(const health::StartProbe& probe);
@@ -175,6 +176,7 @@ private:
 
   // process_upgrade.cpp
   void begin_upgrade();
+  void save_for_successor();
   void launch_successor();
   void succeeded(const std::string& why);
   void take_over(TimePoint since);

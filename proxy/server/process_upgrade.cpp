@@ -10,8 +10,9 @@ namespace understudy::server {
 namespace {
 constexpr std::chrono::seconds kStateInTime{5};  // a disk that takes longer does not hold the upgrade up
 constexpr std::chrono::milliseconds kLook{20};
-constexpr std::chrono::seconds kFirstVerdicts{5};  // waited for, at most
-constexpr std::chrono::seconds kLastWord{5};       // beyond the pace of the tunnels, for those who go last
+constexpr std::chrono::milliseconds kDrillOver{500};  // a check of what it was on, and the way back
+constexpr std::chrono::seconds kFirstVerdicts{5};     // waited for, at most
+constexpr std::chrono::seconds kLastWord{5};          // beyond the pace of the tunnels, for those who go last
 }  // namespace
 
 // ---- the old one ---------------------------------------------------------------------------------------------------
@@ -28,9 +29,18 @@ void Process::begin_upgrade() {
     return;
   }
   log(observe::Level::info, "binary upgrade: starting " + program_);
-  cut_drills("", "a binary upgrade");
   upgrade_begun_ = true;
-  // The new process starts from the newest state.
+  if (!drills_.desk().any_running()) return save_for_successor();
+  cut_drills("", "a binary upgrade");
+  // The new process is to start where traffic has gone back to.
+  upgrade_timer_.expires_after(kDrillOver);
+  upgrade_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error && upgrade_begun_) save_for_successor();
+  });
+}
+
+// It starts from the newest state.
+void Process::save_for_successor() {
   upgrade_timer_.expires_after(kStateInTime);
   upgrade_timer_.async_wait([this](const boost::system::error_code& error) {
     if (error || !upgrade_begun_) return;
