@@ -207,16 +207,25 @@ void LiveDrills::on_event(const health::Event& event) {
   }
 }
 
-std::vector<health::DrillRecord> LiveDrills::take_records(const admin::Instant& now) {
+std::vector<health::DrillRecord> LiveDrills::take_records(const admin::Instant& now, bool at_once) {
   std::vector<health::DrillRecord> out;
   for (auto it = told_.begin(); it != told_.end();) {
     const LiveDrill* const drill = desk_.find(it->first);
     const bool over = drill != nullptr && drill->state != LiveDrill::State::running &&
-                      (drill->counted || now.steady - drill->ended > kCountedWithin);
+                      (at_once || drill->counted || now.steady - drill->ended > kCountedWithin);
     if (over) out.push_back(record_of(*drill, std::move(it->second), now));
     it = drill == nullptr || over ? told_.erase(it) : std::next(it);
   }
   return out;
+}
+
+health::DrillRecord LiveDrills::begun(const LiveDrill& drill, const admin::Instant& now) const {
+  health::DrillRecord record;
+  record.name = drill.scenario.name;
+  record.pool = drill.pool;
+  record.who = drill.who;
+  record.began = record.ended = std::chrono::round<std::chrono::milliseconds>(now.wall);
+  return record;
 }
 
 health::DrillRecord LiveDrills::record_of(const LiveDrill& drill, std::vector<health::Told> events,

@@ -54,8 +54,10 @@ public:
 
   // Of the core, of any pool.
   void on_event(const health::Event& event);
-  // What came of those that are over since the last call, once all of it is counted.
-  std::vector<health::DrillRecord> take_records(const admin::Instant& now);
+  // What came of those that are over since the last call, once all of it is counted; `at_once`: as far as it is.
+  std::vector<health::DrillRecord> take_records(const admin::Instant& now, bool at_once);
+  // Of one that has just begun.
+  health::DrillRecord begun(const health::LiveDrill& drill, const admin::Instant& now) const;
 
   // Null while nothing is in force.
   std::shared_ptr<const net::Faults> faults_of(const health::View& view, TimePoint now);

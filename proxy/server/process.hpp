@@ -137,6 +137,7 @@ private:
 
   // process_duties.cpp: drills that were made, and those that have to be
   void open_drill_book();
+  void record_drills(bool now);
   void look_at_duties(TimePoint now);
   boost::json::array describe_duties() const;
 

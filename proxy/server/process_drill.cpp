@@ -149,7 +149,10 @@ void Process::cut_drills(const std::string& pool, const std::string& why) {
 void Process::on_drill_news(const DrillDesk::News& news, TimePoint now) {
   const LiveDrill& drill = *drills_.desk().find(news.drill);
   using Kind = DrillDesk::News::Kind;
-  if (news.kind == Kind::began) incidents_->on_drill(drill.pool, drill.scenario.name, moment());
+  if (news.kind == Kind::began) {
+    incidents_->on_drill(drill.pool, drill.scenario.name, moment());
+    drill_book_.begin(drills_.begun(drill, instant()));
+  }
   health::Event event;
   event.kind = health::Event::Kind::drill;
   event.at = event.since = now;

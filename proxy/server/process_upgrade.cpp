@@ -32,6 +32,7 @@ void Process::begin_upgrade() {
   upgrade_begun_ = true;
   if (!drills_.desk().any_running()) return save_for_successor();
   cut_drills("", "a binary upgrade");
+  record_drills(true);
   // The new process is to start where traffic has gone back to.
   upgrade_timer_.expires_after(kDrillOver);
   upgrade_timer_.async_wait([this](const boost::system::error_code& error) {
