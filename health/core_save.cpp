@@ -11,6 +11,8 @@ namespace understudy::health {
 namespace {
 
 constexpr std::size_t most_unclaimed = 64;  // addresses of one name
+// Names are to be resolved and endpoints to be found well before traffic goes back to where a drill took it from.
+constexpr Duration restart_patience = std::chrono::minutes(1);
 
 std::optional<Duration> left(const std::optional<TimePoint>& until, TimePoint now) {
   if (!until) return std::nullopt;
@@ -76,6 +78,10 @@ SavedState Core::save(TimePoint now) const {
     out.maintenance_left = left(pool->maintenance_until, now);
     out.moved_left = left(pool->moved_until, now);
     out.relapses = pool->failover.relapses(pool->config.failover, now);
+    if (pool->left_by_drill) {
+      out.left_by_drill = pool->left_by_drill->tier;
+      out.left_pinned = pool->left_by_drill->pinned;
+    }
     for (const Gate& gate : pool->gates) {
       if (!gate.approved_by.empty()) out.approvals.emplace_back(gate.config.name, gate.approved_by);
     }
@@ -183,6 +189,10 @@ void Core::State::restore_pool(const SavedPool& saved, TimePoint now) {
   if (pool->maintenance) pool->maintenance_until = until(saved.maintenance_left, now);
   if (pool->failover.moved_by_operator()) pool->moved_until = until(saved.moved_left, now);
   pool->failover.restore_relapses(saved.relapses, now);
+  if (!saved.left_by_drill.empty() && saved.left_by_drill != pool->active().name) {
+    pool->left_by_drill = LeftByDrill{saved.left_by_drill, saved.left_pinned, std::nullopt};
+    pool->drill_return = DrillReturn{now, now + restart_patience};
+  }
   for (const auto& [name, who] : saved.approvals) {
     for (Gate& gate : pool->gates) {
       if (gate.config.kind != config::GateKind::approval || gate.config.name != name) continue;

@@ -140,6 +140,9 @@ struct Incident {
   std::uint32_t relapses = 0, restarts = 0;
   std::uint64_t damaged = 0;  // lines on disk that could not be read
 
+  // Not kept: of one that is marked as a drill's, what was found since that no fault of the drill is on.
+  std::string beyond_drill;
+
   bool open() const { return !closed; }
   // The last thing known of it.
   Wall last() const;

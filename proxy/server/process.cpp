@@ -299,6 +299,7 @@ void Process::begin_stop(bool now) {
   }
   if (stop_ == Stop::no) {
     cut_drills("", "the stop of this process");
+    record_drills(true);
     upgrade_begun_ = false;
     successor_.reset();  // nobody is left to hand over to it
     stop_ = Stop::leading;

@@ -130,6 +130,7 @@ private:
   void look_at_drills(TimePoint now);
   void look_at_guards(TimePoint now);
   void cut_drills(const std::string& pool, const std::string& why);  // "": of every pool
+  void tell_drill(const health::LiveDrill& drill, TimePoint now);
   void on_drill_news(const health::DrillDesk::News& news, TimePoint now);
   void on_pool_series(const std::string& pool, const incident::Series& series);
   bool hold_probe(const health::StartProbe& probe);
@@ -137,6 +138,7 @@ private:
 
   // process_duties.cpp: drills that were made, and those that have to be
   void open_drill_book();
+  void record_drills(bool now);
   void look_at_duties(TimePoint now);
   boost::json::array describe_duties() const;
 
@@ -177,6 +179,7 @@ private:
 
   // process_upgrade.cpp
   void begin_upgrade();
+  void save_for_successor();
   void launch_successor();
   bool pass_on(int signal);
   void succeeded(const std::string& why);

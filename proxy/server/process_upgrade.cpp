@@ -12,8 +12,9 @@ namespace understudy::server {
 namespace {
 constexpr std::chrono::seconds kStateInTime{5};  // a disk that takes longer does not hold the upgrade up
 constexpr std::chrono::milliseconds kLook{20};
-constexpr std::chrono::seconds kFirstVerdicts{5};  // waited for, at most
-constexpr std::chrono::seconds kLastWord{5};       // beyond the pace of the tunnels, for those who go last
+constexpr std::chrono::milliseconds kDrillOver{500};  // a check of what it was on, and the way back
+constexpr std::chrono::seconds kFirstVerdicts{5};     // waited for, at most
+constexpr std::chrono::seconds kLastWord{5};          // beyond the pace of the tunnels, for those who go last
 }  // namespace
 
 // ---- the old one ---------------------------------------------------------------------------------------------------
@@ -48,9 +49,19 @@ void Process::begin_upgrade() {
     return;
   }
   log(observe::Level::info, "binary upgrade: starting " + program_);
-  cut_drills("", "a binary upgrade");
   upgrade_begun_ = true;
-  // Incidents and drills are read from the disk: what waits to be written there is, when this is.
+  if (!drills_.desk().any_running()) return save_for_successor();
+  cut_drills("", "a binary upgrade");
+  record_drills(true);
+  // The new process is to start where traffic has gone back to.
+  upgrade_timer_.expires_after(kDrillOver);
+  upgrade_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error && upgrade_begun_) save_for_successor();
+  });
+}
+
+// It reads incidents and drills from the disk: what waits to be written there is, when this is.
+void Process::save_for_successor() {
   upgrade_timer_.expires_after(kStateInTime);
   upgrade_timer_.async_wait([this](const boost::system::error_code& error) {
     if (error || !upgrade_begun_) return;
@@ -71,6 +82,7 @@ void Process::launch_successor() {
   upgrade_timer_.cancel();
   if (stop_ != Stop::no) return;
   cut_drills("", "a binary upgrade");  // one that was begun meanwhile
+  record_drills(true);
   passed_on_.clear();
   Successor::Estate estate;
   estate.listening = listeners_.to_pass();
