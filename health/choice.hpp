@@ -49,21 +49,22 @@ inline bool opens_well(const TierView& tier) {
 inline std::uint32_t tier_for_openings(const PoolView& pool) { return pool.openings_to.value_or(pool.active); }
 // May this endpoint, which is slow to open, be tried by a client's opening? Where another is to be had for it if it takes too long;
 // and where none is, in the tiers that would be used if they opened well.
-inline bool may_try_opening(const PoolView& pool, std::uint32_t tier, const EndpointView& endpoint, bool may_move) {
+inline bool may_try_opening(const PoolView& pool, std::uint32_t tier, const EndpointView& endpoint) {
   const std::uint32_t to = tier_for_openings(pool);
-  if (!endpoint.opening_trials || !endpoint.available || endpoint.suspect || to >= pool.tiers.size()) return false;
+  if (!endpoint.opening_trials || endpoint.opening_trials->share <= 0) return false;
+  if (!endpoint.available || endpoint.suspect || to >= pool.tiers.size()) return false;
   if (opens_well(pool.tiers[to])) return tier == pool.active || tier == to;
-  return may_move && tier != to && pool.tiers[tier].serviceable;
+  return tier != to && pool.tiers[tier].serviceable;
 }
 
 // An endpoint that is slow to open, and is to be tried by this client's opening; or none. `claim(tier, endpoint)` takes its turn, by
 // its pause and share, if that has come.
 template <typename Claim>
-Choice choose_opening_trial(const PoolView& pool, bool may_move, Claim claim) {
+Choice choose_opening_trial(const PoolView& pool, Claim claim) {
   Choice out;
   for (std::uint32_t t = 0; t < pool.tiers.size(); ++t) {
     for (std::uint32_t e = 0; e < pool.tiers[t].endpoints.size(); ++e) {
-      if (!may_try_opening(pool, t, pool.tiers[t].endpoints[e], may_move) || !claim(t, e)) continue;
+      if (!may_try_opening(pool, t, pool.tiers[t].endpoints[e]) || !claim(t, e)) continue;
       out.tier = t;
       out.endpoint = e;
       out.trial = out.risked = true;

@@ -86,16 +86,30 @@ void Core::State::openings_returned(Endpoint& endpoint, TimePoint now) {
   endpoint.openings.returned(pool.config.degraded, now);
 }
 
+// Downwards only: a tier above waits for its return, by its own rules (laws 4 and 11: the operator's move, its hold, its gates). And
+// only where nothing else speaks against it: slow openings are no reason to go to what a failover would not go to (law 3).
+bool Core::State::may_take_openings(const Pool& pool, std::uint32_t tier) const {
+  if (!openings_may_move(pool.config) || pool.held || tier <= pool.failover.active()) return false;
+  const Tier& to = pool.tiers[tier];
+  if (!to.count.serviceable() || to.all_doubted || to.failed || to.watch.degraded()) return false;
+  const Fit fit = to.fitness.fit;
+  return pool.config.failover.require_fit ? fit == Fit::fit : fit != Fit::unfit && fit != Fit::stale;
+}
+
 // Law 3: only to a tier that opens well. No epoch: requests stay where they are, and so do tunnels that are open. Law 11: in an
 // exclusive pool not on mere suspicion, but when one of the endpoints is known to be slow.
 void Core::State::steer_openings(Pool& pool) {
   const std::uint32_t active = pool.failover.active();
+  for (std::uint32_t t = 0; t < pool.tiers.size(); ++t) {
+    const bool takes = may_take_openings(pool, t);
+    if (std::exchange(pool.tiers[t].takes_openings, takes) != takes) view_changed();
+  }
   const Tier& serving = pool.tiers[active];
   std::optional<std::uint32_t> to;
   const bool known = pool.config.tiers_mode == config::TiersMode::shared || any_late(serving);
-  if (openings_may_move(pool.config) && known && !pool.held && opens_slowly(serving)) {
+  if (known && opens_slowly(serving)) {
     for (std::uint32_t t = 0; t < pool.tiers.size() && !to; ++t)
-      if (t != active && opens_well(pool.tiers[t])) to = t;
+      if (pool.tiers[t].takes_openings && opens_well(pool.tiers[t])) to = t;
   }
   if (to == pool.openings_to) return;
   const std::optional<std::uint32_t> before = std::exchange(pool.openings_to, to);

@@ -161,6 +161,7 @@ struct Tier {
   TierCount count;
   bool panic = false;
   bool serviceable = false;              // as the view shows it
+  bool takes_openings = false;           // new tunnels may go here, or be tried here, though another tier serves
   TierVerdict told = TierVerdict::none;  // last verdict that made an event, or was assumed at the start
   TimePoint told_at{};
   std::vector<std::uint32_t> usable, trials;
@@ -376,6 +377,7 @@ struct Core::State {
   void openings_seen(Endpoint& endpoint, bool changed, TimePoint now);
   void openings_probed(Endpoint& endpoint, const ProbeResult& result, TimePoint now);
   void openings_returned(Endpoint& endpoint, TimePoint now);
+  bool may_take_openings(const Pool& pool, std::uint32_t tier) const;
   void steer_openings(Pool& pool);
   // ---- what is shut out (core_limits.cpp): quarantine, shedding
   void quarantine(Endpoint& endpoint, TimePoint now);

@@ -39,7 +39,11 @@ PoolView view_of(const Pool& pool, TimePoint now) {
     TierView& out = view.tiers.emplace_back();
     out.name = tier.name;
     out.endpoints.reserve(tier.endpoints.size());
-    for (const Endpoint* endpoint : tier.endpoints) out.endpoints.push_back(view_of(*endpoint, pool));
+    const bool tried = tier.takes_openings || &tier == &pool.active();
+    for (const Endpoint* endpoint : tier.endpoints) {
+      EndpointView& shown = out.endpoints.emplace_back(view_of(*endpoint, pool));
+      if (shown.opening_trials && !tried) shown.opening_trials->share = 0;
+    }
     out.usable = tier.usable;
     out.trials = tier.trials;
     out.doubtful = tier.doubtful;

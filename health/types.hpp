@@ -154,8 +154,8 @@ struct ArrivalSample {
 
 // How an endpoint that is slow to open WebSockets is tried, by those that clients ask for.
 struct OpeningTrials {
-  Duration pause{};               // between two, over all workers together
-  double share = 0;               // of the openings that are asked for meanwhile, in (0, 1]
+  Duration pause{};  // between two, over all workers together
+  double share = 0;  // of the openings that are asked for meanwhile, in [0, 1]; 0: its tier may not be tried now
   std::optional<Duration> limit;  // an opening that takes longer goes elsewhere, where there is a better place
   bool operator==(const OpeningTrials&) const = default;
 };

@@ -24,7 +24,7 @@ health::Choice Worker::opening_trial(const health::PoolView& pool, const config:
   if (request.openings == nullptr || request.again || request.sticky) return {};
   if (!request.called && request.openings->others_wait()) return {};
   const auto now = reactor_.now().time_since_epoch().count();
-  return health::choose_opening_trial(pool, health::openings_may_move(config), [&](std::uint32_t t, std::uint32_t e) {
+  return health::choose_opening_trial(pool, [&](std::uint32_t t, std::uint32_t e) {
     const health::EndpointView& endpoint = pool.tiers[t].endpoints[e];
     const health::OpeningTrials& trials = *endpoint.opening_trials;
     if (endpoint.id.slot >= kMaxSlots) return false;

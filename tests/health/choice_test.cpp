@@ -159,29 +159,29 @@ TEST_F(Choosing, OpeningsGoToTheirOwnTierAndElsewhereOnlyForWantOfIt) {
 }
 
 TEST_F(Choosing, WhoIsSlowToOpenIsTriedWhereAnotherIsToBeHadOrNobody) {
-  const auto tried = [&](bool may_move) {
+  const auto tried = [&] {
     std::string text;
-    choose_opening_trial(pool, may_move, [&](std::uint32_t t, std::uint32_t) {
+    choose_opening_trial(pool, [&](std::uint32_t t, std::uint32_t) {
       text += std::to_string(t);
       return false;
     });
     return text;
   };
   for (TierView& tier : pool.tiers) tier.endpoints[0].available = true;
-  EXPECT_EQ(tried(true), "");
-  pool.tiers[0].endpoints[0].opening_trials = pool.tiers[2].endpoints[0].opening_trials = OpeningTrials{};
+  const OpeningTrials slow{.pause = {}, .share = 0.1, .limit = {}};
+  EXPECT_EQ(tried(), "");
+  pool.tiers[0].endpoints[0].opening_trials = pool.tiers[2].endpoints[0].opening_trials = slow;
   pool.openings_to = 1;
-  EXPECT_EQ(tried(true), "0");
+  EXPECT_EQ(tried(), "0");
   pool.tiers[0].endpoints[0].suspect = true;
-  EXPECT_EQ(tried(true), "") << "requests are tried first";
+  EXPECT_EQ(tried(), "") << "requests are tried first";
   pool.tiers[0].endpoints[0].suspect = false;
-  pool.tiers[1].endpoints[0].opening_trials = OpeningTrials{};
+  pool.tiers[1].endpoints[0].opening_trials = slow;
   pool.openings_to.reset();
-  EXPECT_EQ(tried(true), "12") << "all are slow: the designated tier is asked anyway";
-  EXPECT_EQ(tried(false), "") << "law 11";
-  pool.tiers[2].serviceable = false;
-  EXPECT_EQ(tried(true), "1");
-  const Choice choice = choose_opening_trial(pool, true, [](std::uint32_t, std::uint32_t) { return true; });
+  EXPECT_EQ(tried(), "12") << "all are slow: the designated tier is asked anyway";
+  pool.tiers[2].endpoints[0].opening_trials->share = 0;
+  EXPECT_EQ(tried(), "1") << "it can serve, but new tunnels may not go there (laws 3, 4, 11)";
+  const Choice choice = choose_opening_trial(pool, [](std::uint32_t, std::uint32_t) { return true; });
   EXPECT_EQ(choice.tier, 1U);
   EXPECT_TRUE(choice.risked);
 }

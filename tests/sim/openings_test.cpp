@@ -25,7 +25,7 @@ config::PoolConfig shared_pool() {
 // Devices that open a WebSocket each `every`, and wait for it as long as it takes.
 class Devices {
 public:
-  Devices(World& world, const config::PoolConfig& pool) : world_(world), may_move_(health::openings_may_move(pool)) {
+  Devices(World& world, const config::PoolConfig& pool) : world_(world) {
     shared_ = pool.tiers_mode == config::TiersMode::shared;
     come();
     flush();
@@ -73,7 +73,7 @@ private:
     const health::PoolView& pool = view->pools.at(0);
     health::Choice choice;
     if (!except)
-      choice = health::choose_opening_trial(pool, may_move_, [&](std::uint32_t t, std::uint32_t e) {
+      choice = health::choose_opening_trial(pool, [&](std::uint32_t t, std::uint32_t e) {
         const health::EndpointView& endpoint = pool.tiers[t].endpoints[e];
         if (world_.now < next_trial_[endpoint.id] || !chance(endpoint.opening_trials->share)) return false;
         next_trial_[endpoint.id] = world_.now + endpoint.opening_trials->pause;
@@ -148,7 +148,7 @@ private:
   }
 
   World& world_;
-  bool may_move_, shared_ = false;
+  bool shared_ = false;
   std::map<health::EndpointId, Books> books_;
   std::map<health::EndpointId, TimePoint> next_trial_;
   std::uint64_t last_ = 0;
@@ -268,6 +268,80 @@ TEST_F(Openings, Law4AHeldPoolMovesNone) {
   ASSERT_TRUE(world->command(health::HoldPool{.pool = "app", .on = false}).ok);
   world->run(1s);
   EXPECT_EQ(world->count(Kind::openings_moved), 1U) << world->told();
+}
+
+// A tier above waits for its return, by its own rules: the operator's failback.
+TEST_F(Openings, Law4NoneGoUpToATierThatTheOperatorLeft) {
+  for (const bool shared : {true, false}) {
+    config::PoolConfig app = two_and_one();
+    app.failover.failback = config::FailbackMode::manual;
+    if (shared) app.tiers_mode = config::TiersMode::shared;
+    app.degraded.websocket_open_p95 = 500ms;
+    start(app);
+    ASSERT_TRUE(world->command(health::MoveTier{.pool = "app", .to = "standby", .reason = "a new kernel"}).ok);
+    world->run(10s);
+    ASSERT_EQ(world->active(), "standby");
+    devices->forget();
+    devices->takes[kS1] = 2s;
+    world->run(60s);
+    EXPECT_EQ(world->endpoint_status("s1").openings, "slow");
+    EXPECT_EQ(world->count(Kind::openings_moved), 0U) << world->told();
+    EXPECT_EQ(devices->asked[kP1] + devices->asked[kP2], 0U) << "not even as a trial, shared " << shared;
+  }
+}
+
+// What the standby wrote is not compared yet: a tunnel to the primary would write beside it.
+TEST_F(Openings, Law11NoneGoPastAGateOfTheReturn) {
+  config::PoolConfig app = two_and_one();
+  app.failover.failback_after = 1s;
+  config::GateConfig gate;
+  gate.name = "data compared";
+  gate.kind = config::GateKind::approval;
+  app.failover.gates = {gate};
+  app.degraded.websocket_open_p95 = 500ms;
+  start(app);
+  world->set(kP1, Mode::refused);
+  world->set(kP2, Mode::refused);
+  world->run(10s);
+  ASSERT_EQ(world->active(), "standby");
+  world->set(kP1, Mode::up);
+  world->set(kP2, Mode::up);
+  world->run(10s);
+  devices->forget();
+  devices->takes[kS1] = 2s;
+  world->run(60s);
+  EXPECT_EQ(world->active(), "standby");
+  EXPECT_EQ(world->endpoint_status("s1").openings, "slow");
+  EXPECT_EQ(world->count(Kind::openings_moved), 0U) << world->told();
+  EXPECT_EQ(devices->asked[kP1] + devices->asked[kP2], 0U) << world->told();
+}
+
+TEST_F(Openings, Law3NoneGoToATierThatIsNotFit) {
+  health::ProbeResult bad;
+  bad.cause = health::Cause::http_status;
+  bad.status = 500;
+  for (const bool require : {true, false}) {
+    config::PoolConfig app = shared_pool();
+    config::FitnessConfig request;
+    request.path = "/fit";
+    request.interval = 1s;
+    app.fitness = {request};
+    app.failover.require_fit = require;
+    start(app);
+    world->synthetic[kS1] = bad;
+    world->run(10s);
+    ASSERT_EQ(world->endpoint_status("s1").fit, health::Fit::unfit);
+    devices->forget();
+    slow_primary();
+    world->run(20s);
+    EXPECT_EQ(world->endpoint_status("p1").openings, "slow");
+    EXPECT_EQ(world->count(Kind::openings_moved), 0U) << world->told();
+    EXPECT_EQ(devices->asked[kS1], 0U);
+    world->synthetic.clear();
+    EXPECT_TRUE(world->run_until([&] { return openings_to() == 1U; }, 30s)) << world->told();
+    world->synthetic[kS1] = bad;
+    EXPECT_TRUE(world->run_until([&] { return !openings_to(); }, 30s)) << world->told();
+  }
 }
 
 TEST_F(Openings, WhoReturnsGetsATrickleUntilItOpensInItsUsualTime) {
