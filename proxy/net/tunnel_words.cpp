@@ -15,7 +15,7 @@ using observe::TunnelEnd;
 using Stage = Resumption::Stage;
 
 namespace {
-constexpr std::size_t kHoldBudget = 64 * 1024;     // bytes of the client in a turn's round; its pings cost more than data
+constexpr std::size_t kHoldBudget = 64 * 1024;  // bytes of the client in a turn's round; its pings cost more than data
 constexpr std::size_t kDeliverBudget = 256 * 1024;  // and of what an endpoint said last
 // What an endpoint may have said before it was left, and not sent yet: its own buffers, and its machine's.
 constexpr std::uint64_t kOnItsWay = 16 * 1024 * 1024;
@@ -226,8 +226,7 @@ bool Tunnel::hold_client(bool& progress) {
     const bool full = r.kept.full() && !r.kept.close_held();
     if (budget == 0 || full || !client_->readable()) break;
     inbox.make_room(worker_.blocks(), 1);
-    const IoResult result =
-        client_->read(inbox.block.data() + inbox.end, std::min({inbox.room(), kReadSize, budget}));
+    const IoResult result = client_->read(inbox.block.data() + inbox.end, std::min({inbox.room(), kReadSize, budget}));
     if (result.status == Io::again) break;
     progress = true;
     if (result.status == Io::ok) {

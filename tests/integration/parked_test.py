@@ -344,7 +344,8 @@ class ParkedFleetTest(Story):
         sent = sum(fleet.sent.values())
         lost = sum(1 for n, upto in fleet.sent.items() for i in range(upto) if told["%d %d" % (n, i)] == 0)
         twice = {text: times for text, times in told.items() if times > 1 and not text.startswith("hello ")}
-        strange = [t for t in told if not t.startswith("hello ") and t not in {"%d %d" % (n, i) for n in range(count) for i in range(fleet.sent[n])}][:3]
+        known = {"%d %d" % (n, i) for n in range(count) for i in range(fleet.sent[n])}
+        strange = [t for t in told if not t.startswith("hello ") and t not in known][:3]
         resumed = [o for o in opened if not o.endswith(" -")]
         print("%d devices, %d messages, %d parked, %d lost, %d at risk" % (
             count, sent, understudy.metric("websocket_sessions_parked_total"), lost, at_risk()), flush=True)
