@@ -211,7 +211,8 @@ void Core::State::return_after_drill(Pool& pool, TimePoint now) {
                                   [&](const Endpoint* e) { return well_since(*e, waits.since); });
   const bool all = std::all_of(found->endpoints.begin(), found->endpoints.end(),
                                [&](const Endpoint* e) { return heard_since(*e, waits.since); });
-  if (!all && now < waits.since + all_answered) return;
+  // Where nothing serves now, whoever is well goes first.
+  if (!all && pool.active().count.serviceable() && now < waits.since + all_answered) return;
   if (well == 0 || static_cast<std::size_t>(well) < found->count.needed) return;
   pool.failover.go_back(
       target, left.pinned,

@@ -265,8 +265,9 @@ void Recorder::on_event(const Event& event, const std::string& who, const Moment
     }
     return;
   }
-  const bool loss = event.kind == Kind::endpoint_unhealthy || event.kind == Kind::tier_lost;
-  if (loss && !found->second.opened.drill.empty() && !watch.drill.until && !is_of_drill(event, watch, entry.at)) {
+  // A tier that is lost, or slow, may be so because of what the drill took away beside it; guards look at that.
+  const bool drilled = !watch.drill.name.empty() && !watch.drill.until && !found->second.opened.drill.empty();
+  if (drilled && event.kind == Kind::endpoint_unhealthy && !is_of_drill(event, watch, entry.at)) {
     found->second.beyond_drill = entry.text;
   }
   if (event.kind == Kind::failover) {

@@ -291,7 +291,7 @@ class LiveDrillTest(Story):
         time.sleep(2)
         self.assertEqual(understudy.active(), "standby")
         self.assertIn("its return waits for gates", understudy.events_text())
-        understudy.cli("approve", "app", "data compared", "--reason", "0 rows differ")
+        understudy.cli("approve", "app", "data compared", "--who", "anna", "--reason", "0 rows differ")
         wait_until(lambda: understudy.active() == "primary", 20)
 
     def test_what_cannot_be_is_refused_before_anything_happens(self):
