@@ -47,6 +47,7 @@ Worker::Slot& Worker::slot(health::EndpointId id) {
     s->fate = Slot::Fate::stays;
     s->aside.reset();
     s->served = false;
+    s->due.reset();
   }
   return *s;
 }
