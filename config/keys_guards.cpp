@@ -34,20 +34,23 @@ const Section& guards_section() {
                  .header = "[guards]",
                  .help =
                      "For `understudy drill --live`: what must hold before it begins and while it runs. What does not "
-                     "hold any more ends it at once: every fault is lifted, what was held against endpoints because of "
-                     "them is void, and traffic goes back to the tier that it came from."};
+                     "hold any more ends it at once: every fault is lifted, and what was held against endpoints while "
+                     "one was on them is void as soon as a check, made at once, is answered well. Traffic that left "
+                     "a tier because of them then goes back, unless the pool has `gates`."};
     Declare<ScenarioGuards> declare(made);
     declare.quantity("error_share", Type::share, &ScenarioGuards::error_share,
                      {.help = "Largest share of the pool's answers that may be failures (5xx).",
                       .max = 1,
                       .word = "none",
                       .example = "\"2%\""});
-    declare.duration("latency_p95", &ScenarioGuards::latency_p95,
-                     {.help = "Longest 95th percentile of what its clients wait, those still waiting included.",
-                      .min = 1,
-                      .max = 10 * minute,
-                      .example = "\"500ms\"",
-                      .unset = "not looked at"});
+    declare.duration(
+        "latency_p95", &ScenarioGuards::latency_p95,
+        {.help = "Longest 95th percentile of what its clients wait. Those still waiting are included where "
+                 "they are more than were answered in the last second.",
+         .min = 1,
+         .max = 10 * minute,
+         .example = "\"500ms\"",
+         .unset = "not looked at"});
     declare.duration("over", &ScenarioGuards::over,
                      {.help = "Time over which both are taken.", .min = second, .max = minute, .example = "\"3s\""});
     declare.integer("min_requests", &ScenarioGuards::min_requests,
@@ -62,6 +65,11 @@ const Section& guards_section() {
     declare.boolean(
         "no_incident", &ScenarioGuards::no_incident,
         {.help = "Whether an open incident, of any pool and not of a drill's making, forbids it.", .example = "false"});
+    declare.boolean(
+        "leave_gated", &ScenarioGuards::leave_gated,
+        {.help = "Whether a fault may be on the tier that serves where the pool has `gates`: what leaves it "
+                 "returns only through them, also when the drill is cut short.",
+         .example = "true"});
     declare.mixed("block_out", R"({"type":"array","items":{"type":"string"}})",
                   {.help = "Windows in which there is no drill, in the local time of the proxy.",
                    .example = "[\"mon-fri 08:00-18:00\", \"sat,sun\"]",

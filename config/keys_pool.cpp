@@ -235,8 +235,12 @@ const Section& retry_section() {
                  .help = "Repeating requests at another endpoint, within a budget."};
     Declare<RetryConfig> declare(made);
     declare.integer("max", &RetryConfig::max, {.help = "Attempts after the first.", .max = 20, .example = "1"});
-    declare.quantity("budget", Type::share, &RetryConfig::budget,
-                     {.help = "Retries as a share of requests.", .max = 1, .example = "\"10%\""});
+    declare.quantity(
+        "budget", Type::share, &RetryConfig::budget,
+        {.help = "Retries as a share of requests. Of what there is one client address (IPv6: /64) uses up half at most "
+                 "while there are others.",
+         .max = 1,
+         .example = "\"10%\""});
     declare.quantity("budget_floor", Type::rate, &RetryConfig::budget_floor,
                      {.help = "Retries that are always allowed.", .max = 1e6, .example = "\"5/s\""});
     declare.boolean("on_5xx", &RetryConfig::on_5xx,

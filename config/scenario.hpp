@@ -106,6 +106,7 @@ struct ScenarioGuards {
   std::uint32_t min_requests = 20;     // below which nothing is judged
   bool standby_fit = true;             // another tier can serve, and nothing says that it is not fit
   bool no_incident = true;             // nobody has an incident on their hands
+  bool leave_gated = false;            // it may take traffic off a tier to which only gates let it return
   std::vector<std::string> block_out;  // windows in which there is no drill, as calendar.hpp reads them
   Duration lease{800};                 // it ends by itself when nobody has asked for it for so long
 };

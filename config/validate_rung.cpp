@@ -95,9 +95,11 @@ private:
       case FaultKind::freeze:
       case FaultKind::hang:
       case FaultKind::flap: refuse_total(i); break;
-      case FaultKind::slow:
       case FaultKind::errors:
       case FaultKind::reset:
+        if (fault.share >= 1) refuse_total(i);
+        break;
+      case FaultKind::slow:
       case FaultKind::slow_websocket: break;
     }
     refuse_green_page(i);

@@ -73,6 +73,7 @@ void Core::on_probe_result(EndpointId id, const ProbeResult& result, TimePoint n
   Endpoint* endpoint = state_->find(id);
   if (endpoint == nullptr) return;  // removed meanwhile
   state_->probed(*endpoint, result, now);
+  if (endpoint->asked_after_drill) state_->drill_probed(*endpoint, result, now);
   state_->settle(now);
 }
 
@@ -149,9 +150,15 @@ void Core::on_starved(TimePoint from, TimePoint to) {
   state.settle(to);
 }
 
-void Core::on_drill_cut(const DrillCut& cut, TimePoint now) {
+void Core::on_drill(const DrillFaults& faults, TimePoint now) {
   now = state_->advance(now);
-  state_->drill_cut(cut, now);
+  state_->drill_seen(faults, now);
+  state_->settle(now);
+}
+
+void Core::on_drill_over(const std::string& name, bool cut, TimePoint now) {
+  now = state_->advance(now);
+  if (Pool* const pool = state_->find_pool(name)) state_->drill_over(*pool, cut, now);
   state_->settle(now);
 }
 
@@ -183,6 +190,7 @@ void Core::on_committed(const Decision& decision, TimePoint now) {
     state.emit(std::move(event));
   };
   if (pool == nullptr) return odd("there is no pool " + quoted(decision.pool));
+  const bool pinned = pool->failover.moved_by_operator();
   const Failover::Committed committed = pool->failover.commit(decision, now);
   switch (committed.kind) {
     case Failover::Committed::Kind::stale: return;  // a duplicate or one that arrives late
@@ -201,8 +209,9 @@ void Core::on_committed(const Decision& decision, TimePoint now) {
       pool->active_reason = why;
       pool->hold_told.reset();
       const bool by_operator = committed.answered && committed.answered->by_operator;
-      if (!by_operator) pool->moved_until.reset();
-      state.moved(*pool, committed.from, by_operator, now);
+      const auto until = by_operator ? pool->moved_until : std::exchange(pool->moved_until, std::nullopt);
+      state.moved(*pool, committed.from, by_operator, committed.drill_over, now);
+      state.drill_moved(*pool, committed.from, by_operator, pinned, until, now);
       for (Endpoint* endpoint : tier.endpoints) state.arm(*endpoint, now);  // what they have to show has a time now
       state.emit(back ? Event::Kind::failback : Event::Kind::failover, *pool, &tier, nullptr,
                  "traffic of pool " + quoted(pool->config.name) + " moved from " + quoted(from) + " to " +

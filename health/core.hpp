@@ -121,11 +121,15 @@ struct Approve {
 };
 using Command = std::variant<SetEndpointState, MoveTier, Failback, HoldPool, SetMaintenance, Approve>;
 
-struct DrillCut {
+// What a live drill does to the endpoints of a pool at this moment.
+struct DrillFaults {
   std::string pool;
-  std::string tier;  // that served when it began
-  std::vector<EndpointId> endpoints;
-  TimePoint began{};
+  std::string tier;  // that served when the drill began
+  struct Met {
+    EndpointId endpoint;
+    bool checks = false;  // its checks meet it too
+  };
+  std::vector<Met> in_force;
 };
 
 struct CommandResult {
@@ -157,6 +161,8 @@ struct SavedPool {
   std::optional<Duration> moved_left = {};  // of an operator's move that ends by itself
   std::uint32_t relapses = 0;
   std::vector<std::pair<std::string, std::string>> approvals = {};  // gate, who and why
+  std::string left_by_drill = {};  // tier that a live drill which is not over took the traffic from; "" none
+  bool left_pinned = false;        // by an operator's move, before the drill
 };
 struct SavedState {
   std::vector<SavedPool> pools;
@@ -260,9 +266,12 @@ public:
   // This process was starved (stopped, loop lag above 100 ms) in [from, to]: no failure observed then is evidence,
   // probes under way are void and started again. Law 12.
   void on_starved(TimePoint from, TimePoint to);
-  // A live drill was cut short: what was seen of these endpoints since it began was injected, and is void. Where they were
-  // left because of that, traffic goes back at once, without waiting or steps.
-  void on_drill_cut(const DrillCut& cut, TimePoint now);
+  // Whenever faults of a live drill begin or end, and again while they last, since endpoints come and go.
+  void on_drill(const DrillFaults& faults, TimePoint now);
+  // It is over. Where it was `cut` short, what was seen of an endpoint while a fault was on it is void as soon as a check of it, made
+  // at once, is answered well. Where traffic left a tier because of such a fault, it then goes back, without waiting or steps;
+  // with gates in front of that tier it waits for them as ever. What was seen of others, or at other times, stands.
+  void on_drill_over(const std::string& pool, bool cut, TimePoint now);
   CommandResult on_command(const Command& command, TimePoint now);
   void on_gate_result(const GateResult& result, TimePoint now);
 

@@ -139,6 +139,14 @@ CommandResult Core::State::execute(const MoveTier& command, TimePoint now) {
       return refuse("pool " + quoted(command.pool) + " has no tier " + quoted(*command.to) +
                     "; tiers: " + tier_names(*pool));
     }
+    if (*target == active && std::exchange(pool->drill_return, std::nullopt)) {
+      // It is there because of a drill, and was about to go back.
+      pool->left_by_drill.reset();
+      pool->failover.pin();
+      pool->moved_until = command.expires;
+      touch(*pool);
+      return result;
+    }
     if (*target == active) {
       return refuse("pool " + quoted(command.pool) + " is served by tier " + quoted(*command.to) +
                     " already; to keep it there, hold the pool");
@@ -160,6 +168,7 @@ CommandResult Core::State::execute(const MoveTier& command, TimePoint now) {
                   describe(pool->tiers[*target], *pool, now) + ", while " + quoted(pool->active().name) +
                   " can; bring its endpoints up first, or disable those of " + quoted(pool->active().name));
   }
+  pool->drill_return.reset();
   pool->failover.order(*target, false, command.reason, now);
   pool->moved_until = command.expires;
   touch(*pool);

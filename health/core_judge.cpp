@@ -20,6 +20,7 @@ bool waits_for_address(const Source& source, const Pool& pool, TimePoint now) {
 constexpr Duration watch_interval = std::chrono::milliseconds(50);
 constexpr Duration least_step = std::chrono::milliseconds(20);
 constexpr Duration gate_look = std::chrono::seconds(1);
+constexpr Duration drill_look = std::chrono::milliseconds(100);  // while traffic waits to go back after a drill
 
 std::optional<TimePoint> later_than(TimePoint now, TimePoint at) { return at > now ? std::optional(at) : std::nullopt; }
 
@@ -84,6 +85,7 @@ void Core::State::judge(Pool& pool, TimePoint now) {
   }
   pool.failover.observe(facts, now);
   for (std::uint32_t i = 0; i < pool.tiers.size(); ++i) tell_tier(pool, i, now);
+  return_after_drill(pool, now);
   if (const auto wish = pool.failover.decide(pool.config.failover, pool.held, now)) propose(pool, *wish, now);
   const auto serviceable = [](const TierFacts& f) { return f.serviceable; };
   const auto able = std::count_if(facts.begin(), facts.end(), serviceable);
@@ -306,11 +308,12 @@ void Core::State::propose(Pool& pool, const Failover::Wish& wish, TimePoint now)
     }
     case Failover::Why::operator_move:
     case Failover::Why::operator_failback:
-      proposal.reason = (pool.back_at_once ? "traffic goes back in pool " : "the operator moved pool ") +
-                        quoted(pool.config.name) + " from " + quoted(from.name) + " to " + quoted(to.name) +
-                        (wish.note.empty() ? "" : ": " + wish.note) + "; " + quoted(from.name) + " has " +
-                        std::to_string(from.count.sound()) + " of " + std::to_string(from.count.size) + " available, " +
-                        others;
+    case Failover::Why::drill_over:
+      proposal.reason =
+          (wish.why == Failover::Why::drill_over ? "traffic goes back in pool " : "the operator moved pool ") +
+          quoted(pool.config.name) + " from " + quoted(from.name) + " to " + quoted(to.name) +
+          (wish.note.empty() ? "" : ": " + wish.note) + "; " + quoted(from.name) + " has " +
+          std::to_string(from.count.sound()) + " of " + std::to_string(from.count.size) + " available, " + others;
       break;
   }
   pool.failover.proposed(proposal, now);
@@ -364,6 +367,7 @@ void Core::State::arm(Pool& pool, TimePoint now) {
   if (pool.held) take_earlier(earliest, pool.held_until);
   take_earlier(earliest, pool.moved_until);
   take_earlier(earliest, pool.watch_due);
+  if (pool.drill_return) take_earlier(earliest, now + drill_look);
   if (pool.verification)
     take_earlier(earliest, later_than(now, pool.verification->began + pool.config.failover.verify));
   if (const auto hold = pool.failover.hold(pool.config.failover, now); hold && hold->due) {

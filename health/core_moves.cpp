@@ -129,12 +129,12 @@ void Core::State::tell_degraded(Pool& pool, std::uint32_t index, TimePoint now) 
 
 // ---- after a move
 
-void Core::State::moved(Pool& pool, std::uint32_t from, bool by_operator, TimePoint now) {
+void Core::State::moved(Pool& pool, std::uint32_t from, bool by_operator, bool after_drill, TimePoint now) {
   const std::uint32_t to = pool.failover.active();
   pool.nothing_better_told = false;
   if (pool.verification) {
     // A verdict that was given stands; there is nothing to judge any more. Whatever had to be left again was no good.
-    if (!by_operator && !pool.tiers[from].failed && pool.tiers[from].watch.degraded())
+    if (!by_operator && !after_drill && !pool.tiers[from].failed && pool.tiers[from].watch.degraded())
       fail_verification(pool, pool.tiers[from], "it had to be left again", now);
     if (pool.tiers[from].failed) {
       pool.verification.reset();
@@ -144,9 +144,8 @@ void Core::State::moved(Pool& pool, std::uint32_t from, bool by_operator, TimePo
   }
   pool.ramp.reset();
   const std::optional<TimePoint> returned = std::exchange(pool.returned_at, std::nullopt);
-  const bool at_once = std::exchange(pool.back_at_once, false);
+  if (after_drill) return pool.failover.settled();  // all of it, and nothing of the drill is to be judged
   if (to < from) {
-    if (at_once) return pool.failover.settled();
     pool.ramp = Ramp{from, now, false};
     pool.returned_at = now;
     return;

@@ -1,6 +1,7 @@
 // What survives a restart. Times are saved as time left, so that two processes need no common clock.
 #include <algorithm>
 #include <map>
+#include <string_view>
 #include <utility>
 
 #include "health/coordinator.hpp"
@@ -10,6 +11,8 @@ namespace understudy::health {
 namespace {
 
 constexpr std::size_t most_unclaimed = 64;  // addresses of one name
+// Names are to be resolved and endpoints to be found well before traffic goes back to where a drill took it from.
+constexpr Duration restart_patience = std::chrono::minutes(1);
 
 std::optional<Duration> left(const std::optional<TimePoint>& until, TimePoint now) {
   if (!until) return std::nullopt;
@@ -75,6 +78,10 @@ SavedState Core::save(TimePoint now) const {
     out.maintenance_left = left(pool->maintenance_until, now);
     out.moved_left = left(pool->moved_until, now);
     out.relapses = pool->failover.relapses(pool->config.failover, now);
+    if (pool->left_by_drill) {
+      out.left_by_drill = pool->left_by_drill->tier;
+      out.left_pinned = pool->left_by_drill->pinned;
+    }
     for (const Gate& gate : pool->gates) {
       if (!gate.approved_by.empty()) out.approvals.emplace_back(gate.config.name, gate.approved_by);
     }
@@ -107,19 +114,22 @@ SavedState Core::save(TimePoint now) const {
 // Restored for addresses that their names have not had since. Where the name was answered, only what an operator or a gate has
 // to say of an address that may come back is worth keeping, and of no name without bound: names that wander would fill the file.
 void Core::State::save_unclaimed(SavedState& saved) const {
-  std::map<std::pair<std::string, std::string>, std::size_t> kept;  // by pool and label
+  if (unclaimed.empty()) return;
+  struct Configured {
+    bool answered = false;
+    std::size_t kept = 0;
+  };
+  std::map<std::pair<std::string_view, std::string_view>, Configured> names;  // by pool and label
+  for (const auto& pool : pools)
+    for (const Tier& tier : pool->tiers)
+      for (const Source& source : tier.sources)
+        names[{pool->config.name, source.label}].answered = !source.endpoints.empty();
   for (const auto& [key, endpoint] : unclaimed) {
-    const Pool* pool = find_pool(endpoint.pool);
-    const Source* source = nullptr;
-    for (std::size_t i = 0; pool != nullptr && i < pool->tiers.size(); ++i) {
-      for (const Source& one : pool->tiers[i].sources) {
-        if (one.label == endpoint.label) source = &one;
-      }
-    }
-    if (source == nullptr) continue;  // no longer configured
+    const auto name = names.find({endpoint.pool, endpoint.label});
+    if (name == names.end()) continue;  // no longer configured
     const bool plain = endpoint.operator_state == OperatorState::enabled && !endpoint.quarantined;
-    if (plain && !source->endpoints.empty()) continue;
-    if (++kept[{endpoint.pool, endpoint.label}] <= most_unclaimed) saved.endpoints.push_back(endpoint);
+    if (plain && name->second.answered) continue;
+    if (++name->second.kept <= most_unclaimed) saved.endpoints.push_back(endpoint);
   }
 }
 
@@ -179,6 +189,10 @@ void Core::State::restore_pool(const SavedPool& saved, TimePoint now) {
   if (pool->maintenance) pool->maintenance_until = until(saved.maintenance_left, now);
   if (pool->failover.moved_by_operator()) pool->moved_until = until(saved.moved_left, now);
   pool->failover.restore_relapses(saved.relapses, now);
+  if (!saved.left_by_drill.empty() && saved.left_by_drill != pool->active().name) {
+    pool->left_by_drill = LeftByDrill{saved.left_by_drill, saved.left_pinned, std::nullopt};
+    pool->drill_return = DrillReturn{now, now + restart_patience};
+  }
   for (const auto& [name, who] : saved.approvals) {
     for (Gate& gate : pool->gates) {
       if (gate.config.kind != config::GateKind::approval || gate.config.name != name) continue;

@@ -76,7 +76,8 @@ struct Endpoint {
   std::uint32_t pending = 0;
   std::optional<TimePoint> oldest_pending;  // as of the last sample
   std::optional<TimePoint> last_success;
-  bool probe_doubted = false;  // failing probes are not obeyed: traffic is well (check.trust)
+  bool asked_after_drill = false;  // what a drill did to it is void once a check is answered well
+  bool probe_doubted = false;      // failing probes are not obeyed: traffic is well (check.trust)
 
   TimePoint added_at{};        // the start wait counts from here
   bool newcomer = false;       // added to a pool that was serving already: slow start
@@ -226,6 +227,29 @@ bool passed_lately(const Gate& gate, TimePoint now);
 // Traffic may return by itself within gate_lead.
 bool return_is_near(const Pool& pool, TimePoint now);
 
+// When a fault of a live drill was on an endpoint.
+struct DrillWindow {
+  EndpointId endpoint;
+  bool checks = false;  // its checks met it too
+  TimePoint from{}, until = TimePoint::max();
+};
+// A live drill of a pool: under way, or cut short and not all forgiven yet.
+struct Drilled {
+  std::string tier;                  // that served when it began
+  std::vector<DrillWindow> windows;  // by beginning
+  std::optional<TimePoint> cut;
+};
+// What was left because of a drill's fault on it, and how the pool stood then.
+struct LeftByDrill {
+  std::string tier;
+  bool pinned = false;                   // by an operator's move
+  std::optional<TimePoint> moved_until;  // the end of that
+};
+// Traffic goes back there once its endpoints answer checks of after `since`, until `until`.
+struct DrillReturn {
+  TimePoint since{}, until{};
+};
+
 // Timers of a pool: those of its Failover, hold's end, maintenance's end, refresh of maintenance_left, start
 // wait of names.
 struct Pool {
@@ -254,8 +278,10 @@ struct Pool {
   std::string last_verdict;
   PoolStatus::Verdicts verdicts;
   std::optional<TimePoint> moved_until;  // of an operator's move that ends by itself
-  bool back_at_once = false;             // the move that was ordered takes all traffic without steps
-  bool settling = true;                  // some endpoint waits for its first verdict
+  std::optional<Drilled> drilled;
+  std::optional<LeftByDrill> left_by_drill;
+  std::optional<DrillReturn> drill_return;
+  bool settling = true;  // some endpoint waits for its first verdict
   std::optional<TimePoint> held_until, maintenance_until;
   std::optional<std::pair<std::uint32_t, TimePoint>> hold_told;  // failback_pending went out for this tier and time
   TimePoint active_since{};
@@ -328,7 +354,7 @@ struct Core::State {
   void watch_tiers(Pool& pool, TimePoint now);
   void tell_degraded(Pool& pool, std::uint32_t tier, TimePoint now);
   void forgive_failed(Pool& pool, Tier& tier, TimePoint now);
-  void moved(Pool& pool, std::uint32_t from, bool by_operator, TimePoint now);
+  void moved(Pool& pool, std::uint32_t from, bool by_operator, bool after_drill, TimePoint now);
   void verify(Pool& pool, TimePoint now);
   void fail_verification(Pool& pool, Tier& tier, const std::string& why, TimePoint now);
   void end_verification(Pool& pool, const Tier& judged, std::string_view verdict, const std::string& why,
@@ -340,7 +366,15 @@ struct Core::State {
   std::vector<SpillShare> spill_of(const Pool& pool) const;
   void tell_spill(Pool& pool, const std::vector<SpillShare>& before);
   // ---- live drills (core_drill.cpp)
-  void drill_cut(const DrillCut& cut, TimePoint now);
+  void drill_seen(const DrillFaults& faults, TimePoint now);
+  void drill_over(Pool& pool, bool cut, TimePoint now);
+  void drill_moved(Pool& pool, std::uint32_t from, bool by_operator, bool pinned, std::optional<TimePoint> moved_until,
+                   TimePoint now);
+  void drill_probed(Endpoint& endpoint, const ProbeResult& result, TimePoint now);
+  void ask_after_drill(Endpoint& endpoint, TimePoint now);
+  void absolve(Endpoint& endpoint, TimePoint now);
+  void absolve_verdicts(Pool& pool);
+  void return_after_drill(Pool& pool, TimePoint now);
   // ---- where new tunnels go (core_openings.cpp)
   std::optional<TimePoint> serving_since(const Endpoint& endpoint) const;
   void compare_openings(Endpoint& endpoint) const;

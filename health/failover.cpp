@@ -40,6 +40,8 @@ std::optional<Failover::Wish> Failover::decide(const config::FailoverConfig& pol
   if (pending_) return std::nullopt;
   if (retry_at_ && now < *retry_at_) return std::nullopt;
   retry_at_.reset();
+  if (order_ && order_->after_drill && (held || !facts_[order_->tier].serviceable)) order_.reset();
+  if (order_ && order_->after_drill) return Wish{order_->tier, Why::drill_over, order_->note};
   if (order_) return Wish{order_->tier, order_->failback ? Why::operator_failback : Why::operator_move, order_->note};
   if (held) return std::nullopt;
   const TierFacts& serving = facts_[active_];
@@ -223,10 +225,14 @@ void Failover::proposed(const Proposal& proposal, TimePoint now) {
 }
 
 void Failover::order(std::uint32_t tier, bool failback, std::string note, TimePoint now) {
-  order_ = Order{tier, failback, std::move(note), now + order_patience};
+  order_ = Order{tier, failback, std::move(note), now + order_patience, false, false};
   // An earlier order still under way is replaced; if it is committed after all, this one follows it.
   pending_.reset();
   retry_at_.reset();
+}
+
+void Failover::go_back(std::uint32_t tier, bool pinned, std::string note, TimePoint now) {
+  order_ = Order{tier, true, std::move(note), now + order_patience, true, pinned};
 }
 
 Failover::Committed Failover::commit(const Decision& decision, TimePoint now) {
@@ -253,7 +259,11 @@ Failover::Committed Failover::commit(const Decision& decision, TimePoint now) {
     return result;
   }
   if (result.answered && result.answered->by_operator) moved_by_operator_ = !order_ || !order_->failback;
-  if (order_ && order_->tier == *target) order_.reset();
+  if (order_ && order_->tier == *target) {
+    result.drill_over = order_->after_drill && result.answered;
+    if (result.drill_over) moved_by_operator_ = order_->pinned;
+    order_.reset();
+  }
   result.kind = *target == active_ ? Committed::Kind::confirmed : Committed::Kind::moved;
   active_ = *target;
   if (active_ == 0) moved_by_operator_ = false;
@@ -275,6 +285,7 @@ bool Failover::waits_for(const Proposal& proposal) const {
 }
 
 Failover::Outcome Failover::give_up(TimePoint now) {
+  if (order_ && order_->after_drill) order_.reset();
   const bool drop = pending_->proposal.by_operator && (!order_ || order_->until <= now);
   if (drop) order_.reset();
   pending_.reset();

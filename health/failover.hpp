@@ -70,7 +70,8 @@ public:
     relapsed,
     returned,
     operator_move,
-    operator_failback
+    operator_failback,
+    drill_over  // back to where a drill took traffic from
   };
   enum class Phase : std::uint8_t { serving, deciding, shifting, verifying, return_hold, returning };
   struct Wish {
@@ -90,6 +91,7 @@ public:
     Kind kind = Kind::stale;
     std::uint32_t from = 0;
     std::optional<Proposal> answered;  // our own proposal that this answers
+    bool drill_over = false;           // it was asked for by go_back()
   };
 
   Failover(std::size_t tiers, std::uint64_t epoch);
@@ -105,8 +107,13 @@ public:
   bool nothing_better() const { return nothing_better_; }
   // The operator wants that tier; outranks what is pending.
   void order(std::uint32_t tier, bool failback, std::string note, TimePoint now);
+  // Back to the tier that a drill took traffic from: nobody's order, dropped where the pool is held, the tier is lost or it is not
+  // committed. `pinned`: an operator's move forbade going back before the drill, and does so again.
+  void go_back(std::uint32_t tier, bool pinned, std::string note, TimePoint now);
   // The operator's failback where nothing has to move: the machine may go back by itself again.
   void release() { moved_by_operator_ = false; }
+  // The operator wants it to stay where it is.
+  void pin() { moved_by_operator_ = active_ != 0; }
 
   Committed commit(const Decision& decision, TimePoint now);
   // What becomes of a proposal that was refused or not answered.
@@ -143,6 +150,7 @@ public:
   std::uint64_t epoch() const { return epoch_; }
   bool moved_by_operator() const { return moved_by_operator_; }
   bool pending() const { return pending_.has_value(); }
+  bool ordered() const { return order_.has_value(); }
   bool serviceable(std::uint32_t tier) const { return facts_[tier].serviceable; }
 
 private:
@@ -156,6 +164,7 @@ private:
     bool failback;
     std::string note;
     TimePoint until;
+    bool after_drill = false, pinned = false;
   };
   Outcome give_up(TimePoint now);
   bool waits_for(const Proposal& proposal) const;

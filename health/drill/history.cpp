@@ -1,6 +1,7 @@
 #include "health/drill/history.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace understudy::health {
 namespace {
@@ -16,9 +17,50 @@ std::optional<Wall> last_made(const DrillHistory& history, const std::string& ti
   return made;
 }
 
+constexpr std::size_t most_missed = 4000;  // ten years of a daily one
+
+// The last one up to `wall`, by the clock that shows `now`.
+Wall newest_due(const config::WeekTime& at, Wall wall, const LocalTime& now) {
+  constexpr std::int64_t week = 7 * 24 * 60;
+  const auto back =
+      (std::chrono::floor<std::chrono::minutes>(now.wall) - std::chrono::floor<std::chrono::minutes>(wall)).count();
+  std::int64_t minute = (static_cast<std::int64_t>(now.weekday) * 24 * 60 + now.minute - back) % week;
+  if (minute < 0) minute += week;
+  return std::chrono::floor<std::chrono::minutes>(wall) -
+         std::chrono::minutes(
+             at.minutes_since(static_cast<unsigned>(minute / (24 * 60)), static_cast<unsigned>(minute % (24 * 60))));
+}
+
+// Between two times that it is due, in the week before `due`.
+Wall::duration shortest_gap(const config::WeekTime& at, Wall due, const LocalTime& now) {
+  Wall::duration gap = std::chrono::hours(7 * 24);
+  for (const Wall week = due - gap; due > week;) {
+    const Wall before = newest_due(at, due - std::chrono::minutes(1), now);
+    gap = std::min(gap, due - before);
+    due = before;
+  }
+  return gap;
+}
+
 }  // namespace
 
+void DrillHistory::begin(DrillRecord record) {
+  std::erase_if(under_way, [&](const DrillRecord& one) { return one.pool == record.pool; });
+  under_way.push_back(std::move(record));
+}
+
+bool DrillHistory::end_orphans(Wall now) {
+  std::vector<DrillRecord> orphans = std::exchange(under_way, {});
+  for (DrillRecord& record : orphans) {
+    record.ended = std::max(record.began, now);
+    record.why = "the end of the process that ran it, which had no time to write down what came of it";
+    add(std::move(record));
+  }
+  return !orphans.empty();
+}
+
 void DrillHistory::add(DrillRecord record) {
+  std::erase_if(under_way, [&](const DrillRecord& one) { return one.pool == record.pool && one.name == record.name; });
   records.push_back(std::move(record));
   if (records.size() > kMost) records.erase(records.begin());
 }
@@ -54,13 +96,24 @@ std::vector<DrillDue> drills_due(const std::vector<config::DrillConfig>& drills,
       const auto duty = std::find_if(history.duties.begin(), history.duties.end(),
                                      [&](const DrillDuty& d) { return d.drill == drill.name && d.pool == pool; });
       if (!at || duty == history.duties.end()) continue;
-      const Wall due = std::chrono::floor<std::chrono::minutes>(now.wall) -
-                       std::chrono::minutes(at->minutes_since(now.weekday, now.minute));
-      if (due < duty->since) continue;
-      one.due = due;
-      // Made a little before is made.
-      const bool made = one.made && *one.made >= due - drill.grace;
-      one.overdue = !made && now.wall > due + drill.grace;
+      // What was made a little before it was due is made; of what is due every day, not long before.
+      one.due = newest_due(*at, now.wall, now);
+      const auto early = std::min<Wall::duration>(drill.grace, shortest_gap(*at, *one.due, now) / 4);
+      one.after = one.made ? std::max(duty->since, *one.made + early + std::chrono::milliseconds(1)) : duty->since;
+      if (*one.due < duty->since) {
+        one.due.reset();
+        continue;
+      }
+      if (*one.due < one.after) continue;  // the last was made
+      // The first that was missed, however many came after it.
+      Wall missed = *one.due;
+      for (std::size_t i = 0; i < most_missed; ++i) {
+        const Wall before = newest_due(*at, missed - std::chrono::minutes(1), now);
+        if (before < one.after) break;
+        missed = before;
+      }
+      one.due = missed;
+      one.overdue = now.wall > missed + drill.grace;
     }
   }
   return out;

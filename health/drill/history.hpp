@@ -36,8 +36,12 @@ struct DrillHistory {
   static constexpr std::size_t kMost = 500;  // records; the oldest go
   std::vector<DrillRecord> records;          // the oldest first
   std::vector<DrillDuty> duties;
+  std::vector<DrillRecord> under_way;  // begun and without an end so far, one per pool at most
 
+  void begin(DrillRecord record);
   void add(DrillRecord record);
+  // A process that knows of none has started: those under way were cut short by the end of the one before. True when there were any.
+  bool end_orphans(Wall now);
   // Duties that the configuration has, and no others; true when that changed anything.
   bool follow(const std::vector<config::DrillConfig>& drills, Wall now);
 };
@@ -51,9 +55,10 @@ struct LocalTime {
 
 struct DrillDue {
   std::string drill, pool;
-  std::optional<Wall> due;   // the last time; nothing: not yet since it is a duty
+  std::optional<Wall> due;   // the first time that was missed, else the last; nothing: not yet since it is a duty
   std::optional<Wall> made;  // complete, the last time
-  bool overdue = false;      // due longer ago than its grace, and not made since
+  Wall after{};              // what is due from then on is not made yet; the same as long as none is made
+  bool overdue = false;      // missed longer ago than its grace
 };
 // Of each pool of each drill, in the order of the configuration.
 std::vector<DrillDue> drills_due(const std::vector<config::DrillConfig>& drills, const DrillHistory& history,

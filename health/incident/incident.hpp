@@ -29,7 +29,12 @@ struct Counts {
   std::uint64_t unavailable = 0;      // of failed: no endpoint was available
   std::uint64_t shed = 0;             // of failed: refused because the tier has as many as it can answer
   std::uint64_t tunnels_opened = 0;
-  std::uint64_t tunnels_dropped = 0;  // ended by a fault or a move, not by either side's wish
+  std::uint64_t tunnels_dropped = 0;   // ended by a fault or a move, not by either side's wish
+  std::uint64_t queued = 0;            // waited for a tier that can take them, or for their turn to be opened
+  std::uint64_t openings_queued = 0;   // of queued: WebSockets that waited for their turn
+  std::uint64_t openings_refused = 0;  // of failed: WebSockets, because too many are being opened
+  std::uint64_t tunnels_parked = 0;    // lost their endpoint while the client's socket stayed open; each time
+  std::uint64_t tunnels_resumed = 0;   // of those, reopened at another endpoint
   void add(const Counts& other);
   double error_share() const { return requests == 0 ? 0 : static_cast<double>(failed) / static_cast<double>(requests); }
   bool operator==(const Counts&) const = default;
@@ -39,14 +44,19 @@ struct CountName {
   std::string_view name;
   std::uint64_t Counts::*member;
 };
-inline constexpr std::array<CountName, 8> kCounts = {{{"requests", &Counts::requests},
-                                                      {"failed", &Counts::failed},
-                                                      {"retried", &Counts::retried},
-                                                      {"retries_refused", &Counts::retries_refused},
-                                                      {"unavailable", &Counts::unavailable},
-                                                      {"shed", &Counts::shed},
-                                                      {"tunnels_opened", &Counts::tunnels_opened},
-                                                      {"tunnels_dropped", &Counts::tunnels_dropped}}};
+inline constexpr std::array<CountName, 13> kCounts = {{{"requests", &Counts::requests},
+                                                       {"failed", &Counts::failed},
+                                                       {"retried", &Counts::retried},
+                                                       {"retries_refused", &Counts::retries_refused},
+                                                       {"unavailable", &Counts::unavailable},
+                                                       {"shed", &Counts::shed},
+                                                       {"tunnels_opened", &Counts::tunnels_opened},
+                                                       {"tunnels_dropped", &Counts::tunnels_dropped},
+                                                       {"queued", &Counts::queued},
+                                                       {"openings_queued", &Counts::openings_queued},
+                                                       {"openings_refused", &Counts::openings_refused},
+                                                       {"tunnels_parked", &Counts::tunnels_parked},
+                                                       {"tunnels_resumed", &Counts::tunnels_resumed}}};
 
 // One point of the series: `over` from `from` on. Zero latencies: nothing was answered.
 struct Sample {
@@ -129,6 +139,9 @@ struct Incident {
   std::uint64_t epoch = 0;
   std::uint32_t relapses = 0, restarts = 0;
   std::uint64_t damaged = 0;  // lines on disk that could not be read
+
+  // Not kept: of one that is marked as a drill's, what was found since that no fault of the drill is on.
+  std::string beyond_drill;
 
   bool open() const { return !closed; }
   // The last thing known of it.

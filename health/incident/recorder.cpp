@@ -17,6 +17,7 @@ using Kind = Event::Kind;
 constexpr Duration kLookEvery = std::chrono::seconds(1);          // at what is open or may become so
 constexpr Duration kSuspicionLasts = std::chrono::seconds(3);     // before a mere doubt is an incident
 constexpr milliseconds kContextLasts = std::chrono::minutes(10);  // what happened earlier explains nothing
+constexpr milliseconds kEcho = std::chrono::seconds(5);           // of a drill's fault
 constexpr std::size_t kMostText = 2000;
 constexpr milliseconds kGap{2000};       // between samples that belong together
 constexpr double kAbnormalShare = 0.05;  // of failed requests, in one sample
@@ -83,6 +84,18 @@ bool is_signal(Kind kind) {
     case Kind::endpoint_slow_to_open:
     case Kind::nothing_better:
     case Kind::shedding: return true;
+    default: return false;
+  }
+}
+
+// More than a doubt, or what follows from others.
+bool is_finding(Kind kind) {
+  switch (kind) {
+    case Kind::endpoint_unhealthy:
+    case Kind::endpoint_ejected:
+    case Kind::tier_lost:
+    case Kind::tier_degraded:
+    case Kind::tier_unfit: return true;
     default: return false;
   }
 }
@@ -238,7 +251,11 @@ void Recorder::on_event(const Event& event, const std::string& who, const Moment
       if (watch.signals.empty()) {
         watch.when = event.at;
         watch.told = entry.at;
+        watch.explained = watch.unexplained = false;
       }
+      const bool of_drill = is_of_drill(event, watch, entry.at);
+      watch.explained |= of_drill;
+      watch.unexplained |= !of_drill && is_finding(event.kind);
       if (watch.signals.size() < kContext) watch.signals.push_back(entry);
       pending_.insert(event.pool);
       look_now_ = true;
@@ -247,6 +264,10 @@ void Recorder::on_event(const Event& event, const std::string& who, const Moment
       remember(watch, std::move(entry));
     }
     return;
+  }
+  const bool loss = event.kind == Kind::endpoint_unhealthy || event.kind == Kind::tier_lost;
+  if (loss && !found->second.opened.drill.empty() && !watch.drill.until && !is_of_drill(event, watch, entry.at)) {
+    found->second.beyond_drill = entry.text;
   }
   if (event.kind == Kind::failover) {
     watch.shifting = true;
@@ -277,8 +298,25 @@ void Recorder::on_drill(const std::string& pool, const std::string& name, const 
   if (name.empty()) {
     watch.drill.until = at;
   } else {
-    watch.drill = {name, at, std::nullopt};
+    watch.drill = {name, at, std::nullopt, {}, {}};
   }
+}
+
+void Recorder::on_drill_faults(const std::string& pool, const std::set<std::string>& endpoints,
+                               const std::set<std::string>& tiers, const Moment& now) {
+  Watch& watch = watches_[pool];
+  const Wall at = wall_of(watch, now.at, now);
+  for (const std::string& endpoint : endpoints) watch.drill.endpoints[endpoint] = at;
+  for (const std::string& tier : tiers) watch.drill.tiers[tier] = at;
+}
+
+// Did a fault of a live drill do that? It is told about faults once a second, and checks find things a little later.
+bool Recorder::is_of_drill(const Event& event, const Watch& watch, Wall at) {
+  const auto met = [at](const std::map<std::string, Wall>& places, const std::string& name) {
+    const auto found = places.find(name);
+    return found != places.end() && at <= found->second + kEcho;
+  };
+  return event.endpoint.empty() ? met(watch.drill.tiers, event.tier) : met(watch.drill.endpoints, event.endpoint);
 }
 
 // For when something follows that it may explain.
@@ -350,6 +388,7 @@ void Recorder::open(const health::PoolStatus& pool, Watch& watch, const Moment& 
   fresh.serving = watch.serving;
   fresh.drill = watch.drill;
   const Watch::Serving served = watch.left.value_or(watch.serving);
+  const bool explained = watch.explained && !watch.unexplained;
   watch = std::move(fresh);
   watch.anchor_at = now.at;
   watch.anchor_wall = now.wall;
@@ -366,7 +405,7 @@ void Recorder::open(const health::PoolStatus& pool, Watch& watch, const Moment& 
   opened.version = settings_.version;
   const Watch::Drilled& drill = watch.drill;
   const bool of_drill = opened.detected >= drill.from && (!drill.until || opened.detected <= *drill.until);
-  if (of_drill) opened.drill = drill.name;
+  if (of_drill && explained) opened.drill = drill.name;
 
   pending_.erase(pool.name);
   const std::uint64_t number = next_++;

@@ -75,8 +75,13 @@ public:
   // What somebody did that the core tells no event of.
   void on_act(const std::string& pool, const std::string& who, const std::string& text, const Moment& now);
 
-  // A live drill of the pool begins (its name) or ended (""). An incident that begins meanwhile is marked as its doing.
+  // A live drill of the pool begins (its name) or ended (""). An incident that begins meanwhile is marked as its doing where what
+  // it began with was found at endpoints that a fault was on, and nothing but doubts elsewhere.
   void on_drill(const std::string& pool, const std::string& name, const Moment& now);
+
+  // The endpoints (labels) that faults of it are on now, and the tiers that have such.
+  void on_drill_faults(const std::string& pool, const std::set<std::string>& endpoints,
+                       const std::set<std::string>& tiers, const Moment& now);
 
   // This process ends in good order: what was counted so far is written.
   void on_stop(const Moment& now);
@@ -103,7 +108,10 @@ private:
       std::string name;
       Wall from{};
       std::optional<Wall> until;
+      std::map<std::string, Wall> endpoints, tiers;  // a fault was on them until then
     } drill;
+    // Of the signals: a fault of a drill explains one; one that is more than a doubt is not explained.
+    bool explained = false, unexplained = false;
     // Of an open incident.
     TimePoint anchor_at{};
     Wall anchor_wall{};
@@ -130,6 +138,7 @@ private:
   void judge(const health::PoolStatus& pool, Incident& incident, Watch& watch, const Moment& now);
   void close(Incident& incident, Watch& watch, std::string text, const Moment& now);
   void put_sample(Incident& incident, Watch& watch);
+  static bool is_of_drill(const health::Event& event, const Watch& watch, Wall at);
   void remember(Watch& watch, Entry entry) const;
   Wall first_abnormal(const Watch& watch, Wall since) const;
 

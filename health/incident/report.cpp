@@ -51,10 +51,15 @@ void impact(std::string& out, const Incident& incident) {
   row(out, {"failed (5xx)", thousands(counts.failed) + " (" + share(counts.error_share()) + ")"});
   row(out, {"of them: no endpoint was available", thousands(counts.unavailable)});
   row(out, {"of them: shed", thousands(counts.shed)});
+  row(out, {"of them: too many WebSockets were being opened", thousands(counts.openings_refused)});
   row(out, {"attempts after the first", thousands(counts.retried)});
   row(out, {"retries that the budget refused", thousands(counts.retries_refused)});
+  row(out, {"queued, for a tier or for their turn", thousands(counts.queued)});
+  row(out, {"of them: WebSockets, for their turn to be opened", thousands(counts.openings_queued)});
   row(out, {"WebSockets dropped", thousands(counts.tunnels_dropped)});
-  row(out, {"WebSockets opened", thousands(counts.tunnels_opened)});
+  row(out, {"WebSockets parked: without an endpoint, their clients did not notice", thousands(counts.tunnels_parked)});
+  row(out, {"of them: reopened at another endpoint", thousands(counts.tunnels_resumed)});
+  row(out, {"WebSockets opened by clients", thousands(counts.tunnels_opened)});
   std::chrono::microseconds worst{};
   for (const Sample& sample : incident.samples)
     if (sample.end() > incident.opened.began) worst = std::max(worst, sample.p95);

@@ -31,7 +31,9 @@ struct Route {
   std::string_view method;  // "GET" (HEAD too) or "POST"
   std::string_view pattern;
   void (*answer)(const Call& call, const Done& done);
+  bool lasting = true;  // of a POST: ControlPlane::refuses_changes
 };
+constexpr bool kHereAndNow = false;
 
 // ---- reads
 
@@ -300,13 +302,13 @@ constexpr Route kRoutes[] = {
     {"GET", "/api/v1/config", config},
     {"GET", "/api/v1/version", version},
     {"POST", "/api/v1/reload", reload},
-    {"POST", "/api/v1/check", check},
-    {"POST", "/api/v1/logs/reopen", reopen_logs},
-    {"POST", "/api/v1/stop", stop},
-    {"POST", "/api/v1/alerts/{}/test", test_alert},
+    {"POST", "/api/v1/check", check, kHereAndNow},
+    {"POST", "/api/v1/logs/reopen", reopen_logs, kHereAndNow},
+    {"POST", "/api/v1/stop", stop, kHereAndNow},
+    {"POST", "/api/v1/alerts/{}/test", test_alert, kHereAndNow},
     {"POST", "/api/v1/drill", begin_drill},
-    {"POST", "/api/v1/drills/{}/renew", renew_drill},
-    {"POST", "/api/v1/drills/{}/stop", stop_drill},
+    {"POST", "/api/v1/drills/{}/renew", renew_drill, kHereAndNow},
+    {"POST", "/api/v1/drills/{}/stop", stop_drill, kHereAndNow},
     {"POST", "/api/v1/failover", failover},
     {"POST", "/api/v1/failback", failback},
     {"POST", "/api/v1/hold", hold},
@@ -394,6 +396,13 @@ void Api::handle(const Request& request, std::string_view body, const std::strin
   const Route* route = find_route(request, names);
   if (!route) return done(problem_response({404, "no such path", "see /"}));
   try {
+    if (route->method == "POST") {
+      if (const auto refused = control_.refuses_changes(route->lasting)) {
+        Response response = problem_response(*refused);
+        if (refused->status == 503) response.fields.emplace_back("Retry-After", "1");
+        return done(std::move(response));
+      }
+    }
     route->answer(Call{control_, request, body, who, names}, done);
   } catch (const std::exception& error) {
     done(problem_response({500, "internal error", std::string("the command failed unexpectedly: ") + error.what()}));

@@ -35,6 +35,9 @@ using IncidentReply = std::variant<incident::Incident, Problem>;
 class ControlPlane {
 public:
   virtual ~ControlPlane() = default;
+  // Asked before every change: why none can be made now, or nothing. `lasting`: the process that serves next would have to know
+  // of it (an order, a reload), as opposed to what is done here and now (a stop, a check).
+  virtual std::optional<Problem> refuses_changes([[maybe_unused]] bool lasting) { return std::nullopt; }
   virtual Readiness livez() = 0;
   virtual Readiness readyz() = 0;
   virtual std::string metrics(bool openmetrics) = 0;

@@ -154,12 +154,13 @@ void Device::take_frames() {
     if (frame->opcode != 1) continue;
     std::uint64_t number = 0;
     std::from_chars(frame->payload.data(), frame->payload.data() + frame->payload.size(), number);
-    if (number == echoed_ + 1) {
-      ++devices_.counts_.echoed;
-    } else {
+    if (number <= echoed_ || number > sent_) {  // told twice, or never asked
       ++devices_.counts_.out_of_order;
+      continue;
     }
-    echoed_ = std::max(echoed_, number);
+    ++devices_.counts_.echoed;
+    devices_.counts_.lost += number - echoed_ - 1;  // a tunnel that was parked may lose some and go on
+    echoed_ = number;
   }
 }
 

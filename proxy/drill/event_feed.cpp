@@ -66,6 +66,20 @@ std::vector<std::string> alerts_since(const admin::ClientOptions& options, const
   return types;
 }
 
+json::array incidents_since(const admin::ClientOptions& options, const std::string& pool,
+                            std::chrono::system_clock::time_point since) {
+  json::array out;
+  const auto result = admin::Client(options).request("GET", "/api/v1/incidents");
+  const auto* answer = std::get_if<admin::Answer>(&result);
+  if (answer == nullptr || answer->status != 200) return out;
+  const json::value value = json::parse(answer->body);
+  for (const json::value& one : list_of(value.as_object(), "incidents")) {
+    const json::object& incident = one.as_object();
+    if (text_of(incident, "pool") == pool && parse_time(text_of(incident, "began")) >= since) out.push_back(incident);
+  }
+  return out;
+}
+
 std::vector<ProxyEvent> EventFeed::take(const admin::ClientOptions& options) {
   std::vector<ProxyEvent> events;
   const auto result = admin::Client(options).request("GET", "/api/v1/events?since=" + std::to_string(seen_));

@@ -33,6 +33,10 @@ private:
 std::vector<std::string> alerts_since(const admin::ClientOptions& options, const std::string& pool,
                                       std::chrono::system_clock::time_point since);
 
+// The incidents of a pool that began since then, as the API tells them.
+boost::json::array incidents_since(const admin::ClientOptions& options, const std::string& pool,
+                                   std::chrono::system_clock::time_point since);
+
 // Of an object of the API; "", false, 0 and nothing where it is not there.
 std::string text_of(const boost::json::object& object, std::string_view key);
 bool is_true(const boost::json::object& object, std::string_view key);

@@ -148,6 +148,10 @@ std::vector<std::string> ProxyChild::alerts(const std::string& pool,
   return alerts_since(options_of(folder_, 500ms), pool, since);
 }
 
+json::array ProxyChild::incidents(const std::string& pool, std::chrono::system_clock::time_point since) const {
+  return incidents_since(options_of(folder_, 500ms), pool, since);
+}
+
 std::string ProxyChild::act(const config::ScenarioAct& act, const std::string& pool) {
   json::object body{{"pool", pool}, {"reason", "by the scenario"}};
   std::string path;

@@ -34,6 +34,8 @@ public:
   std::vector<ProxyEvent> take_events();
   // Types of the messages that its alerts were given since then.
   std::vector<std::string> alerts(const std::string& pool, std::chrono::system_clock::time_point since) const;
+  // The incidents of a pool that began since then.
+  boost::json::array incidents(const std::string& pool, std::chrono::system_clock::time_point since) const;
   // What an operator does. Empty, or why it was refused.
   std::string act(const config::ScenarioAct& act, const std::string& pool);
   void freeze(bool frozen);  // SIGSTOP, SIGCONT

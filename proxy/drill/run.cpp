@@ -4,6 +4,8 @@
 #include <array>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -17,6 +19,7 @@
 #include "config/scenario_keys.hpp"
 #include "health/explain.hpp"
 #include "health/rehearsal/script.hpp"
+#include "proxy/drill/incident_check.hpp"
 #include "proxy/drill/origin.hpp"
 #include "proxy/drill/proxy_child.hpp"
 #include "proxy/drill/sandbox.hpp"
@@ -28,6 +31,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr auto kRecordedWithin = 1500ms;
 constexpr auto kReadyWithin = 15s;
 constexpr auto kPoll = 100ms;
 constexpr auto kBeat = 20ms;
@@ -145,6 +149,7 @@ private:
   void perform(const config::ScenarioAct& act);
   void report_progress(bool last);
   void evaluate();
+  void take_incidents();
   void count_requests();
   void count_executions();
 
@@ -171,6 +176,7 @@ private:
   std::vector<std::string> news_;
   Clock::time_point last_progress_{};
   std::string died_;
+  std::vector<IncidentSeen> incidents_;
 };
 
 void Run::make_origins() {
@@ -312,6 +318,7 @@ void Run::finish() {
     std::this_thread::sleep_for(200ms);
     take_events();
     result_.facts.alerts = proxy_.alerts(pool_, begin_wall_);
+    take_incidents();
   }
   report_progress(true);
   load_loop_.on([this] {
@@ -326,6 +333,20 @@ void Run::finish() {
     return 0;
   });
   origin_loop_.finish();
+}
+
+// The record's newest point is written when its second is over.
+void Run::take_incidents() {
+  if (!proxy_.incidents(pool_, begin_wall_ - 1s).empty()) std::this_thread::sleep_for(kRecordedWithin);
+  const auto since = [this](const std::string& text) {
+    return std::chrono::duration_cast<Micros>(parse_time(text) - begin_wall_);
+  };
+  for (const boost::json::value& one : proxy_.incidents(pool_, begin_wall_ - 1s)) {
+    const boost::json::object& told = one.as_object();
+    const double failed = number_of(told.at("counts").as_object(), "failed");
+    incidents_.push_back(
+        {since(text_of(told, "began")), since(text_of(told, "detected")), static_cast<std::uint64_t>(failed)});
+  }
 }
 
 void Run::count_requests() {
@@ -385,6 +406,10 @@ void Run::evaluate() {
                    [](const health::Told& a, const health::Told& b) { return a.at < b.at; });
   result_.times = health::times_of(facts);
   result_.checks = health::judge(scenario_.expect, facts);
+  std::optional<Micros> first_fault;
+  if (facts.first_fault) first_fault = std::chrono::duration_cast<Micros>(*facts.first_fault - begin_);
+  if (auto told = check_incidents(incidents_, result_.records, result_.devices, first_fault); told && died_.empty())
+    result_.checks.push_back(std::move(*told));
   if (!died_.empty()) result_.checks.insert(result_.checks.begin(), {"the proxy runs to the end", false, died_});
   std::stable_sort(log_.begin(), log_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (const auto& [at, text] : log_) result_.log.push_back(stamp(at) + text);

@@ -6,17 +6,21 @@ namespace understudy::exchange {
 
 namespace {
 constexpr std::size_t kCompact = 16 * 1024;  // bytes already told that are not worth moving the rest for
+constexpr std::size_t kSmall = 512;          // a buffer that an idle tunnel may keep
+
+// Assignments, also of `{}`, leave a string its buffer.
+void give_back(std::string& buffer) { std::string().swap(buffer); }
 }  // namespace
 
 void KeptMessages::record(std::string_view message) {
   if (!records()) return;
   if (message.size() > terms_.bound - opening_.size()) {
     opening_lost_ = true;
-    opening_ = {};
+    give_back(opening_);
     return;
   }
   opening_.append(message);
-  ++recorded_;
+  if (++recorded_ == terms_.first) opening_.shrink_to_fit();
   replayed_ = opening_.size();  // this endpoint was told
 }
 
@@ -32,8 +36,8 @@ void KeptMessages::append(std::string_view bytes) {
 }
 
 void KeptMessages::drop_kept() {
-  if (kept_.capacity() > kCompact)
-    kept_ = {};
+  if (kept_.capacity() > kSmall)
+    give_back(kept_);
   else
     kept_.clear();
   begin_ = sent_ = 0;
@@ -72,10 +76,9 @@ std::size_t KeptMessages::hold(const char* data, std::size_t size) {
   while (taken < size && !closed_ && !full()) {
     const std::size_t n = std::min(size - taken, terms_.bound - held());
     cutter_.feed(data + taken, n, [this](const FrameCutter::Piece& piece) {
-      if (piece.control())
-        note_control(piece, true);
-      else
-        kept_.append(piece.bytes);
+      if (piece.control()) return note_control(piece, true);
+      kept_.append(piece.bytes);
+      if (piece.ends_message()) ++untold_;
     });
     taken += n;
   }
@@ -120,9 +123,10 @@ std::uint32_t KeptMessages::sent(std::size_t size) {
     begin_ += message;
     ++whole;
   }
+  untold_ -= whole;
   if (begin_ == kept_.size()) {
     drop_kept();
-  } else if (begin_ > kCompact) {
+  } else if (begin_ > std::max(kCompact, terms_.bound / 8)) {
     kept_.erase(0, begin_);
     sent_ -= begin_;
     begin_ = 0;

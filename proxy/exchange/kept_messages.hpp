@@ -53,10 +53,14 @@ public:
   void pong_seen() { ping_.reset(); }  // the endpoint has answered
   // A Close of the client was held; it is not told on.
   bool close_held() const { return closed_; }
+  // Whole messages of the client that no endpoint was told: if there is to be none any more, they are lost.
+  std::uint64_t untold() const { return untold_; }
 
   // Bytes that wait for an endpoint, and all that is kept.
   std::size_t held() const { return kept_.size() - begin_; }
   std::size_t bytes() const { return held() + opening_.size(); }
+  // What it takes of the memory beyond itself. Nothing that matters while nothing is held but the first messages.
+  std::size_t allocated() const { return kept_.capacity() + opening_.capacity(); }
 
 private:
   bool records() const { return recorded_ < terms_.first && !opening_lost_; }
@@ -74,6 +78,7 @@ private:
   std::size_t begin_ = 0;     // where the first message begins that is not told whole
   std::size_t sent_ = 0;      // so far the endpoint was told
   std::size_t replayed_ = 0;  // the same of opening_
+  std::uint64_t untold_ = 0;
   bool opening_lost_ = false;
   bool too_long_ = false;  // the message in progress; the rest of it is not kept either
   bool closed_ = false;

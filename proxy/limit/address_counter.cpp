@@ -55,6 +55,17 @@ std::uint64_t client_number(const config::SocketAddress& client, std::uint64_t s
   return key ? hash_of(*key, seed) : 1;  // whoever comes over a Unix socket
 }
 
+std::string client_name(const config::SocketAddress& client) {
+  const auto key = key_of(client);
+  if (!key) return client.ip_string();
+  config::SocketAddress counted;
+  counted.family = key->v6 ? Family::v6 : Family::v4;
+  const std::size_t bytes = key->v6 ? 8 : 4;
+  for (std::size_t i = 0; i < bytes; ++i)
+    counted.ip[i] = static_cast<std::uint8_t>(key->address >> (8 * (bytes - 1 - i)));
+  return counted.ip_string() + (key->v6 ? "/64" : "");
+}
+
 // A lock made of one atomic: held for a look-up, waited for in the kernel, never spun on.
 struct alignas(64) AddressCounter::Shard {
   std::atomic_flag locked;

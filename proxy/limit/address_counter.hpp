@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "config/address.hpp"
 
@@ -25,6 +26,8 @@ enum class Admission : std::uint8_t {
 // A number for the client of that address: those of one IPv6 /64 share it, and an IPv4 address has one however it is written.
 // `seed`: random per process.
 std::uint64_t client_number(const config::SocketAddress& client, std::uint64_t seed);
+// What people call that client: "203.0.113.7", or the network "2001:db8::/64".
+std::string client_name(const config::SocketAddress& client);
 
 class AddressCounter {
 public:

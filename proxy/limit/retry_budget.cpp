@@ -52,9 +52,9 @@ void RetryBudget::deposit(std::uint64_t first_attempts, TimePoint now) {
   tokens_ = std::min(cap(), tokens_ + tokens);
 }
 
-bool RetryBudget::take(TimePoint now) {
+bool RetryBudget::take(TimePoint now, double kept) {
   advance(now);
-  if (tokens_ + kRounding < 1) return false;
+  if (tokens_ + kRounding < 1 + std::max(kept, 0.0)) return false;
   tokens_ = std::max(0.0, tokens_ - 1);
   return true;
 }

@@ -19,8 +19,8 @@ public:
   // call that tells the time.
   RetryBudget(double ratio, double floor_per_second);
   void deposit(std::uint64_t first_attempts, TimePoint now);
-  // Pays for one retry, or refuses it.
-  bool take(TimePoint now);
+  // Pays for one retry, or refuses it. `kept`: tokens that have to be left (FairShare).
+  bool take(TimePoint now, double kept = 0);
   double balance(TimePoint now) const;
 
 private:

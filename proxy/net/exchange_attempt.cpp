@@ -52,6 +52,14 @@ void Exchange::perform(const exchange::Actions& actions, TimePoint now) {
   }
 }
 
+bool Exchange::pay_for_retry() {
+  const auto refused = worker_.take_retry_token(plan_->plan(), pool_index_, client_);
+  if (!refused) return true;
+  plan_->counters().pools[pool_index_]->retries_refused.add(*refused);
+  if (*refused == observe::RetryRefusal::client) worker_.share_used_up(pool_->name, requester_.facts().client);
+  return false;
+}
+
 PickRequest Exchange::pick_request() const {
   PickRequest request;
   request.pool = pool_index_;
@@ -66,8 +74,7 @@ PickRequest Exchange::pick_request() const {
 
 void Exchange::pick(bool needs_token, TimePoint now) {
   end_hedge(observe::HedgeResult::failed);  // where there was one: neither attempt is left
-  if (needs_token && !worker_.take_retry_token(plan_->plan(), pool_index_)) {
-    plan_->counters().pools[pool_index_]->retries_refused.add();
+  if (needs_token && !pay_for_retry()) {
     perform(state_.on({EventKind::budget_empty, Cause::none, 0, false, End::none}, now), now);
     return;
   }
@@ -106,6 +113,7 @@ void Exchange::pick(bool needs_token, TimePoint now) {
       if (!waiting_) {
         waiting_ = true;
         worker_.wait_for_endpoint(*this);
+        note_queued(false);
       }
     } else {
       stop_waiting();
@@ -126,6 +134,13 @@ void Exchange::stop_waiting() {
   waiting_ = false;
   WaitHook::unlink();
   worker_.stopped_waiting();
+}
+
+// Once each, however often it waits.
+void Exchange::note_queued(bool to_open) {
+  auto& counters = *plan_->counters().pools[pool_index_];
+  if (!std::exchange(queued_, true)) counters.queued.add();
+  if (to_open && !std::exchange(opening_queued_, true)) counters.openings_queued.add();
 }
 
 // How long the attempt may wait alone. Of one that was sent elsewhere nothing is known of how long it needs: where it cannot

@@ -153,9 +153,9 @@ void Exchange::begin(TimePoint now) {
   // Nor is a client sent away from the endpoint that its cookie names.
   hedgeable_ =
       pool_->retry.hedge && http::is_safe(method_) && !websocket_ && request.framing == http::Framing::none && !sticky_;
-  const std::string_view client_ip = requester_.facts().client_ip;
-  client_ = limit::client_number(requester_.facts().client, plan_->plan().hash_seed);
-  worker_.note_first_attempt(plan_->plan(), pool_index_, client_, client_ip);
+  const config::SocketAddress& client = requester_.facts().client;
+  client_ = limit::client_number(client, plan_->plan().hash_seed);
+  worker_.note_first_attempt(plan_->plan(), pool_index_, client_, client);
   perform(state_.on({exchange::EventKind::head, health::Cause::none, 0, repeatable, exchange::End::none}, now), now);
 }
 

@@ -107,10 +107,7 @@ void Exchange::put_down_head(std::string_view head) {
 // endpoint that its cookie names.
 bool Exchange::pay_for_repetition() {
   if (!pool_->retry.safe_on_5xx || !http::is_safe(method_) || sticky_ || !state_.may_repeat_error()) return false;
-  if (!worker_.has_another(pick_request())) return false;
-  if (worker_.take_retry_token(plan_->plan(), pool_index_)) return true;
-  plan_->counters().pools[pool_index_]->retries_refused.add();
-  return false;
+  return worker_.has_another(pick_request()) && pay_for_retry();
 }
 
 bool Exchange::on_final_head(TimePoint now) {

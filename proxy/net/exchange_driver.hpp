@@ -111,6 +111,7 @@ private:
   void drop_attempts();
   void no_longer_awaits();
   void stop_waiting();
+  void note_queued(bool to_open);
   void report(health::Cause cause);
   void copy_for_mirror();
   void count_answered();
@@ -154,6 +155,7 @@ private:
   bool download(TimePoint now);
   bool read_response_head(TimePoint now);
   bool on_final_head(TimePoint now);
+  bool pay_for_retry();  // a token of the budget; counts and tells when there is none
   bool pay_for_repetition();
   bool upgrade(const http::ResponseHead& response, TimePoint now);
   bool resumes() const { return route_->websocket.on_endpoint_loss == config::EndpointLoss::resume; }
@@ -232,6 +234,7 @@ private:
   bool logged_ = false;
   bool waiting_ = false;  // for an endpoint, in the worker's list
   bool opening_waited_ = false;
+  bool queued_ = false, opening_queued_ = false;  // was counted
   bool opening_left_ = false;  // an endpoint that was slow to open it; once, so that nobody is sent round
   observe::OpeningRefusal opening_refusal_ = observe::OpeningRefusal::late;
   Openings::Place opening_place_;

@@ -24,7 +24,7 @@ void Exchange::hedge(TimePoint now) {
   Picked picked = worker_.pick(request);
   if (picked.endpoint == nullptr) return refuse_hedge(HedgeRefusal::no_endpoint, now);
   const bool suspect = worker_.doubted(request, attempt_.endpoint->id);
-  if (const auto refused = worker_.take_hedge_token(plan_->plan(), pool_index_, suspect))
+  if (const auto refused = worker_.take_hedge_token(plan_->plan(), pool_index_, client_, suspect))
     return refuse_hedge(refused, now);
   state_.on({EventKind::hedged, Cause::none, 0, false, End::none}, now);
   if (picked.fallthrough) plan_->counters().pools[pool_index_]->fallthrough.add();

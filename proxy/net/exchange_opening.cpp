@@ -17,7 +17,7 @@ void Exchange::wait_to_open(TimePoint now) {
   perform(state_.on({EventKind::opening_waits, Cause::none, 0, false, End::none}, now), now);
   if (state_.phase() != exchange::Phase::waiting) return;  // for too long already
   opening_waited_ = true;
-  if (worker_.openings().wait(*this, pool.openings, client_, opening_place_)) return;
+  if (worker_.openings().wait(*this, pool.openings, client_, opening_place_)) return note_queued(true);
   opening_refusal_ = observe::OpeningRefusal::queue_full;
   perform(state_.on({EventKind::opening_refused, Cause::none, 0, false, End::none}, now), now);
 }
@@ -65,7 +65,10 @@ std::optional<Handshake> Exchange::handshake(std::string_view protocol) {
   http::RequestRewrite told = rewrite();
   told.send_epoch = false;  // that of the day
   http::Out out{worker_.scratch().out.data(), worker_.scratch().out.size(), 0, false};
-  if (!http::write_request(out, request, base(), told) || out.size > Handshake::kMost) return std::nullopt;
+  if (!http::write_request(out, request, base(), told) || out.size > Handshake::kMost) {
+    plan_->counters().pools[pool_index_]->not_parked.add(observe::NotParked::handshake_too_long);
+    return std::nullopt;
+  }
   Handshake kept;
   kept.head = out.view().substr(0, out.size - 2);
   kept.key = request.fields.value(http::Known::sec_websocket_key, base());

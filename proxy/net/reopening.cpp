@@ -238,7 +238,7 @@ Reopening::State Reopening::on_head(const http::ResponseHead& response, TimePoin
     // It has as many as it can open: no evidence against it, and nobody needs to be excluded.
     if (opens) {
       tried_.clear();
-      finish(Ended::failed, now);
+      put_down(Ended::failed, now);
       return State::failed;
     }
   }
@@ -285,6 +285,12 @@ Reopening::State Reopening::fail(Cause cause, TimePoint now) {
   return State::failed;
 }
 
+// Without an outcome: nothing that speaks for or against the endpoint.
+void Reopening::put_down(Ended how, TimePoint now) {
+  worker_.endpoint(attempt_.endpoint->id.slot).abandoned.add();
+  finish(how, now);
+}
+
 void Reopening::finish(Ended how, TimePoint now) {
   if (attempt_.endpoint == nullptr) return;
   health::SharedLoad& load = *attempt_.endpoint->load;
@@ -306,10 +312,7 @@ void Reopening::finish(Ended how, TimePoint now) {
 
 void Reopening::abandon() {
   worker_.openings().leave(place_);
-  if (attempt_.endpoint != nullptr) {
-    worker_.endpoint(attempt_.endpoint->id.slot).abandoned.add();
-    finish(Ended::abandoned, worker_.reactor().now());
-  }
+  if (attempt_.endpoint != nullptr) put_down(Ended::abandoned, worker_.reactor().now());
   state_ = State::idle;
 }
 
@@ -322,13 +325,13 @@ void Reopening::on_view(TimePoint now) {
       attempt_.kept_until = {};
       if (attempt_.connection) return worker_.reactor().mark_ready(owner_);
       tried_.clear();  // it was never tried in earnest
-      finish(Ended::abandoned, now);
+      put_down(Ended::abandoned, now);
       state_ = State::failed;
       return worker_.reactor().mark_ready(owner_);
     }
   }
   if (!worker_.ill(attempt_.endpoint->id)) return;
-  finish(Ended::failed, now);  // what there is to be said of it is known
+  put_down(Ended::failed, now);  // what there is to be said of it is known
   state_ = State::failed;
   worker_.reactor().mark_ready(owner_);
 }

@@ -103,6 +103,7 @@ private:
   State ask(TimePoint now);
   State on_head(const http::ResponseHead& response, TimePoint now);
   State fail(health::Cause cause, TimePoint now);
+  void put_down(Ended how, TimePoint now);
   void finish(Ended how, TimePoint now);
   const PoolPlan* pool_plan() const;
 

@@ -15,6 +15,7 @@
 #include "config/model.hpp"
 #include "health/types.hpp"
 #include "proxy/exchange/state.hpp"
+#include "proxy/limit/fair_share.hpp"
 #include "proxy/limit/retry_budget.hpp"
 #include "proxy/net/faults.hpp"
 #include "proxy/net/object.hpp"
@@ -29,40 +30,52 @@ namespace understudy::net {
 // would save a lock that is not worth saving: a first attempt only counts in its worker, which hands its deposits in 64 at a time,
 // so one request in 64 locks for some 20 ns; and a retry, which locks once, has just paid for a failed attempt and is about to pay
 // for another, a thousand times that. In return the budget is exact over all workers at every moment, and nothing is lent that
-// another worker lacks. What a worker has not handed in yet goes in with its next retry.
+// another worker lacks. What a worker has not handed in yet goes in with its next retry. No client uses all of it up while there
+// are others (limit::FairShare).
 class SharedBudget {
 public:
   SharedBudget(double ratio, double floor, double hedge_share = 0.05) : budget_(ratio, floor), hedges_(hedge_share) {}
-  // Deposits `first_attempts`, then takes one token if there is one.
-  bool take(std::uint64_t first_attempts, limit::TimePoint now) {
+  // Deposits `first_attempts`, then takes one token for `client` if there is one for it. Nothing if granted.
+  std::optional<observe::RetryRefusal> take(const limit::Asked& first_attempts, std::uint64_t client,
+                                            limit::TimePoint now) {
     const std::lock_guard lock(mutex_);
     put(first_attempts, now);
-    return budget_.take(now);
+    return pay(client, now);
   }
   // A hedge costs a token of the budget and one of the share. Beyond the share it takes what is there of that.
-  std::optional<observe::HedgeRefusal> take_hedge(std::uint64_t first_attempts, bool beyond_share,
-                                                  limit::TimePoint now) {
+  std::optional<observe::HedgeRefusal> take_hedge(const limit::Asked& first_attempts, std::uint64_t client,
+                                                  bool beyond_share, limit::TimePoint now) {
     const std::lock_guard lock(mutex_);
     put(first_attempts, now);
     if (!beyond_share && !hedges_.has_one()) return observe::HedgeRefusal::share;
-    if (!budget_.take(now)) return observe::HedgeRefusal::budget;
+    if (const auto refused = pay(client, now))
+      return *refused == observe::RetryRefusal::client ? observe::HedgeRefusal::client : observe::HedgeRefusal::budget;
     hedges_.take_one();
     return {};
   }
-  void deposit(std::uint64_t first_attempts, limit::TimePoint now) {
+  void deposit(const limit::Asked& first_attempts, limit::TimePoint now) {
     const std::lock_guard lock(mutex_);
     put(first_attempts, now);
   }
 
 private:
-  void put(std::uint64_t first_attempts, limit::TimePoint now) {
-    budget_.deposit(first_attempts, now);
-    hedges_.deposit(first_attempts);
+  void put(const limit::Asked& first_attempts, limit::TimePoint now) {
+    budget_.deposit(first_attempts.requests(), now);
+    hedges_.deposit(first_attempts.requests());
+    shares_.asked(first_attempts, now);
+  }
+  std::optional<observe::RetryRefusal> pay(std::uint64_t client, limit::TimePoint now) {
+    const double kept = shares_.kept_from(client, now);
+    if (!budget_.take(now, kept))
+      return kept > 0 && budget_.balance(now) >= 1 ? observe::RetryRefusal::client : observe::RetryRefusal::budget;
+    shares_.took(client, now);
+    return {};
   }
 
   std::mutex mutex_;
   limit::RetryBudget budget_;
   limit::RequestShare hedges_;
+  limit::FairShare shares_;
 };
 
 struct ListenerPlan {

@@ -25,6 +25,10 @@ public:
   TicketKeys();   // random keys; throws when the system gives no randomness
   ~TicketKeys();  // wipes them
   void rotate();  // next → current → previous → wiped
+  // All three, for a process that takes over from this one. Whoever gets them wipes them.
+  std::string secret() const;
+  // Takes them over; false, and nothing has changed, when they are none of this version's. Any thread may be using the keys.
+  bool adopt(std::string_view secret);
   struct Data;
   const std::shared_ptr<Data>& data() const { return data_; }
 

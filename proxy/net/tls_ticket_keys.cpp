@@ -16,6 +16,8 @@ namespace {
 
 using Key = TicketKeys::Data::Key;
 enum : std::size_t { kPrevious, kCurrent, kNext };
+constexpr std::size_t kSecret = 3 * (16 + 32 + 32);
+static_assert(sizeof(TicketKeys::Data::keys) == kSecret);
 
 void fill(Key& key) {
   const auto random = [](auto& bytes) { return RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) == 1; };
@@ -66,6 +68,36 @@ void TicketKeys::rotate() {
   data_->keys[kPrevious] = data_->keys[kCurrent];
   data_->keys[kCurrent] = data_->keys[kNext];
   data_->keys[kNext] = fresh.key;
+}
+
+std::string TicketKeys::secret() const {
+  std::string out;
+  out.reserve(kSecret);  // never moved: no copy is left behind
+  const std::shared_lock lock(data_->mutex);
+  for (const Key& key : data_->keys) {
+    const auto add = [&out](const auto& bytes) {
+      out.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    };
+    add(key.name);
+    add(key.cipher);
+    add(key.mac);
+  }
+  return out;
+}
+
+bool TicketKeys::adopt(std::string_view secret) {
+  if (secret.size() != kSecret) return false;
+  const std::unique_lock lock(data_->mutex);
+  for (Key& key : data_->keys) {
+    const auto take = [&secret](auto& bytes) {
+      std::memcpy(bytes.data(), secret.data(), bytes.size());
+      secret.remove_prefix(bytes.size());
+    };
+    take(key.name);
+    take(key.cipher);
+    take(key.mac);
+  }
+  return true;
 }
 
 int on_ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,

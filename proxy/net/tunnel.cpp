@@ -73,6 +73,7 @@ Tunnel::~Tunnel() {
   if (armed()) worker_.reactor().wheel().cancel(*this);
   client_->close();
   upstream_->close();
+  if (resume_ && resume_->rest) resume_->rest->close();
 }
 
 void Tunnel::adopt(std::shared_ptr<const TunnelPolicy> policy) {
@@ -302,7 +303,7 @@ bool Tunnel::finished() {
     return true;
   }
   // Nobody hears a side any more whose peer hung up both ways.
-  if ((up_.eof && upstream_->closed()) || (down_.eof && client_->closed())) {
+  if ((up_.eof && upstream_->closed() && !parked()) || (down_.eof && client_->closed())) {
     close(ending_ ? *ending_ : ended);
     return true;
   }
@@ -325,6 +326,7 @@ void Tunnel::close(observe::TunnelEnd why) {
   worker_.reactor().wheel().cancel(*this);
   ReadyHook::unlink();
   if (resume_ && !ending_) stop_resuming();
+  if (resume_) count_deaf();
   client_->close();
   upstream_->close();
   if (load_) load_->tunnels.fetch_sub(1, std::memory_order_relaxed);

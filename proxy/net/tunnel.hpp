@@ -113,25 +113,37 @@ private:
   bool step_resumable(bool& progress);
   bool may_park() const;
   bool lose(observe::ParkReason reason);
-  bool cut_down(bool last_words);
+  void not_parked(observe::NotParked why, observe::ParkReason reason, TimePoint now);
   void park(observe::ParkReason reason, TimePoint now);
+  void count_risk();
   void note_passed_on(const char* data, std::size_t size, std::uint64_t messages);
   void note_heard();
   TimePoint endpoint_heard() const;
   std::size_t whole_frames(std::size_t size);
-  bool hold_client(bool& progress);
   bool catch_up(bool& progress);
-  bool deliver(bool& progress);
   void answer_ping();
   bool begin_moving(observe::TunnelEnd why, TimePoint until);
   void part(TimePoint now);
   void look_for_endpoint(TimePoint now);
   void give_up(observe::ParkEnd how, observe::TunnelEnd why);
-  bool take_over(Inbox& rest, Inbox& said);
   void go_on(Reopening::Opened opened, TimePoint now);
   void stop_resuming();
   void publish_kept();
-  void client_closed_held();
+
+  // tunnel_words.cpp: the last words of an endpoint, and those of a client without one.
+  enum class Cut : std::uint8_t { clean, torn, more };
+  Cut cut_down(bool last_words, bool may_wait);
+  void keep_rest(std::uint64_t risk, bool told);
+  bool deliver(bool& progress);
+  bool read_rest(std::size_t& budget, bool& progress, TimePoint now);
+  void end_rest(bool heard_all, TimePoint now);
+  void take_over(Inbox said);
+  std::uint64_t unheard(Stream* from, const Inbox& before, exchange::FrameTracker frames);
+  void drop_words();
+  bool hold_client(bool& progress);
+  bool client_is_done(TimePoint now);
+  void go_deaf();
+  void count_deaf();
 
   // Ending, tunnel.cpp
   void begin_ending(observe::TunnelEnd why, std::uint16_t code, std::string_view reason, TimePoint frame_ok,

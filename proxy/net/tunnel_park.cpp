@@ -19,9 +19,7 @@ using observe::TunnelEnd;
 using Stage = Resumption::Stage;
 
 namespace {
-constexpr std::size_t kFrameWait = 56 * 1024;         // a larger frame does not fit a block while it comes
-constexpr std::chrono::seconds kLastWords{1};         // of an endpoint that was told that its tunnel leaves
-constexpr std::chrono::seconds kCloseGrace{2};        // between our Close frame and the cut
+constexpr std::size_t kCatchUp = 256 * 1024;          // bytes for the new endpoint in a turn's round
 constexpr std::chrono::milliseconds kHeardEvery{20};  // signs of life are noted
 constexpr std::uint16_t kGoingAway = 1001, kServiceRestart = 1012, kNormal = 1000;
 
@@ -83,7 +81,9 @@ void Tunnel::note_passed_on(const char* data, std::size_t size, std::uint64_t me
 // How much of what came from the endpoint may go to the client. A Close that only says that the endpoint goes away, or answers
 // ours, is not for the client.
 std::size_t Tunnel::whole_frames(std::size_t size) {
-  const auto seen = exchange::look_at_frames({down_.inbox.data(), size}, down_.frames.frame_left(), kFrameWait);
+  const auto seen =
+      exchange::look_at_frames({down_.inbox.data(), size}, down_.frames.frame_left(), Resumption::kFrameWait);
+  if (resume_->stage == Stage::parked || resume_->old_words()) return seen.pass;  // its Close is not for the client
   if (seen.pong) resume_->kept.pong_seen();
   if (!seen.close) return seen.pass;
   const bool ours = resume_->stage == Stage::parting || exchange::leaves_with(seen.close_code);
@@ -92,9 +92,14 @@ std::size_t Tunnel::whole_frames(std::size_t size) {
   return seen.pass;
 }
 
+// Not where one side has already ended it: what the endpoint's FIN was passed on to hears no other one. A client that has said its
+// last word while there was no endpoint is heard.
 bool Tunnel::may_park() const {
-  return resume_ && !dead_ && !ending_ && policy_->websocket.on_endpoint_loss == config::EndpointLoss::resume &&
-         !worker_.draining() && !up_.eof && !up_.frames.close_seen() && !down_.frames.close_seen();
+  if (!resume_ || dead_ || ending_ || worker_.draining()) return false;
+  if (policy_->websocket.on_endpoint_loss != config::EndpointLoss::resume) return false;
+  const bool over = up_.eof || up_.frames.close_seen();
+  if (over && !(resume_->holds() && resume_->kept.untold() > 0)) return false;
+  return !down_.eof && !down_.fin_sent && !down_.frames.close_seen();
 }
 
 // One round of what step() does.
@@ -110,21 +115,26 @@ bool Tunnel::step_resumable(bool& progress) {
   }
   note_closer();
   if (ending_ || !head_.empty()) return true;
-  if (r.stage == Stage::parked) {
+  if (r.stage == Stage::parked || r.old_words()) {
     if (!deliver(progress)) return false;
-    look_for_endpoint(now);
+    if (ending_) return true;
+  }
+  if (r.stage == Stage::parked) {
+    if (!client_is_done(now)) look_for_endpoint(now);
     return !dead_;
   }
-  answer_ping();
-  if (!pump(*upstream_, *client_, down_, false, progress)) return false;
-  note_closer();
-  if (ending_) return true;
+  if (!r.old_words()) {
+    answer_ping();
+    if (!pump(*upstream_, *client_, down_, false, progress)) return false;
+    note_closer();
+    if (ending_) return true;
+  }
   const bool late = (r.stage == Stage::parting && now >= r.part_until) || (r.moving && now >= r.move_until);
   if (r.endpoint_closes || late) {
     if (lose(r.moving.value_or(ParkReason::upstream_leaves))) return false;
     // They have begun to close it themselves.
     r.endpoint_closes = false;
-    if (r.moving) begin_ending(end_for(*r.moving), kServiceRestart, {}, now, now + kCloseGrace);
+    if (r.moving) begin_ending(end_for(*r.moving), kServiceRestart, {}, now, now + Resumption::kCloseGrace);
   }
   if (r.moving && !ending_ && r.stage == Stage::flowing) part(now);
   return !dead_;
@@ -135,7 +145,9 @@ bool Tunnel::step_resumable(bool& progress) {
 void Tunnel::lose_endpoint(TunnelEnd why) {
   if (dead_ || closing_) return;
   const auto reason = reason_for(why);
-  if (!reason || !lose(*reason)) end(why, kServiceRestart);
+  if (reason && lose(*reason)) return;
+  count_risk();
+  end(why, kServiceRestart);
 }
 
 // From an endpoint that lives: at the paced time, between two messages, with a Close, and not before it has said what it still had
@@ -154,7 +166,7 @@ bool Tunnel::begin_moving(TunnelEnd why, TimePoint until) {
 void Tunnel::part(TimePoint now) {
   Resumption& r = *resume_;
   if (!up_.frames.at_boundary() || !up_.own.empty() || !down_.frames.at_message_boundary() || !down_.own.empty() ||
-      !down_.inbox.empty() || upstream_->pending_output())
+      !down_.inbox.empty() || r.old_words() || upstream_->pending_output())
     return;
   if (r.kept.lose() != KeptMessages::Fit::yes) return;  // at the end of the message, or of the time
   std::array<char, 131> frame;
@@ -163,13 +175,14 @@ void Tunnel::part(TimePoint now) {
   const std::size_t taken = upstream_->write(&part, 1).bytes;
   if (taken == 0) return;  // it does not take in more now
   if (taken < text.size()) {
+    up_.own.assign(text.substr(taken));
     lose(*r.moving);
     return;
   }
   if (upstream_->pending_output()) upstream_->flush();
   r.stage = Stage::parting;
   r.reason = *r.moving;
-  r.part_until = std::min(now + kLastWords, r.move_until);
+  r.part_until = std::min(now + Resumption::kLastWords, r.move_until);
   worker_.reactor().mark_ready(*this);
 }
 
@@ -184,55 +197,62 @@ bool Tunnel::lose(ParkReason reason) {
   // It has answered our Close, or hung up behind it: it has heard all that was said before.
   const bool heard_all = parted && (r.endpoint_closes || reason == ParkReason::upstream_closed);
   if (parted) reason = r.reason;
-  std::uint64_t risk = heard_all ? 0 : r.risk.at_risk(unacknowledged(*upstream_), endpoint_heard(), now);
-  if (r.endpoint_closes && !parted && up_.frames.at_boundary() && up_.own.empty()) {
-    std::array<char, 131> frame;
-    write_frame(*upstream_, up_, close_frame(frame, kGoingAway, {}, true));
-  }
-  const bool torn = cut_down(!r.endpoint_closes && upstream_->readable());
-  risk += torn ? 1 : 0;
-  counters_->messages_at_risk.add(risk);
-  upstream_->close();
+  const std::uint64_t risk = heard_all ? 0 : r.risk.at_risk(unacknowledged(*upstream_), endpoint_heard(), now);
   r.risk.reset();
   const KeptMessages::Fit fit = r.kept.lose();
+  if (r.old_words()) {
+    // Of two that were lost while the client took nothing, the second one's words are not kept.
+    counters_->messages_at_risk.add(risk + unheard(upstream_.get(), std::exchange(r.said, Inbox{}), {}));
+  } else {
+    const Cut last = cut_down(!r.endpoint_closes && upstream_->readable(), fit == KeptMessages::Fit::yes);
+    const bool more = last == Cut::more;
+    const bool tell =
+        (more || r.endpoint_closes) && r.stage == Stage::flowing && up_.frames.at_boundary() && up_.own.empty();
+    if (tell) {
+      std::array<char, 131> frame;
+      write_frame(*upstream_, up_, close_frame(frame, kGoingAway, {}, true));
+    }
+    if (more)
+      keep_rest(risk, tell || parted);
+    else
+      counters_->messages_at_risk.add(risk + (last == Cut::torn ? 1 : 0));
+  }
   exchange::FrameTracker client = down_.frames;
-  client.feed(down_.inbox.data(), down_.inbox.size());
-  if (client.at_message_boundary() && fit == KeptMessages::Fit::yes) {
+  client.feed(down_.inbox.view().data(), down_.inbox.size());
+  if (fit == KeptMessages::Fit::yes && (r.rest || client.at_message_boundary())) {
+    if (upstream_.get() != r.rest.get()) upstream_->close();
     park(reason, now);
   } else {
-    counters_->not_parked.add(fit == KeptMessages::Fit::opening_too_long   ? observe::NotParked::opening_too_long
-                              : fit == KeptMessages::Fit::message_too_long ? observe::NotParked::message_too_long
-                                                                           : observe::NotParked::message_cut);
-    if (!client.at_boundary()) down_.eof = true;  // no Close has a place inside a frame
-    begin_ending(end_for(reason), kServiceRestart, {}, now, now + kCloseGrace);
-    up_.fin_sent = true;
-    up_.ignored = up_.frames;
+    not_parked(fit == KeptMessages::Fit::opening_too_long   ? observe::NotParked::opening_too_long
+               : fit == KeptMessages::Fit::message_too_long ? observe::NotParked::message_too_long
+                                                            : observe::NotParked::message_cut,
+               reason, now);
   }
   worker_.reactor().mark_ready(*this);
   return true;
 }
 
-// What the endpoint said last, as far as it is whole frames. True when there was part of one.
-bool Tunnel::cut_down(bool last_words) {
-  Inbox& inbox = down_.inbox;
-  while (last_words) {
-    inbox.make_room(worker_.blocks(), 1);
-    if (inbox.size() >= kFrameWait) break;
-    const IoResult result = upstream_->read(inbox.block.data() + inbox.end, std::min(inbox.room(), kReadSize));
-    if (result.status != Io::ok) break;
-    inbox.end += static_cast<std::uint32_t>(result.bytes);
-  }
-  if (inbox.empty()) {
-    inbox.drop();
-    return false;
-  }
-  exchange::FrameTracker ahead = down_.frames;
-  const std::size_t valid = ahead.feed(inbox.data(), inbox.size());
-  const auto seen = exchange::look_at_frames({inbox.data(), valid}, down_.frames.frame_left(), SIZE_MAX);
-  const bool torn = !seen.close && seen.pass < inbox.size();
-  inbox.end = inbox.begin + static_cast<std::uint32_t>(seen.pass);
-  if (inbox.empty()) inbox.drop();
-  return torn;
+// It ends, since a message cannot be made whole.
+void Tunnel::not_parked(observe::NotParked why, ParkReason reason, TimePoint now) {
+  counters_->not_parked.add(why);
+  if (!resume_->holds() && !resume_->old_words()) drop_words();
+  exchange::FrameTracker client = down_.frames;
+  client.feed(down_.inbox.view().data(), down_.inbox.size());
+  if (!client.at_boundary()) down_.eof = true;  // no Close has a place inside a frame
+  begin_ending(end_for(reason), kServiceRestart, {}, now, now + Resumption::kCloseGrace);
+  upstream_->close();
+  go_deaf();
+}
+
+// Messages that may be lost with the endpoint, where that ends the tunnel. None when it has said its Close, or has been told the
+// client's and hung up behind it.
+void Tunnel::count_risk() {
+  if (!resume_ || ending_ || !load_ || down_.frames.close_seen() || up_.fin_sent) return;
+  Resumption& r = *resume_;
+  if (up_.frames.close_seen() && r.stage == Stage::flowing && up_.own.empty()) return;
+  const TimePoint now = worker_.reactor().now();
+  counters_->messages_at_risk.add(r.risk.at_risk(unacknowledged(*upstream_), endpoint_heard(), now));
+  r.risk.reset();
 }
 
 void Tunnel::park(ParkReason reason, TimePoint now) {
@@ -241,6 +261,7 @@ void Tunnel::park(ParkReason reason, TimePoint now) {
   r.reason = reason;
   r.moving.reset();
   r.endpoint_closes = false;
+  r.was_full = false;
   ++r.times;
   up_.own.clear();
   load_->tunnels.fetch_sub(1, std::memory_order_relaxed);
@@ -254,59 +275,10 @@ void Tunnel::park(ParkReason reason, TimePoint now) {
 
 // ---- parked --------------------------------------------------------------------------------------------------------
 
-// Reads the client as far as the bound allows. False when the tunnel was closed by it.
-bool Tunnel::hold_client(bool& progress) {
-  Resumption& r = *resume_;
-  Inbox& inbox = up_.inbox;
-  for (;;) {
-    if (!inbox.empty() && !r.kept.close_held()) {
-      const std::size_t n = passable(up_, true);
-      if (ending_) break;
-      const std::size_t taken = r.kept.hold(inbox.data(), n);
-      up_.frames.feed(inbox.data(), taken);
-      up_.bytes += taken;
-      inbox.consume(static_cast<std::uint32_t>(taken));
-      progress |= taken > 0;
-      if (r.kept.close_held()) break;
-      if (taken < n) break;  // full
-    }
-    if (r.kept.full() || !client_->readable()) break;
-    inbox.make_room(worker_.blocks(), 1);
-    const IoResult result = client_->read(inbox.block.data() + inbox.end, std::min(inbox.room(), kReadSize));
-    if (result.status == Io::again) break;
-    if (result.status != Io::ok) {
-      closer_ = observe::Closer::client;
-      close(result.status == Io::eof ? TunnelEnd::client_closed : TunnelEnd::client_reset);
-      return false;
-    }
-    progress = true;
-    inbox.end += static_cast<std::uint32_t>(result.bytes);
-  }
-  if (inbox.empty()) inbox.drop();
-  if (r.kept.full() && client_->hangup() && !ending_) {  // its FIN stands behind what is not read any more
-    closer_ = observe::Closer::client;
-    close(TunnelEnd::client_closed);
-    return false;
-  }
-  if (r.kept.close_held() && !ending_) client_closed_held();
-  return true;
-}
-
-// The client ends it. A new endpoint is told all that came before, and then the same.
-void Tunnel::client_closed_held() {
-  Resumption& r = *resume_;
-  if (r.stage == Stage::catching_up && !r.kept.next().empty()) return;
-  note_closer();
-  const std::uint16_t code = closed_code_ != 0 ? closed_code_ : kNormal;
-  std::array<char, 131> frame;
-  if (r.stage == Stage::catching_up) write_frame(*upstream_, up_, close_frame(frame, code, {}, true));
-  const TimePoint now = worker_.reactor().now();
-  begin_ending(TunnelEnd::client_closed, code, {}, now, now + kCloseGrace);
-}
-
-// The new endpoint is told what was kept.
+// The new endpoint is told what was kept, and at last that the client has closed.
 bool Tunnel::catch_up(bool& progress) {
   Resumption& r = *resume_;
+  std::size_t budget = kCatchUp;
   for (;;) {
     const std::string_view next = r.kept.next();
     if (next.empty()) break;
@@ -315,7 +287,11 @@ bool Tunnel::catch_up(bool& progress) {
       return false;
     }
     if (!upstream_->writable() && upstream_->tls() == nullptr) return true;
-    iovec part{const_cast<char*>(next.data()), next.size()};
+    if (budget == 0) {
+      progress = true;
+      return true;
+    }
+    iovec part{const_cast<char*>(next.data()), std::min(next.size(), budget)};
     const IoResult result = upstream_->write(&part, 1);
     if (result.status == Io::again) return true;
     if (result.status != Io::ok) {
@@ -323,16 +299,22 @@ bool Tunnel::catch_up(bool& progress) {
       return false;
     }
     progress = true;
+    budget -= result.bytes;
     const std::uint32_t messages = r.kept.sent(result.bytes);
     r.risk.add(messages, result.bytes, endpoint_heard(), worker_.reactor().now());
-    if (result.bytes < next.size()) return true;
+    if (result.bytes < part.iov_len) return true;
   }
   if (r.kept.close_held()) {
-    client_closed_held();
-  } else if (r.kept.caught_up()) {
-    r.stage = Stage::flowing;
-    progress = true;
+    // As if it came only now; what the endpoint answers is for the client.
+    std::array<char, 131> frame;
+    const std::uint16_t code = up_.frames.close_code() != 0 ? up_.frames.close_code() : kNormal;
+    up_.own = close_frame(frame, code, {}, true);
+    up_.inbox.drop();
+  } else if (!r.kept.caught_up() && !up_.eof) {
+    return true;
   }
+  r.stage = Stage::flowing;
+  progress = true;
   return true;
 }
 
@@ -343,20 +325,6 @@ void Tunnel::answer_ping() {
     down_.own = {static_cast<char>(0x8A), static_cast<char>(said->size())};
     down_.own += *said;
   }
-}
-
-// What the last endpoint said, and our pongs.
-bool Tunnel::deliver(bool& progress) {
-  for (;;) {
-    answer_ping();
-    if (down_.own.empty() && down_.inbox.empty()) break;
-    bool blocked = false;
-    if (!pass_on(*client_, down_, false, progress, blocked)) return false;
-    if (blocked) break;
-  }
-  if (client_->pending_output()) client_->flush();
-  if (down_.inbox.empty()) down_.inbox.drop();
-  return true;
 }
 
 void Tunnel::on_view(TimePoint now) {
@@ -399,31 +367,13 @@ void Tunnel::give_up(ParkEnd how, TunnelEnd why) {
   counters_->park_ends.add(how);
   resume_->parking.give_up();
   const TimePoint now = worker_.reactor().now();
-  begin_ending(why, kServiceRestart, {}, now, now + kCloseGrace);
+  begin_ending(why, kServiceRestart, {}, now, now + Resumption::kCloseGrace);
   worker_.reactor().mark_ready(*this);
-}
-
-// What the new endpoint said already goes behind what the client has not taken yet of the last one's words. False: there is no
-// room for both, which only one that speaks at length before it is spoken to can bring about.
-bool Tunnel::take_over(Inbox& rest, Inbox& said) {
-  if (rest.empty()) {
-    rest = std::move(said);
-    return true;
-  }
-  if (said.empty()) return true;
-  rest.make_room(worker_.blocks(), said.size());
-  if (rest.room() < said.size()) return false;
-  std::copy_n(said.data(), said.size(), rest.block.data() + rest.end);
-  rest.end += static_cast<std::uint32_t>(said.size());
-  return true;
 }
 
 void Tunnel::go_on(Reopening::Opened opened, TimePoint now) {
   Resumption& r = *resume_;
-  if (!take_over(down_.inbox, opened.inbox)) {  // nothing may be left out
-    opened.stream->close();
-    return give_up(ParkEnd::refused, TunnelEnd::resume_refused);
-  }
+  take_over(std::move(opened.inbox));
   upstream_ = std::move(opened.stream);
   upstream_->set_owner(this);
   endpoint_ = opened.endpoint;
@@ -449,6 +399,7 @@ void Tunnel::go_on(Reopening::Opened opened, TimePoint now) {
 // It ends: whatever there is of an endpoint is of no use any more.
 void Tunnel::stop_resuming() {
   Resumption& r = *resume_;
+  if (r.holds() || r.old_words()) drop_words();
   if (!r.holds()) return;
   if (r.stage == Stage::parked) {
     --worker_.parked_tunnels;
@@ -456,14 +407,17 @@ void Tunnel::stop_resuming() {
       counters_->park_ends.add(closer_ == observe::Closer::client || up_.frames.close_seen() ? ParkEnd::client
                                                                                              : ParkEnd::ended);
     r.parking.give_up();
+  } else {
+    counters_->messages_at_risk.add(
+        r.risk.at_risk(unacknowledged(*upstream_), endpoint_heard(), worker_.reactor().now()));
+    r.risk.reset();
   }
   r.reopening.abandon();
   upstream_->close();
   r.stage = Stage::flowing;
   r.moving.reset();
   up_.own.clear();
-  up_.fin_sent = true;
-  up_.ignored = up_.frames;
+  go_deaf();
 }
 
 void Tunnel::publish_kept() {

@@ -13,7 +13,10 @@ constexpr std::size_t kBudget = 256 * 1024;  // bytes per direction and turn
 
 // A side is gone. What was to end anyway ends for its own reason.
 void Tunnel::broken(observe::TunnelEnd why) {
-  if (why == observe::TunnelEnd::upstream_reset && lose(observe::ParkReason::upstream_reset)) return;
+  if (why == observe::TunnelEnd::upstream_reset) {
+    if (lose(observe::ParkReason::upstream_reset)) return;
+    count_risk();
+  }
   close(ending_ ? *ending_ : why);
 }
 
@@ -128,7 +131,10 @@ bool Tunnel::pump(Stream& from, Stream& to, Direction& direction, bool from_clie
     }
     progress = true;
     if (result.status == Io::eof) {
-      if (!from_client && lose(observe::ParkReason::upstream_closed)) return false;
+      if (!from_client) {
+        if (lose(observe::ParkReason::upstream_closed)) return false;
+        count_risk();
+      }
       direction.eof = true;
       if (closer_ == observe::Closer::none) closer_ = from_client ? observe::Closer::client : observe::Closer::endpoint;
       continue;

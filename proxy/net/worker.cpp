@@ -61,13 +61,15 @@ void Worker::apply(std::shared_ptr<const Snapshot> snapshot) {
   if (plan.generation != balancer_generation_) {
     balancer_generation_ = plan.generation;
     balancers_.clear();
+    pool_by_name_.clear();
     for (const health::PoolView& pool : view.pools) {
+      pool_by_name_.emplace(pool.name, static_cast<std::uint32_t>(balancers_.size()));
       auto& tiers = balancers_.emplace_back();
       const config::PoolConfig* config = plan.config.pool(pool.name);
       for (std::size_t t = 0; t < pool.tiers.size(); ++t)
         tiers.push_back(balance::make_balancer(config ? config->balance : config::BalanceKind::least_request));
     }
-    first_attempts_.assign(plan.pools.size(), 0);
+    first_attempts_.assign(plan.pools.size(), {});
     if (!plan.renamed.empty()) rename_listeners();
     tunnels_follow_plan(plan);
     arrivals_.assign(plan.pools.size(), {});

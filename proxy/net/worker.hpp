@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -214,10 +215,12 @@ public:
   Ref<UpstreamConnection> borrow(health::EndpointId endpoint, bool careful);
   void put_idle(UpstreamConnection& connection, const config::PoolConfig& pool);
   void forget_idle(UpstreamConnection& connection);
-  // Budget of a pool, by its index in `plan`.
-  bool take_retry_token(const Plan& plan, std::uint32_t pool);
-  // `client` stands for the client's address.
-  void note_first_attempt(const Plan& plan, std::uint32_t pool, std::uint64_t client, std::string_view client_ip);
+  // From the budget of a pool, by its index in `plan`, for the client whose address `client` stands for. Nothing if granted.
+  std::optional<observe::RetryRefusal> take_retry_token(const Plan& plan, std::uint32_t pool, std::uint64_t client);
+  // That client got none, as it has had its share. Told in the event log, now and then.
+  void share_used_up(const std::string& pool, const config::SocketAddress& client);
+  void note_first_attempt(const Plan& plan, std::uint32_t pool, std::uint64_t client,
+                          const config::SocketAddress& address);
   void hand_in_arrivals();
   // May a request be copied by now? One in 50 ms at most.
   bool mirror_due() const { return reactor_.now() >= mirror_due_; }
@@ -226,7 +229,8 @@ public:
   bool wants_mirror(double share, std::uint64_t client);
   void hand_in(MirrorSample sample);
   // The same for a second attempt beside the first: within the share of hedges too, but for `beyond_share`. Nothing if granted.
-  std::optional<observe::HedgeRefusal> take_hedge_token(const Plan& plan, std::uint32_t pool, bool beyond_share);
+  std::optional<observe::HedgeRefusal> take_hedge_token(const Plan& plan, std::uint32_t pool, std::uint64_t client,
+                                                        bool beyond_share);
   // In the newest view: is this endpoint of the request's pool suspect or unhealthy?
   bool doubted(const PickRequest& request, health::EndpointId endpoint) const;
   // Is there an endpoint for it that was not tried?
@@ -281,7 +285,7 @@ private:
   health::Choice opening_trial(const health::PoolView& pool, const config::PoolConfig& config,
                                const PickRequest& request);
   bool chance(double share);
-  std::uint32_t take_deposits(const Plan& plan, std::uint32_t pool);
+  limit::Asked take_deposits(const Plan& plan, std::uint32_t pool);
   std::optional<std::uint32_t> spill_tier(const health::PoolView& pool, const config::PoolConfig& config,
                                           const PickRequest& request);
   std::optional<std::uint32_t> pick_trial(const health::TierView& tier);
@@ -322,7 +326,12 @@ private:
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<std::vector<std::unique_ptr<balance::Balancer>>> balancers_;  // [pool][tier] of the newest plan
   std::uint64_t balancer_generation_ = 0;
-  std::vector<std::uint32_t> first_attempts_;  // by pool of the newest plan, not yet deposited
+  std::unordered_map<std::string, std::uint32_t> pool_by_name_;  // of the newest plan
+  struct FirstAttempts {
+    limit::Asked asked;
+    TimePoint since{};
+  };
+  std::vector<FirstAttempts> first_attempts_;  // by pool of the newest plan, not yet deposited
   TimePoint mirror_due_{};
   std::vector<Arrivals> arrivals_;  // likewise, not yet handed in
   std::vector<Ref<Acceptor>> acceptors_;
@@ -337,7 +346,8 @@ private:
   TimePoint drain_until_ = TimePoint::max();
   std::atomic<bool> drained_{false};
   std::uint64_t published_blocks_ = 0;
-  limit::TokenBucket tls_lines_{2, 20};  // lines of tls_failed()
+  limit::TokenBucket tls_lines_{2, 20};          // lines of tls_failed()
+  limit::TokenBucket share_lines_{1.0 / 60, 3};  // lines of share_used_up()
   // When one was copied last, by hash of the client's address: who shares a place shares the turn.
   std::array<TimePoint, 512> mirror_clients_{};
 };

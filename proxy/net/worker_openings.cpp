@@ -97,17 +97,16 @@ std::optional<std::uint32_t> Worker::pick_with_room(const health::PoolView& pool
 
 std::vector<health::EndpointId> Worker::opening_targets(const std::string& pool) const {
   std::vector<health::EndpointId> out;
-  for (const health::PoolView& view : snapshot_->view().pools) {
-    if (view.name != pool) continue;
-    const config::PoolConfig* config = snapshot_->plan().config.pool(pool);
-    const bool shared = config != nullptr && config->tiers_mode == config::TiersMode::shared;
-    for (std::uint32_t t = 0; t < view.tiers.size(); ++t) {
-      const health::TierView& tier = view.tiers[t];
-      if (t != health::tier_for_openings(view) && !(shared && tier.serviceable)) continue;
-      const bool choice = health::opens_well(tier);
-      for (const std::uint32_t e : tier.usable)
-        if (!choice || !tier.endpoints[e].opening_trials) out.push_back(tier.endpoints[e].id);
-    }
+  const auto found = pool_by_name_.find(pool);
+  if (found == pool_by_name_.end()) return out;
+  const health::PoolView& view = snapshot_->view().pools[found->second];
+  const bool shared = snapshot_->plan().pools[found->second].config->tiers_mode == config::TiersMode::shared;
+  for (std::uint32_t t = 0; t < view.tiers.size(); ++t) {
+    const health::TierView& tier = view.tiers[t];
+    if (t != health::tier_for_openings(view) && !(shared && tier.serviceable)) continue;
+    const bool choice = health::opens_well(tier);
+    for (const std::uint32_t e : tier.usable)
+      if (!choice || !tier.endpoints[e].opening_trials) out.push_back(tier.endpoints[e].id);
   }
   return out;
 }

@@ -12,7 +12,10 @@ namespace understudy::net {
 using health::Cause;
 
 namespace {
-constexpr std::uint32_t kDepositEvery = 64;  // first attempts per hand-in to the shared budget
+// First attempts per hand-in to the shared budget, and how long the first of them may wait for that: where few ask, it has to be
+// known too that there are others.
+constexpr std::uint32_t kDepositEvery = 64;
+constexpr std::chrono::seconds kDepositWithin{1};
 constexpr std::chrono::seconds kTlsToldEvery{10};
 constexpr std::chrono::milliseconds kUrgentEvery{5};  // messages per endpoint to the control thread
 constexpr std::uint32_t kMaxWaiting = 1024;           // requests of a worker that wait for a tier
@@ -66,9 +69,8 @@ double Worker::latency(const health::EndpointView& endpoint) const {
 const health::PoolView* Worker::pool_view(const PickRequest& request) const {
   const std::vector<health::PoolView>& pools = snapshot_->view().pools;
   if (request.plan->generation == snapshot_->plan().generation) return &pools[request.pool];
-  const std::string& name = request.plan->pools[request.pool].config->name;
-  const auto found = std::find_if(pools.begin(), pools.end(), [&](const auto& p) { return p.name == name; });
-  return found != pools.end() ? &*found : nullptr;
+  const auto found = pool_by_name_.find(request.plan->pools[request.pool].config->name);
+  return found != pool_by_name_.end() ? &pools[found->second] : nullptr;
 }
 
 bool Worker::doubted(const PickRequest& request, health::EndpointId id) const {
@@ -223,18 +225,21 @@ void Worker::forget_idle(UpstreamConnection& connection) {
 // ---- retry budget --------------------------------------------------------------------------------------------------
 
 void Worker::note_first_attempt(const Plan& plan, std::uint32_t pool, std::uint64_t client,
-                                std::string_view client_ip) {
+                                const config::SocketAddress& address) {
   if (plan.generation != balancer_generation_ || pool >= first_attempts_.size()) return;
   ++arrivals_[pool].requests;
-  arrivals_[pool].clients.add(client, client_ip);
-  if (++first_attempts_[pool] < kDepositEvery) return;
-  plan.pools[pool].budget->deposit(first_attempts_[pool], reactor_.now());
-  first_attempts_[pool] = 0;
+  arrivals_[pool].clients.add(client, address);
+  auto& [asked, since] = first_attempts_[pool];
+  if (asked.requests() == 0) since = reactor_.now();
+  asked.add(client);
+  if (asked.requests() < kDepositEvery && reactor_.now() < since + kDepositWithin) return;
+  plan.pools[pool].budget->deposit(asked, reactor_.now());
+  asked = {};
 }
 
-std::uint32_t Worker::take_deposits(const Plan& plan, std::uint32_t pool) {
+limit::Asked Worker::take_deposits(const Plan& plan, std::uint32_t pool) {
   const bool newest = plan.generation == balancer_generation_ && pool < first_attempts_.size();
-  return newest ? std::exchange(first_attempts_[pool], 0) : 0;
+  return newest ? std::exchange(first_attempts_[pool].asked, {}) : limit::Asked{};
 }
 
 // What was asked since the last time, to where the control thread finds it.
@@ -269,12 +274,22 @@ void Worker::hand_in(MirrorSample sample) {
   shared_.mirrors.push_back(std::move(sample));
 }
 
-bool Worker::take_retry_token(const Plan& plan, std::uint32_t pool) {
-  return plan.pools[pool].budget->take(take_deposits(plan, pool), reactor_.now());
+std::optional<observe::RetryRefusal> Worker::take_retry_token(const Plan& plan, std::uint32_t pool,
+                                                              std::uint64_t client) {
+  return plan.pools[pool].budget->take(take_deposits(plan, pool), client, reactor_.now());
 }
 
-std::optional<observe::HedgeRefusal> Worker::take_hedge_token(const Plan& plan, std::uint32_t pool, bool beyond_share) {
-  return plan.pools[pool].budget->take_hedge(take_deposits(plan, pool), beyond_share, reactor_.now());
+std::optional<observe::HedgeRefusal> Worker::take_hedge_token(const Plan& plan, std::uint32_t pool,
+                                                              std::uint64_t client, bool beyond_share) {
+  return plan.pools[pool].budget->take_hedge(take_deposits(plan, pool), client, beyond_share, reactor_.now());
+}
+
+void Worker::share_used_up(const std::string& pool, const config::SocketAddress& client) {
+  if (!shared_.warn || !share_lines_.take(1, reactor_.now())) return;
+  shared_.warn(
+      "retry_share_used_up pool=" + pool + " client=" + limit::client_name(client) +
+      ": so many requests of this client fail that half of the retry budget went to them; what is left is for the "
+      "others");
 }
 
 // ---- evidence ------------------------------------------------------------------------------------------------------

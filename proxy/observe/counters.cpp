@@ -96,7 +96,8 @@ std::string_view name_of(ParkEnd value) {
 }
 
 std::string_view name_of(NotParked value) {
-  static constexpr std::array<std::string_view, 3> names{"message_cut", "message_too_long", "opening_too_long"};
+  static constexpr std::array<std::string_view, 4> names{"message_cut", "message_too_long", "opening_too_long",
+                                                         "handshake_too_long"};
   return pick(names, value);
 }
 
@@ -123,7 +124,12 @@ std::string_view name_of(OpeningRefusal value) {
 }
 
 std::string_view name_of(HedgeRefusal value) {
-  static constexpr std::array<std::string_view, 3> names{"share", "budget", "no_endpoint"};
+  static constexpr std::array<std::string_view, 4> names{"share", "budget", "client", "no_endpoint"};
+  return pick(names, value);
+}
+
+std::string_view name_of(RetryRefusal value) {
+  static constexpr std::array<std::string_view, 2> names{"budget", "client"};
   return pick(names, value);
 }
 

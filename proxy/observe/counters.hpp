@@ -147,12 +147,15 @@ enum class ParkReason : std::uint8_t {
 // subprotocol; `client`: the client left; `ended`: the tunnel had to, for reasons of its own.
 enum class ParkEnd : std::uint8_t { resumed, late, refused, protocol, client, ended, count };
 // Why a tunnel that was to be parked could not be.
-enum class NotParked : std::uint8_t { message_cut, message_too_long, opening_too_long, count };
+// `handshake_too_long` is counted when it is opened.
+enum class NotParked : std::uint8_t { message_cut, message_too_long, opening_too_long, handshake_too_long, count };
 // What became of a second attempt beside one that was slow. `won`: its answer went to the client; `lost`: that of the first
 // did; `failed`: it failed, or both did; `abandoned`: the client left.
 enum class HedgeResult : std::uint8_t { won, lost, failed, abandoned, count };
 // Why there was none, though one was wanted.
-enum class HedgeRefusal : std::uint8_t { share, budget, no_endpoint, count };
+enum class HedgeRefusal : std::uint8_t { share, budget, client, no_endpoint, count };
+// Why a retry was refused: the budget is empty, or what is left in it is kept for other clients.
+enum class RetryRefusal : std::uint8_t { budget, client, count };
 // Why a WebSocket was not opened though an endpoint was there: no place in the queue, its place went to another client, or its
 // turn did not come in time.
 enum class OpeningRefusal : std::uint8_t { queue_full, displaced, late, count };
@@ -173,6 +176,7 @@ std::string_view name_of(NotParked value);
 std::string_view name_of(AcceptError value);
 std::string_view name_of(HedgeResult value);  // `count`: ""
 std::string_view name_of(HedgeRefusal value);
+std::string_view name_of(RetryRefusal value);
 std::string_view name_of(OpeningRefusal value);
 
 constexpr CodeClass code_class_of(unsigned status) {
@@ -220,19 +224,21 @@ struct alignas(64) RouteCounters {
 };
 
 struct alignas(64) PoolCounters {
-  Histogram connect;           // dial to connected (TLS: to the end of the handshake)
-  Histogram websocket_open;    // attempt begun to 101
-  Histogram opening_wait;      // waited for its turn, of those that did
-  Histogram first_byte;        // request sent to first byte of the answer
-  Counter connections_opened;  // upstream connections dialled with success
-  Counter connections_reused;  // attempts that rode on an idle one
-  Counter retries;             // attempts after the first
-  Counter retries_refused;     // wanted, but the budget was empty
+  Histogram connect;                       // dial to connected (TLS: to the end of the handshake)
+  Histogram websocket_open;                // attempt begun to 101
+  Histogram opening_wait;                  // waited for its turn, of those that did
+  Histogram first_byte;                    // request sent to first byte of the answer
+  Counter connections_opened;              // upstream connections dialled with success
+  Counter connections_reused;              // attempts that rode on an idle one
+  Counter retries;                         // attempts after the first
+  Counters<RetryRefusal> retries_refused;  // wanted, but not paid for
   Counters<HedgeResult> hedges;
   Counters<HedgeRefusal> hedges_refused;  // requests, once each
   Counter fallthrough;                    // attempts on another tier than the designated one
   Counter unavailable;                    // requests answered 503 because no endpoint was available
   Counter shed;                           // requests answered 503 because the serving tier has as many as it can answer
+  // Requests, once each: those that waited for a tier which can take them, or to open a WebSocket for their turn; and these alone.
+  Counter queued, openings_queued;
   Counters<OpeningRefusal> openings_refused;
   Counter openings_busy;  // refused by an endpoint that opens others, and tried again
   Counter tunnels_opened;
@@ -246,9 +252,11 @@ struct alignas(64) PoolCounters {
   Counters<NotParked> not_parked;
   Counter resume_failed;  // attempts to open at another endpoint
   Counter
-      messages_at_risk;  // from clients, passed on to an endpoint that was lost; and messages of endpoints that were cut
+      messages_at_risk;  // from clients, passed on to an endpoint that was lost, or held for one that did not come; and
+                         // those of endpoints that were cut, or that the client was not told any more
   Gauge kept_bytes;      // of clients, for the next endpoint
-  Histogram parked_for;  // until another endpoint took over
+  Counter park_buffer_full;  // tunnels, each time they are parked: the client was not read any more
+  Histogram parked_for;      // until another endpoint took over
   std::uint64_t parked_now() const {
     const std::uint64_t gone = park_ends.sum(), came = parked.sum();
     return came > gone ? came - gone : 0;

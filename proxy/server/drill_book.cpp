@@ -27,9 +27,10 @@ void put(json::object& out, std::string_view key, const std::optional<std::chron
   if (time) out[key] = time->count();
 }
 
-std::string line_of(const DrillRecord& record) {
+// `type`: "drill", or "began" for one that is under way.
+std::string line_of(const DrillRecord& record, std::string_view type) {
   json::object out{{"v", 1},
-                   {"type", "drill"},
+                   {"type", type},
                    {"name", record.name},
                    {"pool", record.pool},
                    {"who", record.who},
@@ -68,7 +69,7 @@ void take_line(std::string_view line, DrillHistory& history) {
     history.duties.push_back({text_in(from, "drill"), text_in(from, "pool"), wall(number("since"))});
     return;
   }
-  if (type != "drill") throw std::runtime_error("another type");
+  if (type != "drill" && type != "began") throw std::runtime_error("another type");
   DrillRecord record;
   record.name = text_in(from, "name");
   record.pool = text_in(from, "pool");
@@ -83,6 +84,7 @@ void take_line(std::string_view line, DrillHistory& history) {
   record.detected = time_in(from, "detected_ms");
   record.shifted = time_in(from, "shifted_ms");
   record.returned = time_in(from, "returned_ms");
+  if (type == "began") return history.begin(std::move(record));
   history.add(std::move(record));
 }
 
@@ -94,7 +96,8 @@ std::string to_text(const DrillHistory& history) {
     out += json::serialize(json::object{
                {"v", 1}, {"type", "duty"}, {"drill", duty.drill}, {"pool", duty.pool}, {"since", ms(duty.since)}}) +
            "\n";
-  for (const DrillRecord& record : history.records) out += line_of(record);
+  for (const DrillRecord& record : history.records) out += line_of(record, "drill");
+  for (const DrillRecord& record : history.under_way) out += line_of(record, "began");
   return out;
 }
 
@@ -113,7 +116,7 @@ DrillHistory drill_history_of(std::string_view text, std::size_t& damaged) {
   return history;
 }
 
-void DrillBook::open(const std::string& file, Later later, std::string& problem) {
+void DrillBook::open(const std::string& file, Later later, Wall now, std::string& problem) {
   file_ = file;
   later_ = std::move(later);
   if (file_.empty()) return;
@@ -128,6 +131,12 @@ void DrillBook::open(const std::string& file, Later later, std::string& problem)
   std::size_t damaged = 0;
   history_ = drill_history_of(text, damaged);
   if (damaged > 0) problem = std::to_string(damaged) + " lines of '" + file_ + "' cannot be read and are left out";
+  if (history_.end_orphans(now)) save();
+}
+
+void DrillBook::begin(DrillRecord record) {
+  history_.begin(std::move(record));
+  save();
 }
 
 void DrillBook::add(DrillRecord record) {

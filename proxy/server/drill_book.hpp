@@ -20,9 +20,11 @@ public:
   using Later = std::function<bool(std::function<void()> work)>;
 
   // Reads `file`; "": nothing is kept beyond this process. `problem` tells what could not be read.
-  void open(const std::string& file, Later later, std::string& problem);
+  // What the process before left under way counts as cut short, at `now`.
+  void open(const std::string& file, Later later, health::Wall now, std::string& problem);
   // Of this process no more: another one has taken over.
   void let_go() { file_.clear(); }
+  void begin(health::DrillRecord record);
   void add(health::DrillRecord record);
   void follow(const std::vector<config::DrillConfig>& drills, health::Wall now);
   const health::DrillHistory& history() const { return history_; }

@@ -10,9 +10,11 @@
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "health/core.hpp"
+#include "proxy/server/process_tree.hpp"
 
 namespace understudy::server {
 
@@ -42,7 +44,8 @@ private:
   std::string why_not_executed();
   std::string describe_end(int status);
   std::string last_line() const;
-  void kill_all();
+  void begin_kill();
+  void go_on_killing();
   void finish(bool passed, std::string detail);
 
   boost::asio::io_context& io_;
@@ -53,6 +56,8 @@ private:
   boost::asio::posix::stream_descriptor output_;   // its standard output and error
   boost::asio::posix::stream_descriptor refusal_;  // the errno of a failed exec, else nothing
   pid_t pid_ = -1;                                 // also its group; -1: none, or waited for
+  std::optional<TreeKill> kill_;                   // under way
+  bool ended_ = false;                             // but perhaps not waited for yet
   std::string kept_;
   std::size_t written_ = 0;
 };

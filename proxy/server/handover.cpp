@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,11 +28,14 @@ namespace {
 constexpr const char* kVariable = "UNDERSTUDY_HANDOVER";  // one NAME=DESCRIPTOR per line
 constexpr const char* kLine = "line";
 constexpr const char* kLock = "lock";
+constexpr const char* kState = "state";
+constexpr const char* kTickets = "tickets";
 constexpr const char* kAdmin = "admin:";
 constexpr const char* kListen = "listen:";
 constexpr std::chrono::seconds kPatience{60};
 constexpr std::chrono::milliseconds kEndsSoon{200};  // who closed the line has ended, or is about to
 constexpr int kCannotExecute = 127;
+constexpr off_t kMostPassed = off_t{64} << 20;
 
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 
@@ -57,7 +62,13 @@ struct Start {
   std::vector<std::string> words, variables;
   std::vector<char*> argv, envp;
   std::vector<int> descriptors;
+  std::vector<int> own;  // memory with what is passed as text
 
+  ~Start() {
+    for (int& fd : own) close_all(fd);
+  }
+  Start(const Start&) = delete;
+  Start& operator=(const Start&) = delete;
   Start(const std::string& program, const Successor::Estate& estate, int line) : words(own_arguments()) {
     if (words.empty()) words.push_back(program);
     std::string passed;
@@ -68,6 +79,12 @@ struct Start {
     };
     pass(kLine, line);
     pass(kLock, estate.lock);
+    own.push_back(in_memory(estate.state));
+    pass(kState, own.back());
+    std::string tickets = estate.tickets.text();
+    own.push_back(in_memory(tickets));
+    pass(kTickets, own.back());
+    TicketSecret::wipe(tickets);
     pass(kAdmin + estate.admin_where, estate.admin);
     for (const Passed& socket : estate.listening) pass(kListen + socket.name, socket.fd);
     for (char** variable = environ; *variable != nullptr; ++variable)
@@ -103,10 +120,81 @@ std::string describe_end(int status) {
 
 }  // namespace
 
+int in_memory(std::string_view text) {
+  const int fd = ::memfd_create("understudy-handover", MFD_CLOEXEC);
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), "memfd_create");
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      const int error = errno;
+      ::close(fd);
+      throw std::system_error(error, std::generic_category(), "cannot keep what is to be handed over in memory");
+    }
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return fd;
+}
+
+std::optional<std::string> out_of_memory_file(int fd) {
+  struct stat info {};
+  std::optional<std::string> out;
+  if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size <= kMostPassed) {
+    out.emplace(static_cast<std::size_t>(info.st_size), '\0');
+    std::size_t at = 0;
+    while (at < out->size()) {
+      const ssize_t n = ::pread(fd, out->data() + at, out->size() - at, static_cast<off_t>(at));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) break;
+      at += static_cast<std::size_t>(n);
+    }
+    if (at < out->size()) out.reset();
+  }
+  close_all(fd);
+  return out;
+}
+
 std::string own_program() {
   std::array<char, 4096> path{};
   const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
   return length > 0 ? std::string(path.data(), static_cast<std::size_t>(length)) : std::string();
+}
+
+// ---- what is passed as text ---------------------------------------------------------------------------------------
+
+TicketSecret::TicketSecret(std::string keys, std::chrono::milliseconds age) : keys_(std::move(keys)), age_(age) {}
+TicketSecret::TicketSecret(TicketSecret&& other) noexcept
+    : keys_(std::exchange(other.keys_, {})), age_(std::exchange(other.age_, {})) {}
+TicketSecret& TicketSecret::operator=(TicketSecret&& other) noexcept {
+  wipe();
+  keys_ = std::exchange(other.keys_, {});
+  age_ = std::exchange(other.age_, {});
+  return *this;
+}
+
+void TicketSecret::wipe(std::string& text) {
+  ::explicit_bzero(text.data(), text.size());
+  text.clear();
+}
+
+// AGE in milliseconds, a line feed, the keys.
+std::string TicketSecret::text() const {
+  const std::string age = std::to_string(age_.count());
+  std::string out;
+  out.reserve(age.size() + 1 + keys_.size());
+  return out.append(age).append("\n").append(keys_);
+}
+
+TicketSecret TicketSecret::from_text(std::string& text) {
+  TicketSecret out;
+  std::int64_t age = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), age);
+  if (error == std::errc{} && age >= 0 && end != text.data() + text.size() && *end == '\n') {
+    out.keys_.assign(text, static_cast<std::size_t>(end + 1 - text.data()));
+    out.age_ = std::chrono::milliseconds(age);
+  }
+  wipe(text);
+  return out;
 }
 
 // ---- the new one ---------------------------------------------------------------------------------------------------
@@ -132,6 +220,10 @@ void Inheritance::read() {
     entry.resize(equals);
     if (entry == kLine) line_ = fd;
     if (entry == kLock) lock_ = fd;
+    if (entry == kState) state_ = out_of_memory_file(fd);
+    if (entry == kTickets) {
+      if (auto secret = out_of_memory_file(fd)) tickets_ = TicketSecret::from_text(*secret);
+    }
     if (starts_with(entry, kListen)) listening_.push_back({entry.substr(std::strlen(kListen)), fd});
     if (starts_with(entry, kAdmin)) {
       admin_ = fd;

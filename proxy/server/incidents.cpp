@@ -51,6 +51,11 @@ void Incidents::on_act(const std::string& pool, const std::string& who, const st
   flush();
 }
 
+void Incidents::on_drill_faults(const std::string& pool, const std::set<std::string>& endpoints,
+                                const std::set<std::string>& tiers, const Moment& now) {
+  recorder_->on_drill_faults(pool, endpoints, tiers, now);
+}
+
 void Incidents::on_drill(const std::string& pool, const std::string& name, const Moment& now) {
   recorder_->on_drill(pool, name, now);
 }

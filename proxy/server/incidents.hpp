@@ -39,6 +39,8 @@ public:
   void on_event(const health::Event& event, const std::string& who, const incident::Moment& now);
   void on_act(const std::string& pool, const std::string& who, const std::string& text, const incident::Moment& now);
   void on_drill(const std::string& pool, const std::string& name, const incident::Moment& now);
+  void on_drill_faults(const std::string& pool, const std::set<std::string>& endpoints,
+                       const std::set<std::string>& tiers, const incident::Moment& now);
   void on_config(const config::IncidentsConfig& config, std::string fingerprint, const incident::Moment& now);
   void on_status(std::span<const health::PoolStatus> pools, const incident::Moment& now);
   bool wants_status(health::TimePoint now) const { return recorder_->wants_status(now); }

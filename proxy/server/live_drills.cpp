@@ -29,6 +29,14 @@ bool is_meant(const ScenarioFault& fault, const std::string& tier, const std::st
   return fault.where == "all" || fault.where == tier || fault.where == endpoint;
 }
 
+// A fault that only some requests meet is none of the endpoint's.
+bool meets_checks(const ScenarioFault& fault) {
+  if (fault.health != FaultHealth::as_fault) return fault.health == FaultHealth::bad;
+  if (fault.requests < 1 || !fault.header.empty()) return false;
+  return fault.kind == FaultKind::kill || fault.kind == FaultKind::flap || fault.kind == FaultKind::unreachable ||
+         fault.kind == FaultKind::freeze;
+}
+
 std::string trimmed(const std::string& text) {
   const std::size_t from = text.find_first_not_of(' ');
   return from == std::string::npos ? std::string() : text.substr(from, text.find_last_not_of(' ') - from + 1);
@@ -83,13 +91,25 @@ bool in_block_out(const config::ScenarioGuards& guards, const std::tm& local, st
   return false;
 }
 
-// Why no other tier could take over, where one should.
-std::optional<std::string> unfit_standby(const health::PoolStatus& pool, const std::string& tier) {
+// A fault of it that is in force after `from`, on any endpoint of that tier.
+bool is_to_meet(const config::Scenario& scenario, const health::TierStatus& tier, health::Duration from) {
+  const auto meant = [&](const ScenarioFault& fault) {
+    if (health::Duration(fault.until.value_or(scenario.length)) <= from) return false;
+    return is_meant(fault, tier.name, "") ||
+           std::any_of(tier.endpoints.begin(), tier.endpoints.end(),
+                       [&](const auto& endpoint) { return is_meant(fault, tier.name, endpoint.label); });
+  };
+  return std::any_of(scenario.faults.begin(), scenario.faults.end(), meant);
+}
+
+// Why no other tier could take over from `tier`. What is out because of `drill` is nobody's outage, and counts as well.
+std::optional<std::string> unfit_standby(const health::PoolStatus& pool, const std::string& tier,
+                                         const std::set<std::string>& drilled) {
   std::string others;
   for (const health::TierStatus& other : pool.tiers) {
     if (other.name == tier) continue;
     const bool bad = other.fit == health::Fit::unfit || other.fit == health::Fit::stale;
-    if (other.serviceable && !bad && !other.failed) return std::nullopt;
+    if ((other.serviceable && !bad && !other.failed) || drilled.contains(other.name)) return std::nullopt;
     others += (others.empty() ? "'" : ", '") + other.name + "' is " +
               (!other.serviceable ? "not able to serve"
                : bad              ? std::string(health::name_of(other.fit)) + ": " + other.fit_reason
@@ -112,14 +132,18 @@ std::optional<std::string> LiveDrills::obstacle(const config::Scenario& scenario
     for (const auto& [name, incident] : situation.incidents) {
       if (incident.opened.drill.empty())  // one that a drill made is nobody's trouble
         return "its guard no_incident: incident " + std::to_string(incident.number) + " of pool '" + name + "' is open";
+      if (!incident.beyond_drill.empty())
+        return "its guard no_incident: something that no fault of a drill is on went wrong: " + incident.beyond_drill;
     }
   }
   const std::string& tier = drill != nullptr ? drill->tier : pool.tiers.at(pool.active).name;
   if (guards.standby_fit) {
-    if (auto why = unfit_standby(pool, tier)) return why;
+    if (auto why = unfit_standby(pool, tier, {})) return why;
+    if (auto why = drill != nullptr ? nothing_beside(*drill, pool, situation.now) : std::nullopt) return why;
   }
   if (drill != nullptr) return std::nullopt;
   if (pool.maintenance) return "pool '" + pool.name + "' is in maintenance";
+  if (auto why = too_much(scenario, situation)) return why;
   if (pool.held) return "pool '" + pool.name + "' is held on its tier";
   const incident::Wellness wellness = incident::wellness_of(pool, false);
   if (wellness.bad || wellness.doubtful) return "pool '" + pool.name + "' is not well: " + wellness.why;
@@ -132,6 +156,40 @@ std::optional<std::string> LiveDrills::obstacle(const config::Scenario& scenario
     readings.push_front(*it);
   }
   return health::DrillDesk::guard_broken(guards, readings);
+}
+
+// What no guard could make up for.
+std::optional<std::string> LiveDrills::too_much(const config::Scenario& scenario, const Situation& situation) {
+  const health::PoolStatus& pool = situation.pool;
+  const health::TierStatus& serving = pool.tiers.at(pool.active);
+  if (!pool.gates.empty() && !scenario.guards.leave_gated && is_to_meet(scenario, serving, {}))
+    return "the gates of pool '" + pool.name + "': what leaves tier '" + serving.name +
+           "' returns only through them, also when a drill is cut short; write leave_gated = true in its [guards] "
+           "where "
+           "that is meant";
+  for (const ScenarioFault& fault : scenario.faults) {
+    const bool all = fault.where == "all" && fault.requests >= 1 && fault.header.empty();
+    if (all && fault.kind == FaultKind::slow && fault.latency >= situation.response_timeout)
+      return "its fault 'slow' at all: with a latency above the response_timeout of pool '" + pool.name +
+             "' nothing would be left to serve the clients";
+  }
+  return std::nullopt;
+}
+
+// Where the tier that serves now is another than the drill began with, and a fault of it is in force there or to come: another one
+// must be able to serve, or be out only because of this drill.
+std::optional<std::string> LiveDrills::nothing_beside(const LiveDrill& drill, const health::PoolStatus& pool,
+                                                      TimePoint now) const {
+  const health::TierStatus& serving = pool.tiers.at(pool.active);
+  if (serving.name == drill.tier || !is_to_meet(drill.scenario, serving, now - drill.began)) return std::nullopt;
+  std::set<std::string> drilled;
+  for (const health::FaultInForce& one : desk_.in_force(drill.pool, now)) {
+    for (const health::TierStatus& tier : pool.tiers) {
+      for (const health::EndpointStatus& endpoint : tier.endpoints)
+        if (is_meant(*one.fault, tier.name, endpoint.label)) drilled.insert(tier.name);
+    }
+  }
+  return unfit_standby(pool, serving.name, drilled);
 }
 
 void LiveDrills::on_reading(const std::string& pool, health::GuardReading reading, TimePoint now) {
@@ -149,16 +207,25 @@ void LiveDrills::on_event(const health::Event& event) {
   }
 }
 
-std::vector<health::DrillRecord> LiveDrills::take_records(const admin::Instant& now) {
+std::vector<health::DrillRecord> LiveDrills::take_records(const admin::Instant& now, bool at_once) {
   std::vector<health::DrillRecord> out;
   for (auto it = told_.begin(); it != told_.end();) {
     const LiveDrill* const drill = desk_.find(it->first);
     const bool over = drill != nullptr && drill->state != LiveDrill::State::running &&
-                      (drill->counted || now.steady - drill->ended > kCountedWithin);
+                      (at_once || drill->counted || now.steady - drill->ended > kCountedWithin);
     if (over) out.push_back(record_of(*drill, std::move(it->second), now));
     it = drill == nullptr || over ? told_.erase(it) : std::next(it);
   }
   return out;
+}
+
+health::DrillRecord LiveDrills::begun(const LiveDrill& drill, const admin::Instant& now) const {
+  health::DrillRecord record;
+  record.name = drill.scenario.name;
+  record.pool = drill.pool;
+  record.who = drill.who;
+  record.began = record.ended = std::chrono::round<std::chrono::milliseconds>(now.wall);
+  return record;
 }
 
 health::DrillRecord LiveDrills::record_of(const LiveDrill& drill, std::vector<health::Told> events,
@@ -228,7 +295,6 @@ std::shared_ptr<const net::Faults> LiveDrills::faults_of(const health::View& vie
   return faults;
 }
 
-// A fault that only some requests meet is none of the endpoint's.
 std::optional<DrilledProbe> LiveDrills::probe(const std::string& pool, const std::string& tier,
                                               const std::string& endpoint, config::CheckKind check, TimePoint now) {
   const bool speaks = check != config::CheckKind::tcp && check != config::CheckKind::tls;
@@ -241,13 +307,12 @@ std::optional<DrilledProbe> LiveDrills::probe(const std::string& pool, const std
   for (const health::FaultInForce& one : desk_.in_force(pool, now)) {
     const ScenarioFault& fault = *one.fault;
     if (!is_meant(fault, tier, endpoint)) continue;
-    if (fault.health == FaultHealth::good) continue;
+    if (!meets_checks(fault)) continue;
     if (fault.health == FaultHealth::bad) {
       fails(speaks ? health::Cause::http_status : health::Cause::tcp_refused, false, "a drill makes its page bad");
       out->result.status = speaks ? 503 : 0;
       continue;
     }
-    if (fault.requests < 1 || !fault.header.empty()) continue;
     const bool up = fault.kind == FaultKind::flap && (now - one.since) / health::Duration(fault.period) % 2 != 0;
     if ((fault.kind == FaultKind::kill || fault.kind == FaultKind::flap) && !up)
       fails(health::Cause::tcp_refused, false, "a drill refuses it");
@@ -259,17 +324,37 @@ std::optional<DrilledProbe> LiveDrills::probe(const std::string& pool, const std
   return out;
 }
 
-std::vector<health::EndpointId> LiveDrills::endpoints_of(const LiveDrill& drill, const health::View& view) const {
-  std::vector<health::EndpointId> out;
+health::DrillFaults LiveDrills::met_in(const LiveDrill& drill, const health::View& view, TimePoint now) const {
+  health::DrillFaults out{drill.pool, drill.tier, {}};
+  const auto faults = desk_.in_force(drill.pool, now);
   for (const health::PoolView& pool : view.pools) {
     if (pool.name != drill.pool) continue;
-    for (const health::TierView& tier : pool.tiers)
-      for (const health::EndpointView& endpoint : tier.endpoints)
-        if (std::any_of(drill.scenario.faults.begin(), drill.scenario.faults.end(),
-                        [&](const ScenarioFault& fault) { return is_meant(fault, tier.name, endpoint.label); }))
-          out.push_back(endpoint.id);
+    for (const health::TierView& tier : pool.tiers) {
+      for (const health::EndpointView& endpoint : tier.endpoints) {
+        bool met = false, checks = false;
+        for (const health::FaultInForce& one : faults) {
+          if (!is_meant(*one.fault, tier.name, endpoint.label)) continue;
+          met = true;
+          checks = checks || meets_checks(*one.fault);
+        }
+        if (met) out.in_force.push_back({endpoint.id, checks});
+      }
+    }
   }
   return out;
+}
+
+void LiveDrills::places_in(const LiveDrill& drill, const health::PoolView& pool, TimePoint now,
+                           std::set<std::string>& endpoints, std::set<std::string>& tiers) const {
+  for (const health::FaultInForce& one : desk_.in_force(drill.pool, now)) {
+    for (const health::TierView& tier : pool.tiers) {
+      for (const health::EndpointView& endpoint : tier.endpoints) {
+        if (!is_meant(*one.fault, tier.name, endpoint.label)) continue;
+        endpoints.insert(endpoint.label);
+        tiers.insert(tier.name);
+      }
+    }
+  }
 }
 
 std::uint64_t LiveDrills::met_now() const {

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "config/model.hpp"
@@ -43,6 +44,8 @@ public:
     const health::PoolStatus& pool;
     const Incidents& incidents;  // open ones
     std::tm local{};
+    TimePoint now{};
+    std::chrono::milliseconds response_timeout{};
   };
   std::optional<std::string> obstacle(const config::Scenario& scenario, const Situation& situation,
                                       const health::LiveDrill* drill) const;
@@ -51,15 +54,20 @@ public:
 
   // Of the core, of any pool.
   void on_event(const health::Event& event);
-  // What came of those that are over since the last call, once all of it is counted.
-  std::vector<health::DrillRecord> take_records(const admin::Instant& now);
+  // What came of those that are over since the last call, once all of it is counted; `at_once`: as far as it is.
+  std::vector<health::DrillRecord> take_records(const admin::Instant& now, bool at_once);
+  // Of one that has just begun.
+  health::DrillRecord begun(const health::LiveDrill& drill, const admin::Instant& now) const;
 
   // Null while nothing is in force.
   std::shared_ptr<const net::Faults> faults_of(const health::View& view, TimePoint now);
   std::optional<DrilledProbe> probe(const std::string& pool, const std::string& tier, const std::string& endpoint,
                                     config::CheckKind check, TimePoint now);
-  // Endpoints that any fault of the drill means.
-  std::vector<health::EndpointId> endpoints_of(const health::LiveDrill& drill, const health::View& view) const;
+  // What is in force in that pool now, for the core.
+  health::DrillFaults met_in(const health::LiveDrill& drill, const health::View& view, TimePoint now) const;
+  // And for the record: labels of endpoints, and names of tiers that have such.
+  void places_in(const health::LiveDrill& drill, const health::PoolView& pool, TimePoint now,
+                 std::set<std::string>& endpoints, std::set<std::string>& tiers) const;
 
   boost::json::object describe(const health::LiveDrill& drill, const admin::Instant& now) const;
   std::uint64_t met() const { return met_before_ + met_now(); }  // attempts, over all drills
@@ -68,6 +76,9 @@ public:
   } ended;
 
 private:
+  static std::optional<std::string> too_much(const config::Scenario& scenario, const Situation& situation);
+  std::optional<std::string> nothing_beside(const health::LiveDrill& drill, const health::PoolStatus& pool,
+                                            TimePoint now) const;
   health::DrillRecord record_of(const health::LiveDrill& drill, std::vector<health::Told> events,
                                 const admin::Instant& now) const;
   std::uint64_t met_now() const;

@@ -36,10 +36,13 @@ void expose_parked(observe::Exposition& out, const std::vector<config::PoolConfi
        [](const PoolCounters& c) { return c.parked_now(); });
   each("websocket_kept_bytes", Type::gauge, "Bytes of clients that are kept for the next endpoint.",
        [](const PoolCounters& c) { return static_cast<std::uint64_t>(std::max<std::int64_t>(c.kept_bytes.get(), 0)); });
+  each("websocket_park_buffer_full_total", Type::counter,
+       "Times that a parked tunnel held as much as it may, and its client was not read any more.",
+       [](const PoolCounters& c) { return c.park_buffer_full.get(); });
   each("websocket_resume_failed_total", Type::counter, "Attempts of parked tunnels to open that failed.",
        [](const PoolCounters& c) { return c.resume_failed.get(); });
   each("messages_at_risk_total", Type::counter,
-       "WebSocket messages that may be lost: passed on to an endpoint just before it was lost.",
+       "WebSocket messages that may be lost: passed on to an endpoint just before it was lost, or never passed on.",
        [](const PoolCounters& c) { return c.messages_at_risk.get(); });
   out.family("websocket_parked_seconds", Type::histogram,
              "How long tunnels were without an endpoint, of those that found another one.");

@@ -1,7 +1,8 @@
-// Says when many of a pool's tunnels are without an endpoint, and how that ended. Told a few times a second; knows no pool. Not
-// thread-safe.
+// Says when many of a pool's tunnels lose their endpoint, and how that ended; also when they find another one so soon that they are
+// never seen without. Told a few times a second; knows no pool. Not thread-safe.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,7 +13,9 @@ namespace understudy::server {
 
 class ParkedWatch {
 public:
-  static constexpr std::uint64_t kMany = 10;  // and one in a hundred
+  static constexpr std::uint64_t kMany = 10;         // and one in a hundred
+  static constexpr std::chrono::seconds kWindow{1};  // what went on is counted over one to two of these
+  static constexpr std::chrono::seconds kQuiet{1};   // it is over when nobody was parked or went on for that long
   struct Seen {
     std::uint64_t open = 0;              // tunnels
     std::uint64_t parked = 0;            // of those, now
@@ -26,9 +29,14 @@ public:
   std::optional<health::TimePoint> since() const { return since_; }
 
 private:
+  std::optional<std::string> begins(const std::string& pool, const Seen& seen, health::TimePoint now);
+
   std::optional<health::TimePoint> since_;
+  health::TimePoint busy_{};  // somebody was parked or went on
   std::uint64_t most_ = 0;
-  Seen before_;  // it began
+  std::optional<health::TimePoint> looked_;  // of newest_
+  bool any_ = false;
+  Seen before_, newest_, last_;  // a window or two ago, at most a window ago, at the last look
 };
 
 }  // namespace understudy::server

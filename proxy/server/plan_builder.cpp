@@ -43,7 +43,7 @@ std::shared_ptr<net::SharedBudget> budget_of(const config::PoolConfig& pool, con
           known.config->retry.hedge_share == pool.retry.hedge_share)
         return known.budget;
   auto fresh = std::make_shared<net::SharedBudget>(pool.retry.budget, pool.retry.budget_floor, pool.retry.hedge_share);
-  fresh->deposit(0, std::chrono::steady_clock::now());  // its floor counts from now, not from the first retry
+  fresh->deposit({}, std::chrono::steady_clock::now());  // its floor counts from now, not from the first retry
   return fresh;
 }
 

@@ -23,11 +23,16 @@ std::uint64_t dropped(const observe::PoolCounters& pool) {
 
 void add(const observe::PoolCounters& pool, Counts& counts) {
   counts.retried += pool.retries.get();
-  counts.retries_refused += pool.retries_refused.get();
+  counts.retries_refused += pool.retries_refused.sum();
   counts.unavailable += pool.unavailable.get();
   counts.shed += pool.shed.get();
   counts.tunnels_opened += pool.tunnels_opened.get();
   counts.tunnels_dropped += dropped(pool);
+  counts.queued += pool.queued.get();
+  counts.openings_queued += pool.openings_queued.get();
+  counts.openings_refused += pool.openings_refused.sum();
+  counts.tunnels_parked += pool.parked.sum();
+  counts.tunnels_resumed += pool.park_ends.get(observe::ParkEnd::resumed);
 }
 
 }  // namespace

@@ -121,13 +121,9 @@ std::string Process::start() {
 
   const TimePoint now = std::chrono::steady_clock::now();
   last_beat_ = tickets_rotated_ = now;
+  adopt_tickets(now);
   core_.configure(config, now);
-  if (state_dir_.kept()) {
-    std::string damage;
-    if (const auto saved = state_dir_.read(damage, std::chrono::system_clock::now())) core_.restore(*saved, now);
-    // Who served, and what operators ordered, is forgotten; that is nothing to find out by chance.
-    if (!damage.empty()) log(observe::Level::error, damage);
-  }
+  restore_state(now);
   begin_keeping_state();
   open_drill_book();
   try {
@@ -274,7 +270,9 @@ void Process::arm_signals() {
 
 void Process::on_signal(int number) {
   switch (number) {
-    case SIGHUP: reload([](const admin::Reply&) {}); break;  // the log tells how it went
+    case SIGHUP:
+      if (!pass_on(SIGHUP)) reload([](const admin::Reply&) {});  // the log tells how it went
+      break;
     case SIGUSR1: reopen_logs(); break;
     case SIGUSR2: begin_upgrade(); break;
     case SIGINT: begin_stop(stop_ != Stop::no); break;  // a second Ctrl-C does not wait
@@ -301,6 +299,7 @@ void Process::begin_stop(bool now) {
   }
   if (stop_ == Stop::no) {
     cut_drills("", "the stop of this process");
+    record_drills(true);
     upgrade_begun_ = false;
     successor_.reset();  // nobody is left to hand over to it
     stop_ = Stop::leading;

@@ -69,6 +69,7 @@ public:
   int run();
 
   // admin::ControlPlane
+  std::optional<admin::Problem> refuses_changes(bool lasting) override;
   admin::Readiness livez() override;
   admin::Readiness readyz() override;
   std::string metrics(bool openmetrics) override;
@@ -129,6 +130,7 @@ private:
   void look_at_drills(TimePoint now);
   void look_at_guards(TimePoint now);
   void cut_drills(const std::string& pool, const std::string& why);  // "": of every pool
+  void tell_drill(const health::LiveDrill& drill, TimePoint now);
   void on_drill_news(const health::DrillDesk::News& news, TimePoint now);
   void on_pool_series(const std::string& pool, const incident::Series& series);
   bool hold_probe(const health::StartProbe& probe);
@@ -136,6 +138,7 @@ private:
 
   // process_duties.cpp: drills that were made, and those that have to be
   void open_drill_book();
+  void record_drills(bool now);
   void look_at_duties(TimePoint now);
   boost::json::array describe_duties() const;
 
@@ -153,6 +156,7 @@ private:
 
   // process.cpp
   std::string open_state();
+  void restore_state(TimePoint now);
   void hand_over(const config::Config& config, const Identity& identity);
   admin::Opened open_admin_socket(const config::Config& config);
   void start_workers(unsigned count);
@@ -175,9 +179,12 @@ private:
 
   // process_upgrade.cpp
   void begin_upgrade();
+  void save_for_successor();
   void launch_successor();
+  bool pass_on(int signal);
   void succeeded(const std::string& why);
   void take_over(TimePoint since);
+  void adopt_tickets(TimePoint now);
 
   // process_metrics.cpp
   struct Metrics;
@@ -188,20 +195,22 @@ private:
     std::optional<health::Duration> estimate;  // of the last in the queue
     std::map<limit::OpeningDesk::Endpoint, limit::OpeningDesk::Seen> endpoints;
   };
-  OpeningsSeen look_at_openings(std::string_view pool) const;
+  OpeningsSeen look_at_openings(std::size_t pool) const;  // its index in the plan
   void expose_openings(observe::Exposition& out, const std::vector<health::PoolStatus>& pools) const;
   boost::json::object describe_pool(const health::PoolStatus& pool) const;
-  void add_openings(boost::json::object& described, const health::PoolStatus& pool) const;
+  void add_openings(boost::json::object& described, const health::PoolStatus& pool, std::size_t index) const;
+  // Where the plan has this pool; `likely` is looked at first. Beyond its end: nowhere.
+  std::size_t plan_index(std::string_view pool, std::size_t likely) const;
 
   // process_parked.cpp: tunnels without an endpoint
   struct ParkedSeen {
     ParkedWatch::Seen tunnels;
     std::uint64_t kept_bytes = 0;
   };
-  ParkedSeen look_at_parked(std::string_view pool) const;
+  ParkedSeen look_at_parked(std::size_t pool) const;  // its index in the plan
   void watch_parked(TimePoint now);
   void note_heard(health::EndpointId endpoint);  // its program answered, not just its machine
-  void add_parked(boost::json::object& described, std::string_view pool) const;
+  void add_parked(boost::json::object& described, std::size_t pool) const;
 
   RunOptions options_;
   config::LoadResult loaded_;
@@ -315,6 +324,8 @@ private:
   std::string program_;
   bool upgrade_begun_ = false;  // the state is being written
   std::unique_ptr<Successor> successor_;
+  std::set<int> passed_on_;   // signals that the new process is to hear of too, once it serves
+  bool handed_over_ = false;  // another process serves
   std::uint64_t upgrades_failed_ = 0;
   int exit_code_ = 0;
   CopiesUnderWay copies_;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "proxy/admin/describe_incident.hpp"
 #include "proxy/server/build_commit.hpp"
@@ -52,8 +53,9 @@ json::value Process::status() {
   json::object out = admin::describe_status(pools, instant());
   json::array& described = out["pools"].as_array();
   for (std::size_t i = 0; i < described.size(); ++i) {
-    add_openings(described[i].as_object(), pools[i]);
-    add_parked(described[i].as_object(), pools[i].name);
+    const std::size_t index = plan_index(pools[i].name, i);
+    add_openings(described[i].as_object(), pools[i], index);
+    add_parked(described[i].as_object(), index);
   }
   json::array listeners;
   for (const auto& bound : listeners_.bound()) {
@@ -158,6 +160,7 @@ admin::Reply Process::command(const health::Command& command, const std::string&
 
 admin::Reply Process::reopen_logs() {
   files_->reopen();
+  pass_on(SIGUSR1);
   log(observe::Level::info, "logs reopened");
   return json::value{{"result", "reopened"}};
 }

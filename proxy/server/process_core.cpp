@@ -302,8 +302,7 @@ void Process::take_arrivals(TimePoint now) {
                                           [](const auto& one, std::uint32_t pool) { return one.first < pool; });
       if (found == part.pools.end() || found->first != p) continue;
       sample.requests += found->second.requests;
-      found->second.clients.each(
-          [&clients](std::string_view name, std::uint64_t count) { clients[std::string(name)] += count; });
+      found->second.clients.each([&clients](const std::string& name, std::uint64_t count) { clients[name] += count; });
     }
     for (const auto& [address, count] : clients) sample.most.push_back({address, count});
     std::sort(sample.most.begin(), sample.most.end(),

@@ -44,7 +44,11 @@ admin::Reply Process::begin_drill(const std::string& text, const std::string& fi
                    pool + "'; one at a time");
   for (const health::PoolStatus& status : core_.status()) {
     if (status.name != pool) continue;
-    if (const auto why = drills_.obstacle(scenario, {status, incidents_->open(), local_time()}, nullptr)) {
+    std::chrono::milliseconds timeout{};
+    for (const config::PoolConfig& one : plan_->config.pools)
+      if (one.name == pool) timeout = one.response_timeout;
+    if (const auto why =
+            drills_.obstacle(scenario, {status, incidents_->open(), local_time(), now, timeout}, nullptr)) {
       ++drills_.ended.refused;
       log(observe::Level::warn, "drill '" + scenario.name + "' (" + who + ") is refused by " + *why);
       return refused(*why);
@@ -100,6 +104,8 @@ void Process::look_at_drills(TimePoint now) {
     if (now - drills_looked_at_ >= kLookEvery) {
       drills_looked_at_ = now;
       look_at_guards(now);
+      for (const auto& [id, drill] : desk.all())
+        if (drill.state == LiveDrill::State::running) tell_drill(drill, now);
     }
   }
   bool any = false;
@@ -122,7 +128,8 @@ void Process::look_at_guards(TimePoint now) {
     const auto pool = std::find_if(pools.begin(), pools.end(), [&](const auto& p) { return p.name == drill.pool; });
     if (pool == pools.end()) {
       broken.emplace_back(id, "a reload: its pool is gone");
-    } else if (auto why = drills_.obstacle(drill.scenario, {*pool, incidents_->open(), local_time()}, &drill)) {
+    } else if (auto why =
+                   drills_.obstacle(drill.scenario, {*pool, incidents_->open(), local_time(), now, {}}, &drill)) {
       broken.emplace_back(id, std::move(*why));
     }
   }
@@ -142,7 +149,10 @@ void Process::cut_drills(const std::string& pool, const std::string& why) {
 void Process::on_drill_news(const DrillDesk::News& news, TimePoint now) {
   const LiveDrill& drill = *drills_.desk().find(news.drill);
   using Kind = DrillDesk::News::Kind;
-  if (news.kind == Kind::began) incidents_->on_drill(drill.pool, drill.scenario.name, moment());
+  if (news.kind == Kind::began) {
+    incidents_->on_drill(drill.pool, drill.scenario.name, moment());
+    drill_book_.begin(drills_.begun(drill, instant()));
+  }
   health::Event event;
   event.kind = health::Event::Kind::drill;
   event.at = event.since = now;
@@ -156,16 +166,26 @@ void Process::on_drill_news(const DrillDesk::News& news, TimePoint now) {
     } acting{acting_, std::exchange(acting_, drill.who)};
     on_event(event);
   }
-  if (news.kind == Kind::heals || news.kind == Kind::cut) release_probes(drill.pool, news.kind == Kind::heals, now);
-  if (news.kind == Kind::cut) {
-    ++drills_.ended.cut;
-    core_.on_drill_cut({drill.pool, drill.tier, drills_.endpoints_of(drill, *view_), drill.began}, now);
+  if (news.kind == Kind::fault || news.kind == Kind::heals) tell_drill(drill, now);
+  if (news.kind == Kind::cut || news.kind == Kind::complete) {
+    ++(news.kind == Kind::cut ? drills_.ended.cut : drills_.ended.complete);
+    core_.on_drill_over(drill.pool, news.kind == Kind::cut, now);
+    incidents_->on_drill(drill.pool, "", moment());
   }
-  if (news.kind == Kind::complete) {
-    ++drills_.ended.complete;
+  // After the core knows that they tell nothing: it asks anew at once.
+  if (news.kind == Kind::heals || news.kind == Kind::cut || news.kind == Kind::complete)
     release_probes(drill.pool, true, now);
+}
+
+// What its faults are on, to those who judge by what they see.
+void Process::tell_drill(const LiveDrill& drill, TimePoint now) {
+  if (drill.state != LiveDrill::State::running) return;
+  core_.on_drill(drills_.met_in(drill, *view_, now), now);
+  std::set<std::string> endpoints, tiers;
+  for (const health::PoolView& pool : view_->pools) {
+    if (pool.name == drill.pool) drills_.places_in(drill, pool, now, endpoints, tiers);
   }
-  if (news.kind == Kind::cut || news.kind == Kind::complete) incidents_->on_drill(drill.pool, "", moment());
+  incidents_->on_drill_faults(drill.pool, endpoints, tiers, moment());
 }
 
 // What the clients of a pool met in the last second, for the guards.

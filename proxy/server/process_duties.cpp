@@ -38,12 +38,18 @@ void Process::open_drill_book() {
   std::string problem;
   drill_book_.open(
       state_dir_.kept() ? state_dir_.drills() : std::string(),
-      [this](std::function<void()> work) { return files_->write_later("drills", std::move(work)); }, problem);
+      [this](std::function<void()> work) { return files_->write_later("drills", std::move(work)); }, local_time().wall,
+      problem);
   if (!problem.empty()) log(observe::Level::warn, problem);
 }
 
+// `now`: also those of which the last second is not counted yet, since nobody may be here to write it down later.
+void Process::record_drills(bool now) {
+  for (health::DrillRecord& record : drills_.take_records(instant(), now)) drill_book_.add(std::move(record));
+}
+
 void Process::look_at_duties(TimePoint now) {
-  for (health::DrillRecord& record : drills_.take_records(instant())) drill_book_.add(std::move(record));
+  record_drills(false);
   if (now - duties_looked_at_ < kLookEvery || taking_over_) return;
   duties_looked_at_ = now;
   const std::vector<config::DrillConfig>& drills = plan_->config.drills;
@@ -58,7 +64,7 @@ void Process::look_at_duties(TimePoint now) {
   for (const health::DrillDue& duty : duties_) {
     if (!duty.overdue) continue;
     const std::string key =
-        "drill-overdue-" + duty.drill + "-" + duty.pool + "-" + std::to_string(duty.due->time_since_epoch().count());
+        "drill-overdue-" + duty.drill + "-" + duty.pool + "-" + std::to_string(duty.after.time_since_epoch().count());
     overdue.insert(key);
     if (overdue_told_.contains(key)) continue;
     const std::string text = "drill '" + duty.drill + "' of pool '" + duty.pool + "' is overdue: it was due " +

@@ -261,8 +261,6 @@ struct Process::Metrics {
         out.sample({{"pool", names[i].name}}, sum([&](std::size_t w) { return f(*p.counters_[w]->pools[i]); }));
     };
     counter("retries_total", "Attempts after the first.", [](const auto& c) { return c.retries.get(); });
-    counter("retries_refused_total", "Retries that the budget did not allow.",
-            [](const auto& c) { return c.retries_refused.get(); });
     const auto by_word = [&]<typename Enum>(std::string_view family, std::string_view help, std::string_view label,
                                             observe::Counters<Enum> observe::PoolCounters::*member) {
       out.family(family, Type::counter, help);
@@ -273,6 +271,9 @@ struct Process::Metrics {
                      sum([&](std::size_t w) { return ((*p.counters_[w]->pools[i]).*member).get(which); }));
         }
     };
+    by_word("retries_refused_total",
+            "Retries that the budget did not allow: it is empty, or what is left is kept for other clients.", "reason",
+            &observe::PoolCounters::retries_refused);
     by_word("hedges_total", "Second attempts beside a slow one, by what became of them.", "result",
             &observe::PoolCounters::hedges);
     by_word("hedges_refused_total", "Requests that were to have a second attempt and had none at once, by reason.",
@@ -283,6 +284,9 @@ struct Process::Metrics {
             [](const auto& c) { return c.unavailable.get(); });
     counter("shed_total", "Requests answered 503 because the serving tier has as many as it can answer.",
             [](const auto& c) { return c.shed.get(); });
+    counter("requests_queued_total",
+            "Requests that waited for a tier that can take them, or for their turn to be opened.",
+            [](const auto& c) { return c.queued.get(); });
     counter("upstream_connections_opened_total", "Connections dialled.",
             [](const auto& c) { return c.connections_opened.get(); });
     counter("upstream_connections_reused_total", "Attempts on a kept-alive connection.",
@@ -294,6 +298,8 @@ struct Process::Metrics {
                  sum([&](std::size_t w) { return p.counters_[w]->pools[i]->tunnels_active(); }));
     by_word("websocket_openings_refused_total", "WebSockets answered 503 because too many are being opened, by reason.",
             "reason", &observe::PoolCounters::openings_refused);
+    counter("websocket_openings_queued_total", "WebSockets that waited for their turn to be opened.",
+            [](const auto& c) { return c.openings_queued.get(); });
     counter("websocket_openings_busy_total", "Openings that an endpoint had no capacity for, tried again.",
             [](const auto& c) { return c.openings_busy.get(); });
     by_word("websocket_sessions_closed_total", "Tunnels ended, by reason.", "reason",

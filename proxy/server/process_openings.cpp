@@ -1,5 +1,7 @@
 // How many WebSockets are being opened, and who waits, for the admin API and the metrics.
 #include <boost/json.hpp>
+
+#include <algorithm>
 #include <cmath>
 
 #include "proxy/observe/exposition.hpp"
@@ -9,22 +11,28 @@ namespace understudy::server {
 
 namespace json = boost::json;
 
-Process::OpeningsSeen Process::look_at_openings(std::string_view pool) const {
+// The core has the pools in the plan's order, but for the moment of a reload.
+std::size_t Process::plan_index(std::string_view pool, std::size_t likely) const {
+  const auto& pools = plan_->config.pools;
+  if (likely < pools.size() && pools[likely].name == pool) return likely;
+  const auto found = std::find_if(pools.begin(), pools.end(), [&](const auto& p) { return p.name == pool; });
+  return static_cast<std::size_t>(found - pools.begin());
+}
+
+Process::OpeningsSeen Process::look_at_openings(std::size_t pool) const {
   OpeningsSeen out;
+  if (pool >= plan_->pools.size()) return out;
   const TimePoint now = std::chrono::steady_clock::now();
-  for (const net::PoolPlan& plan : plan_->pools) {
-    if (plan.config->name != pool) continue;
-    plan.openings->with([&](const limit::OpeningDesk& desk) {
-      out.waiting = desk.waiting();
-      out.estimate = desk.estimate(now);
-      for (const auto& seen : desk.look(now)) out.endpoints.emplace(seen.endpoint, seen);
-    });
-  }
+  plan_->pools[pool].openings->with([&](const limit::OpeningDesk& desk) {
+    out.waiting = desk.waiting();
+    out.estimate = desk.estimate(now);
+    for (const auto& seen : desk.look(now)) out.endpoints.emplace(seen.endpoint, seen);
+  });
   return out;
 }
 
-void Process::add_openings(json::object& described, const health::PoolStatus& pool) const {
-  const OpeningsSeen seen = look_at_openings(pool.name);
+void Process::add_openings(json::object& described, const health::PoolStatus& pool, std::size_t index) const {
+  const OpeningsSeen seen = look_at_openings(index);
   json::object& openings = described["openings"].as_object();
   openings["waiting"] = seen.waiting;
   openings["estimated_wait_ms"] =
@@ -48,7 +56,7 @@ void Process::add_openings(json::object& described, const health::PoolStatus& po
 void Process::expose_openings(observe::Exposition& out, const std::vector<health::PoolStatus>& pools) const {
   using Type = observe::Exposition::Type;
   std::vector<OpeningsSeen> seen;
-  for (const auto& pool : pools) seen.push_back(look_at_openings(pool.name));
+  for (std::size_t i = 0; i < pools.size(); ++i) seen.push_back(look_at_openings(plan_index(pools[i].name, i)));
   out.family("websocket_opening_queue", Type::gauge, "WebSockets that wait for their turn to be opened.");
   for (std::size_t i = 0; i < pools.size(); ++i) out.sample({{"pool", pools[i].name}}, std::uint64_t{seen[i].waiting});
   out.family("websocket_opening_queue_estimate_seconds", Type::gauge, "How long the last of them will wait.");
@@ -105,8 +113,9 @@ void Process::expose_openings(observe::Exposition& out, const std::vector<health
 
 json::object Process::describe_pool(const health::PoolStatus& pool) const {
   json::object out = admin::describe_pool(pool, instant());
-  add_openings(out, pool);
-  add_parked(out, pool.name);
+  const std::size_t index = plan_index(pool.name, 0);
+  add_openings(out, pool, index);
+  add_parked(out, index);
   return out;
 }
 

@@ -13,21 +13,18 @@ namespace {
 constexpr std::chrono::milliseconds kEvery{250};
 }  // namespace
 
-Process::ParkedSeen Process::look_at_parked(std::string_view pool) const {
+Process::ParkedSeen Process::look_at_parked(std::size_t pool) const {
   ParkedSeen out;
-  const auto& pools = plan_->config.pools;
-  for (std::size_t i = 0; i < pools.size(); ++i) {
-    if (pools[i].name != pool) continue;
-    for (const auto& worker : counters_) {
-      const observe::PoolCounters& c = *worker->pools[i];
-      out.tunnels.open += c.tunnels_active();
-      out.tunnels.parked += c.parked_now();
-      out.tunnels.resumed += c.park_ends.get(observe::ParkEnd::resumed);
-      for (const auto end : {observe::ParkEnd::late, observe::ParkEnd::refused, observe::ParkEnd::protocol})
-        out.tunnels.given_up += c.park_ends.get(end);
-      out.tunnels.messages_at_risk += c.messages_at_risk.get();
-      out.kept_bytes += static_cast<std::uint64_t>(std::max<std::int64_t>(c.kept_bytes.get(), 0));
-    }
+  if (pool >= plan_->config.pools.size()) return out;
+  for (const auto& worker : counters_) {
+    const observe::PoolCounters& c = *worker->pools[pool];
+    out.tunnels.open += c.tunnels_active();
+    out.tunnels.parked += c.parked_now();
+    out.tunnels.resumed += c.park_ends.get(observe::ParkEnd::resumed);
+    for (const auto end : {observe::ParkEnd::late, observe::ParkEnd::refused, observe::ParkEnd::protocol})
+      out.tunnels.given_up += c.park_ends.get(end);
+    out.tunnels.messages_at_risk += c.messages_at_risk.get();
+    out.kept_bytes += static_cast<std::uint64_t>(std::max<std::int64_t>(c.kept_bytes.get(), 0));
   }
   return out;
 }
@@ -43,10 +40,14 @@ void Process::note_heard(health::EndpointId endpoint) {
 void Process::watch_parked(TimePoint now) {
   if (now < parked_looked_ + kEvery) return;
   parked_looked_ = now;
-  for (const config::PoolConfig& pool : plan_->config.pools) {
-    auto& watch = parked_watch_[pool.name];
+  for (std::size_t i = 0; i < plan_->config.pools.size(); ++i) {
+    const config::PoolConfig& pool = plan_->config.pools[i];
+    const ParkedSeen seen = look_at_parked(i);
+    const auto known = parked_watch_.find(pool.name);
+    if (known == parked_watch_.end() && seen.tunnels.open == 0) continue;
+    auto& watch = known != parked_watch_.end() ? known->second : parked_watch_[pool.name];
     const auto since = watch.since();
-    const auto told = watch.look(pool.name, look_at_parked(pool.name).tunnels, now);
+    const auto told = watch.look(pool.name, seen.tunnels, now);
     if (!told) continue;
     health::Event event;
     event.kind = health::Event::Kind::tunnels_parked;
@@ -58,7 +59,7 @@ void Process::watch_parked(TimePoint now) {
   }
 }
 
-void Process::add_parked(json::object& described, std::string_view pool) const {
+void Process::add_parked(json::object& described, std::size_t pool) const {
   const ParkedSeen seen = look_at_parked(pool);
   described["parked"] = {{"tunnels", seen.tunnels.parked},
                          {"kept_bytes", seen.kept_bytes},

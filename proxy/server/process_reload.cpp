@@ -246,7 +246,7 @@ void Process::watch_config() {
   watch_timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error) watch_config();
   });
-  if (loader_.pending() > 0 || stop_ != Stop::no) return;
+  if (loader_.pending() > 0 || stop_ != Stop::no || successor_) return;
   auto stamp = std::make_shared<std::string>();
   loader_.run([stamp, path = options_.config_path] { *stamp = stamp_of(path); },
               [this, stamp] { look_at_config(*stamp); });

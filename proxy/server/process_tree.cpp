@@ -2,11 +2,10 @@
 
 #include <signal.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <set>
 #include <string>
-#include <vector>
 
 namespace understudy::server {
 namespace {
@@ -25,30 +24,44 @@ void add_children(pid_t pid, std::vector<pid_t>& out) {
   }
 }
 
-std::vector<pid_t> descendants(pid_t root) {
-  std::vector<pid_t> all{root};
-  for (std::size_t i = 0; i < all.size(); ++i) add_children(all[i], all);
-  all.erase(all.begin());
-  return all;
-}
-
 }  // namespace
 
 // What is stopped starts nothing more, and nobody's number is given out anew while its parent, who would have to wait for it,
 // is stopped.
-void kill_tree(pid_t root) {
-  if (root <= 1) return;
-  ::kill(-root, SIGSTOP);
-  std::set<pid_t> found;
-  for (int round = 0; round < kRounds; ++round) {
-    const std::size_t before = found.size();
-    for (const pid_t pid : descendants(root)) {
-      if (found.insert(pid).second) ::kill(pid, SIGSTOP);
-    }
-    if (found.size() == before) break;
-  }
-  for (const pid_t pid : found) ::kill(pid, SIGKILL);
-  ::kill(-root, SIGKILL);
+void TreeKill::visit(pid_t pid) {
+  if (pid != root_ && found_.insert(pid).second) ::kill(pid, SIGSTOP);
+  add_children(pid, walk_);
 }
+
+// Until a round meets nobody new.
+void TreeKill::end_round() {
+  all_found_ = found_.size() == found_before_ || round_ == kRounds;
+  found_before_ = found_.size();
+  ++round_;
+  walk_ = {root_};
+  at_ = 0;
+}
+
+bool TreeKill::step(std::size_t processes) {
+  if (root_ <= 1) return true;
+  if (round_ == 0) {
+    ::kill(-root_, SIGSTOP);
+    round_ = 1;
+    walk_ = {root_};
+  }
+  for (; processes > 0 && !all_found_; --processes) {
+    visit(walk_[at_++]);
+    if (at_ == walk_.size()) end_round();
+  }
+  for (; processes > 0 && all_found_ && !found_.empty(); --processes) {
+    ::kill(*found_.begin(), SIGKILL);
+    found_.erase(found_.begin());
+  }
+  if (!all_found_ || !found_.empty()) return false;
+  ::kill(-root_, SIGKILL);
+  return true;
+}
+
+void kill_tree(pid_t root) { TreeKill(root).step(SIZE_MAX); }
 
 }  // namespace understudy::server

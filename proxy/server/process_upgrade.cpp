@@ -1,4 +1,6 @@
 // Binary upgrade, both ends: the old process that hands over, the new one that takes over (handover.hpp).
+#include <signal.h>
+
 #include <boost/asio/post.hpp>
 #include <algorithm>
 #include <system_error>
@@ -10,11 +12,30 @@ namespace understudy::server {
 namespace {
 constexpr std::chrono::seconds kStateInTime{5};  // a disk that takes longer does not hold the upgrade up
 constexpr std::chrono::milliseconds kLook{20};
-constexpr std::chrono::seconds kFirstVerdicts{5};  // waited for, at most
-constexpr std::chrono::seconds kLastWord{5};       // beyond the pace of the tunnels, for those who go last
+constexpr std::chrono::milliseconds kDrillOver{500};  // a check of what it was on, and the way back
+constexpr std::chrono::seconds kFirstVerdicts{5};     // waited for, at most
+constexpr std::chrono::seconds kLastWord{5};          // beyond the pace of the tunnels, for those who go last
 }  // namespace
 
 // ---- the old one ---------------------------------------------------------------------------------------------------
+
+// The new process knows what was ordered until it was started. What came later would be done by one that is about to leave, and
+// forgotten. Who asks again a moment later finds one that decides: this one if the other failed.
+std::optional<admin::Problem> Process::refuses_changes(bool lasting) {
+  if (handed_over_)
+    return admin::Problem{503, "Another process serves",
+                          "a binary upgrade has replaced this process; ask again, and the new one answers"};
+  if (successor_ && lasting)
+    return admin::Problem{503, "A binary upgrade is under way",
+                          "a new process is taking over and would not know of this; ask again in a moment"};
+  return std::nullopt;
+}
+
+// While it is open which process goes on. False: none has been started.
+bool Process::pass_on(int signal) {
+  if (successor_) passed_on_.insert(signal);
+  return successor_ != nullptr;
+}
 
 void Process::begin_upgrade() {
   const char* refused = stop_ != Stop::no              ? "this process is stopping"
@@ -28,13 +49,23 @@ void Process::begin_upgrade() {
     return;
   }
   log(observe::Level::info, "binary upgrade: starting " + program_);
-  cut_drills("", "a binary upgrade");
   upgrade_begun_ = true;
-  // The new process starts from the newest state.
+  if (!drills_.desk().any_running()) return save_for_successor();
+  cut_drills("", "a binary upgrade");
+  record_drills(true);
+  // The new process is to start where traffic has gone back to.
+  upgrade_timer_.expires_after(kDrillOver);
+  upgrade_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error && upgrade_begun_) save_for_successor();
+  });
+}
+
+// It reads incidents and drills from the disk: what waits to be written there is, when this is.
+void Process::save_for_successor() {
   upgrade_timer_.expires_after(kStateInTime);
   upgrade_timer_.async_wait([this](const boost::system::error_code& error) {
     if (error || !upgrade_begun_) return;
-    log(observe::Level::warn, "binary upgrade: the state is not written yet; the new process gets an older one");
+    log(observe::Level::warn, "binary upgrade: the disk is slow; the newest lines of incidents may not be written yet");
     launch_successor();
   });
   if (!state_dir_.kept()) return launch_successor();
@@ -50,13 +81,21 @@ void Process::launch_successor() {
   upgrade_begun_ = false;
   upgrade_timer_.cancel();
   if (stop_ != Stop::no) return;
+  cut_drills("", "a binary upgrade");  // one that was begun meanwhile
+  record_drills(true);
+  passed_on_.clear();
   Successor::Estate estate;
   estate.listening = listeners_.to_pass();
   estate.lock = state_dir_.lock();
   estate.admin = admin_->listening();
   estate.admin_where = loaded_.config->admin.listen.text;
+  const TimePoint now = std::chrono::steady_clock::now();
+  estate.tickets = {plans_->tickets().secret(), std::chrono::floor<std::chrono::milliseconds>(now - tickets_rotated_)};
+  estate.state = to_json(core_.save(now), std::chrono::system_clock::now());
   try {
     successor_ = std::make_unique<Successor>(io_, program_, estate, [this](const std::string& why) { succeeded(why); });
+    log(observe::Level::info, "binary upgrade: process " + std::to_string(successor_->pid()) +
+                                  " was started; orders and reloads are refused until it serves or has failed");
   } catch (const std::system_error& e) {
     succeeded(e.what());
   }
@@ -69,10 +108,14 @@ void Process::succeeded(const std::string& why) {
   if (!why.empty()) {
     ++upgrades_failed_;
     log(observe::Level::error, "binary upgrade failed: " + program_ + ": " + why + "; this process goes on serving");
+    save_state_soon();  // which nobody did meanwhile
+    if (passed_on_.contains(SIGHUP)) reload([](const admin::Reply&) {});
     return;
   }
+  handed_over_ = true;
   log(observe::Level::info, "binary upgrade: process " + std::to_string(pid) +
                                 " serves from now on; this one finishes what it has and then ends");
+  for (const int signal : passed_on_) ::kill(pid, signal);
   manager_.say("MAINPID=" + std::to_string(pid));
   manager_.retire();
   admin_->hand_over();
@@ -91,6 +134,18 @@ void Process::succeeded(const std::string& why) {
 }
 
 // ---- the new one ---------------------------------------------------------------------------------------------------
+
+// Clients resume with the new process what they began with the old one. While that still serves, both may rotate: the next key is
+// known to both.
+void Process::adopt_tickets(TimePoint now) {
+  const TicketSecret passed = inheritance_.take_tickets();
+  if (plans_->tickets().adopt(passed.keys())) {
+    tickets_rotated_ = now - passed.age();
+  } else if (inheritance_.any()) {
+    log(observe::Level::warn,
+        "binary upgrade: the keys of TLS session tickets were not handed over; clients make new sessions");
+  }
+}
 
 // Nobody is served, nor is anything taken from the old process, before the endpoints have their first verdicts.
 void Process::take_over(TimePoint since) {

@@ -131,6 +131,8 @@ json::value to_value(const health::SavedPool& p) {
           {"maintenance", p.maintenance},
           {"maintenance_left_ms", left_of(p.maintenance_left)},
           {"relapses", p.relapses},
+          {"left_by_drill", p.left_by_drill},
+          {"left_pinned", p.left_pinned},
           {"approvals", std::move(approvals)}};
 }
 
@@ -162,6 +164,8 @@ health::SavedPool pool_of(Fields& fields) {
   fields.read("maintenance", p.maintenance);
   fields.read_time<milliseconds>("maintenance_left_ms", p.maintenance_left);
   fields.read_count("relapses", p.relapses);
+  fields.read("left_by_drill", p.left_by_drill);
+  fields.read("left_pinned", p.left_pinned);
   fields.each("approvals", [&p](Fields& approval) {
     auto& [gate, by] = p.approvals.emplace_back();
     approval.read("gate", gate);

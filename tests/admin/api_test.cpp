@@ -130,6 +130,41 @@ TEST(AdminApi, ChangesArePostOnly) {
   }
 }
 
+TEST(AdminApi, WhileAnotherProcessTakesOverNothingLastingIsChanged) {
+  FakeControl control;
+  control.no_lasting_changes = Problem{503, "A binary upgrade is under way", "ask again in a moment"};
+  const std::pair<const char*, const char*> orders[] = {
+      {"/api/v1/reload", "{}"},
+      {"/api/v1/drill", R"({"scenario":"x"})"},
+      {"/api/v1/failover", R"({"pool":"app"})"},
+      {"/api/v1/failback", R"({"pool":"app"})"},
+      {"/api/v1/hold", R"({"pool":"app"})"},
+      {"/api/v1/release", R"({"pool":"app"})"},
+      {"/api/v1/approve", R"({"pool":"app","gate":"g","who":"w","reason":"r"})"},
+      {"/api/v1/maintenance", R"({"pool":"app","on":true})"},
+      {"/api/v1/pools/app/endpoints/a/state", R"({"state":"draining"})"},
+      {"/api/v1/endpoints/a/state", R"({"state":"draining"})"}};
+  for (const auto& [path, body] : orders) {
+    const Response response = ask(control, change(path), body);
+    EXPECT_EQ(response.status, 503U) << path;
+    EXPECT_EQ(detail_of(response), "ask again in a moment");
+    EXPECT_EQ(response.fields.at(0), NameValue("Retry-After", "1"));
+  }
+  EXPECT_TRUE(control.commands.empty() && control.reloads == 0 && control.drill_asked.empty());
+  // What is done here and now is, and who looks is answered.
+  EXPECT_EQ(ask(control, change("/api/v1/stop"), R"({"now":false})").status, 200U);
+  EXPECT_EQ(ask(control, change("/api/v1/check"), "{}").status, 200U);
+  EXPECT_EQ(ask(control, change("/api/v1/logs/reopen"), "{}").status, 200U);
+  EXPECT_EQ(ask(control, change("/api/v1/alerts/ops/test"), "{}").status, 200U);
+  EXPECT_EQ(ask(control, read("/api/v1/status")).status, 200U);
+  EXPECT_EQ(control.stops.size(), 1U);
+  // And when the other one serves, a stop of this one would not be what was meant.
+  control.no_changes = control.no_lasting_changes;
+  EXPECT_EQ(ask(control, change("/api/v1/stop"), R"({"now":false})").status, 503U);
+  EXPECT_EQ(control.stops.size(), 1U);
+  EXPECT_EQ(ask(control, read("/api/v1/status")).status, 200U);
+}
+
 TEST(AdminApi, UnknownPathsAre404) {
   for (const char* path : {"/api", "/api/v1", "/api/v1/", "/api/v1/statusx", "/api/v1/status/", "//", "/api/v1/pools/",
                            "/api/v1/pools/a/b", "/api/v1/pools/%zz", "/api/v1/pools/%00", "/API/v1/status", "*", "",

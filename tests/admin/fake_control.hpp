@@ -28,6 +28,8 @@ struct FakeControl : ControlPlane {
   std::function<void(Reply)> pending_reload;
   bool reload_later = false;
   std::optional<Problem> refusal;
+  std::optional<Problem> no_changes, no_lasting_changes;
+  std::optional<Problem> refuses_changes(bool lasting) override { return lasting ? no_lasting_changes : no_changes; }
   boost::json::value pools_answer = boost::json::object{{"pools", boost::json::array{"app"}}};
 
   Readiness livez() override { return {alive, "control thread: ok\n"}; }

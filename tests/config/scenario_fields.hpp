@@ -84,13 +84,15 @@ void each_field(const ScenarioExpect& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const ScenarioGuards& object, const Visit& visit) {
-  const auto& [error_share, latency_p95, over, min_requests, standby_fit, no_incident, block_out, lease] = object;
+  const auto& [error_share, latency_p95, over, min_requests, standby_fit, no_incident, leave_gated, block_out, lease] =
+      object;
   visit("error_share", error_share);
   visit("latency_p95", latency_p95);
   visit("over", over);
   visit("min_requests", min_requests);
   visit("standby_fit", standby_fit);
   visit("no_incident", no_incident);
+  visit("leave_gated", leave_gated);
   visit("block_out", block_out);
   visit("lease", lease);
 }

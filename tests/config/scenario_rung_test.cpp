@@ -127,13 +127,14 @@ TEST(ScenarioRung, ALiveDrillRefusesWhatCannotBeInjected) {
     EXPECT_THAT(said(text, Rung::live), HasSubstr("in the sandbox"));
   }
   for (const std::string kind : {"slow", "errors", "reset"}) {
-    const std::string text = with("", "kind = \"" + kind + "\"\n" + (kind == "slow" ? "latency = \"1s\"" : ""));
+    const std::string text =
+        with("", "kind = \"" + kind + (kind == "slow" ? "\"\nlatency = \"1s\"" : "\"\nshare = \"99%\""));
     EXPECT_EQ(said(text, Rung::live), "");
   }
 }
 
 TEST(ScenarioRung, ALiveDrillLeavesSomethingToServeTheClients) {
-  for (const std::string kind : {"kill", "unreachable", "freeze", "hang"}) {
+  for (const std::string kind : {"kill", "unreachable", "freeze", "hang", "errors", "reset"}) {
     EXPECT_THAT(said(with("", "kind = \"" + kind + "\""), Rung::live),
                 HasSubstr("s.toml:6:9: error: this would leave nothing to serve the clients"));
     EXPECT_EQ(said(with("", "kind = \"" + kind + "\"\nrequests = \"1%\""), Rung::live), "");
@@ -150,17 +151,18 @@ TEST(ScenarioRung, OnlyALiveDrillPicksRequests) {
 }
 
 TEST(ScenarioRung, ALiveDrillOrdersNothingAndMeasuresWhatItCan) {
-  const std::string base = with("websockets = 9\npost = \"30%\"", "kind = \"errors\"",
+  const std::string base = with("websockets = 9\npost = \"30%\"", "kind = \"errors\"\nshare = \"5%\"",
                                 "doubled = 0\nfailed_repeatable = 0\nleast_open = 3\nsockets_dropped = 4");
   for (const char* key : {"doubled", "failed_repeatable", "least_open"})
     EXPECT_THAT(said(base, Rung::live), HasSubstr(std::string("'") + key + "' can't be measured in a running proxy"));
   EXPECT_THAT(said(base, Rung::live), Not(HasSubstr("sockets_dropped")));
-  const std::string acts = with("", "kind = \"errors\"") + "[[operator]]\nat = \"2s\"\nact = \"failback\"\n";
+  const std::string acts =
+      with("", "kind = \"errors\"\nshare = \"5%\"") + "[[operator]]\nat = \"2s\"\nact = \"failback\"\n";
   EXPECT_THAT(said(acts, Rung::live), HasSubstr("a live drill orders nothing"));
 }
 
 TEST(ScenarioRung, GuardsAreChecked) {
-  const std::string text = with("", "kind = \"errors\"");
+  const std::string text = with("", "kind = \"errors\"\nshare = \"5%\"");
   EXPECT_EQ(said(text + "[guards]\nblock_out = [\"mon-fri 08:00-18:00\"]\nerror_share = \"none\"\n", Rung::live), "");
   EXPECT_THAT(said(text + "[guards]\nblock_out = [\"monday\"]\n", Rung::live),
               HasSubstr("'monday' names no days of the week"));

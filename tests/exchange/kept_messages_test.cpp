@@ -203,6 +203,56 @@ TEST(KeptMessages, ACloseIsHeldAndNothingBehindIt) {
   EXPECT_EQ(kept.next(), data(1, "bye"));
 }
 
+TEST(KeptMessages, KnowsHowManyWholeMessagesNobodyWasTold) {
+  const Said said = script();
+  for (std::size_t lost = 0; lost <= said.bytes.size(); ++lost)
+    for (const std::size_t piece : {std::size_t{1}, std::size_t{7}, said.bytes.size()}) {
+      KeptMessages kept({2, 4096});
+      const std::string_view all = said.bytes;
+      pass_on(kept, all.substr(0, lost), piece);
+      EXPECT_EQ(kept.untold(), 0U);
+      ASSERT_EQ(kept.lose(), Fit::yes);
+      hold(kept, all.substr(lost), piece);
+      const std::size_t whole = said.messages.size() - whole_before(said, lost);
+      ASSERT_EQ(kept.untold(), whole) << lost;
+      // Half a message is none, on either side.
+      kept.hold(all.data(), said.ends[0] - 1);
+      ASSERT_EQ(kept.untold(), whole);
+      kept.resume();
+      std::uint64_t told = 0;
+      while (!kept.next().empty()) {
+        told += kept.sent(std::min(piece, kept.next().size()));
+        ASSERT_EQ(kept.untold() + told, whole) << lost;
+      }
+      ASSERT_EQ(kept.untold(), 0U);
+    }
+}
+
+TEST(KeptMessages, WhatIsNotHeldTakesNoMemory) {
+  const std::string message = data(2, std::string(12000, 'm'));
+  const std::string_view half = std::string_view(message).substr(0, 7000),
+                         rest = std::string_view(message).substr(7000);
+  KeptMessages kept({1, 256 * 1024});
+  const std::string hello = data(1, std::string(900, 'h'));
+  kept.passed_on(hello.data(), hello.size());  // is kept
+  for (int i = 0; i < 2; ++i) {
+    kept.passed_on(half.data(), half.size());
+    EXPECT_GE(kept.allocated(), 7000U);
+    kept.passed_on(rest.data(), rest.size());
+    EXPECT_LE(kept.allocated(), hello.size() + 600);
+    EXPECT_EQ(kept.lose(), Fit::yes);
+    hold(kept, message, 1000);
+    kept.resume();
+    tell(kept, SIZE_MAX, 5000);
+    EXPECT_LE(kept.allocated(), hello.size() + 600);
+  }
+  KeptMessages long_one({1, 1000});
+  long_one.passed_on(hello.data(), 800);
+  long_one.passed_on(hello.data() + 800, hello.size() - 800);
+  long_one.passed_on(message.data(), message.size());
+  EXPECT_LE(long_one.allocated(), 1600U);
+}
+
 TEST(KeptMessages, HoldsNoMoreThanItsBoundAndGoesOnWhenThereIsRoom) {
   KeptMessages kept({0, 1000});
   const std::string message = data(2, std::string(400, 'm'));

@@ -82,6 +82,63 @@ TEST_F(History, NobodyIsLateWithWhatWasOnlyJustAskedFor) {
   EXPECT_TRUE(drills_due(weekly(), fresh, at(due + 7 * 24h + 3h)).at(0).overdue);
 }
 
+// Never made, or not any more: it is overdue from the first that was missed on, whatever comes due meanwhile.
+TEST(Overdue, IsForgottenByNoLaterTime) {
+  struct Case {
+    const char* at;
+    std::chrono::milliseconds grace;
+    Wall first;  // due
+  };
+  const Wall daily = monday + 3h;
+  for (const Case& one : {Case{"03:00", 24h, daily}, Case{"03:00", 30 * 24h, daily}, Case{"tue 10:00", 24h, due},
+                          Case{"tue 10:00", 8 * 24h, due}, Case{"mon,tue 10:00", 36h, monday + 10h}}) {
+    auto drills = weekly();
+    drills[0].at = one.at;
+    drills[0].grace = one.grace;
+    DrillHistory history;
+    history.follow(drills, monday);
+    for (Wall now = monday; now < monday + 60 * 24h; now += 3h + 1min) {
+      const DrillDue got = drills_due(drills, history, at(now)).at(0);
+      ASSERT_EQ(got.overdue, now > one.first + one.grace) << one.at << " " << (now - monday) / 1h << " h";
+      if (now >= one.first) {
+        ASSERT_EQ(got.due, one.first) << one.at;
+      }
+    }
+    history.add(made(monday + 60 * 24h));
+    const DrillDue got = drills_due(drills, history, at(monday + 60 * 24h + 1h)).at(0);
+    EXPECT_FALSE(got.overdue) << one.at;
+  }
+}
+
+TEST(Overdue, DailyOnesThatAreMadeDailyAreNot) {
+  auto drills = weekly();
+  drills[0].at = "03:00";
+  drills[0].grace = 24h;
+  DrillHistory history;
+  history.follow(drills, monday);
+  for (int day = 0; day < 20; ++day) {
+    EXPECT_FALSE(drills_due(drills, history, at(monday + day * 24h + 2h)).at(0).overdue) << day;
+    history.add(made(monday + day * 24h + (day % 2 != 0 ? 2h : 9h)));
+    EXPECT_FALSE(drills_due(drills, history, at(monday + day * 24h + 23h)).at(0).overdue) << day;
+  }
+  EXPECT_FALSE(drills_due(drills, history, at(monday + 21 * 24h + 2h)).at(0).overdue);
+  EXPECT_TRUE(drills_due(drills, history, at(monday + 21 * 24h + 4h)).at(0).overdue);
+}
+
+TEST_F(History, OneThatNobodyEndedWasCutShort) {
+  DrillRecord begun = made(due, false);
+  history.begin(begun);
+  history.begin(made(due, false, "shop"));
+  history.add(made(due));
+  EXPECT_EQ(history.under_way.size(), 1U) << "that of the other pool";
+  EXPECT_TRUE(history.end_orphans(due + 5min));
+  EXPECT_TRUE(history.under_way.empty());
+  EXPECT_EQ(history.records.back().pool, "shop");
+  EXPECT_FALSE(history.records.back().complete);
+  EXPECT_EQ(history.records.back().ended, due + 5min);
+  EXPECT_FALSE(history.end_orphans(due + 6min));
+}
+
 TEST_F(History, DutiesFollowTheConfiguration) {
   EXPECT_FALSE(history.follow(weekly(), due));
   auto changed = weekly();

@@ -54,6 +54,14 @@ Incident outage() {
         at(i * 1000), milliseconds(1000), {}, std::chrono::microseconds(2000), std::chrono::microseconds(9000)};
     sample.counts.requests = 100;
     sample.counts.failed = i >= 0 && i < 2 ? 50 : 0;
+    if (i == 1) {
+      sample.counts.queued = 1'234;
+      sample.counts.openings_queued = 34;
+      sample.counts.openings_refused = 9;
+      sample.counts.tunnels_parked = 20;
+      sample.counts.tunnels_resumed = 19;
+      sample.counts.tunnels_dropped = 1;
+    }
     apply(out, {7, sample});
   }
   return out;
@@ -73,7 +81,10 @@ TEST(IncidentReport, HasTheTimesAndTheImpact) {
        {"| begin | 10:04:05.250 | 0 |", "| detect | 10:04:06.450 | +1.2 s |", "| decide | 10:04:06.850 | +1.6 s |",
         "| shift | 10:04:06.950 | +1.7 s |", "| verify | 10:04:36.850 | +32 s |",
         "| return | 10:05:35.250 | +1 min 30 s |", "| normal | 10:05:36.250 | +1 min 31 s |", "| close | open |",
-        "| failed (5xx) | 100 (1.0 %) |", "| 10:03:35.250 | -30 s | note, act | somebody looked |"})
+        "| failed (5xx) | 100 (1.0 %) |", "| of them: too many WebSockets were being opened | 9 |",
+        "| queued, for a tier or for their turn | 1,234 |", "| of them: WebSockets, for their turn to be opened | 34 |",
+        "| WebSockets dropped | 1 |", "| WebSockets parked: without an endpoint, their clients did not notice | 20 |",
+        "| of them: reopened at another endpoint | 19 |", "| 10:03:35.250 | -30 s | note, act | somebody looked |"})
     EXPECT_THAT(page, HasSubstr(row));
   EXPECT_THAT(page, HasSubstr("epochs 3 to 5"));
   EXPECT_THAT(page, HasSubstr("- [ ] **Root cause**"));

@@ -1,4 +1,5 @@
-"""Somebody who knows a URL that fails takes no endpoint out for all the others; when all of them meet the same, it is evidence."""
+"""Somebody who knows a URL that fails takes no endpoint out for all the others, nor the repetitions of their requests; when all of
+them meet the same, it is evidence."""
 import http.client
 import threading
 import time
@@ -51,6 +52,32 @@ class HostileClientTest(Story):
         for client in clients:
             client.path = "/status/500"
         wait_until(lambda: self.doubts(understudy), 10)
+
+    def test_who_asks_for_what_fails_leaves_repetitions_for_the_others(self):
+        origins = [self.origin(name) for name in ("p1", "p2")]
+        log = self.path("access.log")
+        pool = 'balance = "round_robin"\n[pool.app.retry]\nbudget = "10%"\nbudget_floor = "2/s"\n[pool.app.passive]\nenabled = false\n'
+        understudy = self.proxy(self.config([o.address for o in origins], check="off = true", server="workers = 2", pool=pool,
+                                            more='[log]\naccess = { format = "json", path = "%s" }' % log))
+        clients = [Client(self.port, "127.0.0.%d" % (11 + i), "/hello", 20) for i in range(3)]
+        self.addCleanup(lambda: [c.ended.set() for c in clients])
+        time.sleep(2)           # the others are there before it begins
+        attacker = Client(self.port, "127.0.0.66", "/status/500", 200)
+        clients.append(attacker)
+
+        def held_back():
+            return understudy.metric("retries_refused_total", pool="app", reason="client") > 20
+        wait_until(held_back)
+        self.assertEqual(self.request(path="/mood?errors=20", port=origins[0].port)[0], 200)
+
+        def repeated():
+            lines = self.access_lines(log)
+            return [line for line in lines if line["client_ip"] in [c.address for c in clients[:3]] and line["attempts"] == 2]
+        wait_until(lambda: len(repeated()) >= 10, 20)
+        self.assertEqual({s for c in clients[:3] for s in c.statuses}, {200})
+        self.assertEqual({line["status"] for line in repeated()}, {200})
+        self.assertGreater(understudy.metric("retries_total", pool="app"), len(repeated()) + 20, "the attacker has its share")
+        self.assertIn("retry_share_used_up pool=app client=127.0.0.66: ", understudy.events_text())
 
 
 if __name__ == "__main__":

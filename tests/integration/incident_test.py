@@ -10,6 +10,8 @@ import xml.dom.minidom
 
 from harness import SLOW, Story, wait_until
 from load import Load, paced
+from openings_test import OpeningOrigin
+from tunnel_test import open_tunnel, opening
 
 FAILOVER = """
 response_timeout = "5s"
@@ -42,6 +44,11 @@ class IncidentTest(Story):
         understudy = self.proxy(self.config([self.p1.address, self.p2.address], [self.s1.address], pool=FAILOVER, more=more))
         self.await_healthy(understudy, self.p1.address, self.p2.address, self.s1.address)
         return understudy
+
+    def opening_origin(self):
+        origin = OpeningOrigin("delay", 1)
+        self.processes.append(origin)
+        return origin
 
     def mood(self, query=""):
         for origin in (self.p1, self.p2):
@@ -131,6 +138,47 @@ class IncidentTest(Story):
         self.assertEqual(unknown.returncode, 1)
         self.assertIn("no incident 99", unknown.stderr)
         self.assertEqual(understudy.get("/api/v1/incidents/x")[0], 400)
+
+    def test_what_waited_was_refused_or_lost_its_endpoint_is_counted(self):
+        p, s = self.opening_origin(), self.opening_origin()
+        understudy = self.proxy(self.config(
+            [p.address], [s.address], pool='[pool.app.openings]\nadaptive = false\nmax = 1\nqueue = 5\nwait = "60s"\n[pool.app.failover]\nfailback = "manual"\n',
+            more='[[route]]\npool = "app"\nwebsocket = { on_endpoint_loss = "resume", park_timeout = "60s" }\n' + SETTLE))
+        self.await_healthy(understudy, p.address, s.address)
+        devices = [open_tunnel(self) for _ in range(8)]
+        self.assertEqual(understudy.metric("requests_queued_total"), 0, "one after another")
+        p.kill()
+        wait_until(lambda: understudy.active() == "standby", 10)
+        wait_until(lambda: s.stats()["open"] == 8, 30)
+
+        # One is opened for as long as the endpoint likes; five have a place in the queue, three have none.
+        s.get("/control?delay=3")
+        crowd = [self.connect(timeout=30) for _ in range(9)]
+        crowd[0].sendall(opening())
+        wait_until(lambda: s.stats()["asked"] == 9)
+        for one in crowd[1:]:
+            one.sendall(opening())
+        wait_until(lambda: understudy.status()["pools"][0]["openings"]["waiting"] == 5)
+        s.get("/control?delay=0")
+        answers = collections.Counter(one.recv(12) for one in crowd)
+        self.assertEqual(answers, {b"HTTP/1.1 101": 6, b"HTTP/1.1 503": 3})
+        for device in devices:
+            device.setblocking(False)
+            with self.assertRaises(BlockingIOError, msg="its client noticed nothing"):
+                device.recv(1)
+
+        wanted = {"tunnels_parked": len(devices), "tunnels_resumed": len(devices), "tunnels_dropped": 0, "queued": 5, "openings_queued": 5,
+                  "openings_refused": 3, "failed": 3}
+        def counted():
+            counts = self.incident(understudy)["counts"]
+            return {name: counts[name] for name in wanted} == wanted
+        wait_until(counted, 5)
+        page = understudy.cli("incident", "show", "1").stdout
+        for row in ("queued, for a tier or for their turn | 5", "of them: too many WebSockets were being opened | 3",
+                    "of them: reopened at another endpoint | 8"):
+            self.assertIn("| %s |\n" % row, page)
+        self.assertEqual(understudy.metric("requests_queued_total"), 5)
+        self.assertEqual(understudy.metric("websocket_openings_queued_total"), 5)
 
     def test_kill_nine_in_the_middle_loses_nothing_but_the_unfinished_line(self):
         understudy = self.begin()

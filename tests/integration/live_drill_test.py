@@ -213,6 +213,87 @@ class LiveDrillTest(Story):
         self.assertRegex(refused.stderr, "its guard no_incident: incident 1 of pool 'app' is open")
         self.assertEqual(json.loads(understudy.get("/api/v1/incidents")[1])["incidents"][0]["drill"], "")
 
+    def really_dies(self, guards):
+        """The primary, while a drill is under way of which no fault has begun."""
+        understudy = self.begin()
+        self.load = Load(self.port, gets=60, posts=20).start()
+        time.sleep(1)
+        with open(self.scenario(length="90s", guards=guards)) as f:
+            text = f.read().replace('at = "500ms"', 'at = "60s"')
+        with open(self.path("later.toml"), "w") as f:
+            f.write(text)
+        process = subprocess.Popen(self.command(self.path("later.toml")), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait, 30)
+        self.addCleanup(process.kill)
+        wait_until(lambda: self.drills() and self.drills()[0]["state"] == "running", 20)
+        self.p1.kill()
+        self.p2.kill()
+        wait_until(lambda: understudy.active() == "standby", 20)
+        return understudy, process
+
+    @paced
+    def test_what_really_died_meanwhile_gets_no_traffic_when_the_drill_is_cut(self):
+        understudy, process = self.really_dies("no_incident = false")
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        ended = len(self.load.results)
+        time.sleep(2)
+        self.assertEqual(self.drills()[0]["state"], "cut")
+        self.assertEqual(understudy.active(), "standby")
+        self.assertFalse(understudy.endpoint(self.p1.address)["available"])
+        self.assertEqual([r for r in self.load.results[ended:] if r[3] != 200], [])
+        self.assertEqual(understudy.events("failback"), [])
+
+    def test_a_real_outage_ends_a_drill_and_is_no_drill(self):
+        understudy, process = self.really_dies("")
+        wait_until(lambda: self.drills()[0]["state"] == "cut", 10)
+        self.assertIn("its guard no_incident", self.drills()[0]["why"])
+        self.assertEqual(json.loads(understudy.get("/api/v1/incidents")[1])["incidents"][0]["drill"], "")
+        self.assertEqual(process.wait(20), 1)
+
+    def test_what_a_process_that_died_in_a_drill_moved_goes_back(self):
+        understudy = self.begin(pool='[pool.app.failover]\nfailback = "manual"\n')
+        self.start_drill(self.scenario())
+        wait_until(lambda: understudy.active() == "standby", 10)
+
+        def kept():
+            with open(self.path("state/state.json")) as f:
+                return '"left_by_drill":"primary"' in f.read().replace(" ", "")
+        wait_until(kept, 10)
+        understudy.kill()
+        understudy = self.begin(pool='[pool.app.failover]\nfailback = "manual"\n')
+        wait_until(lambda: understudy.active() == "primary", 10)
+        self.assertIn("a drill was under way when", understudy.events("failback")[0]["reason"])
+        history = json.loads(understudy.get("/api/v1/drills/history")[1])["history"]
+        self.assertEqual([h["verdict"] for h in history], ["cut"])
+        self.assertIn("the end of the process that ran it", history[0]["why"])
+        # And one that a stop ends is written down as well.
+        process = self.start_drill(self.scenario())
+        understudy.signal(signal.SIGTERM)
+        self.assertEqual(understudy.popen.wait(20), 0)
+        process.wait(20)
+        understudy = self.begin(pool='[pool.app.failover]\nfailback = "manual"\n')
+        history = json.loads(understudy.get("/api/v1/drills/history")[1])["history"]
+        self.assertEqual([h["why"] for h in history][1:], ["the stop of this process"])
+
+    def test_gates_hold_whatever_ends_the_drill(self):
+        understudy = self.begin(pool='[pool.app.failover]\nfailback = "after 1s"\ngates = [{ approval = "data compared" }]\n')
+        refused = self.drill(self.scenario())
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("write leave_gated = true in its [guards]", refused.stderr)
+        process = self.start_drill(self.scenario(guards="leave_gated = true"))
+        wait_until(lambda: understudy.active() == "standby", 10)
+        process.send_signal(signal.SIGKILL)
+        wait_until(lambda: self.drills()[0]["state"] == "cut", 10)
+        wait_until(lambda: understudy.endpoint(self.p1.address)["available"], 10)
+        time.sleep(2)
+        self.assertEqual(understudy.active(), "standby")
+        self.assertIn("its return waits for gates", understudy.events_text())
+        understudy.cli("approve", "app", "data compared", "--reason", "0 rows differ")
+        wait_until(lambda: understudy.active() == "primary", 20)
+
     def test_what_cannot_be_is_refused_before_anything_happens(self):
         understudy = self.begin()
         file = self.scenario(guards='block_out = ["mon-sun"]')

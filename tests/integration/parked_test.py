@@ -13,90 +13,13 @@ import unittest
 
 from harness import HERE, SLOW, Process, Story, wait_until
 from frames_test import close, frame
-from raw_origin import RawOrigin
-from tunnel_test import opening, switched
+from parked_story import ParkedStory, said
+from tunnel_test import opening
 
 CHECK = 'path = "/healthz"\ninterval = "200ms"\ntimeout = "500ms"\nfall = 2\nrise = 1'
 
 
-class Wire:
-    """One side of a tunnel in frames."""
-
-    def __init__(self, s):
-        self.socket, self.rest = s, b""
-
-    def read(self):
-        """(fin, opcode, payload) of the next frame; None at the end."""
-        while True:
-            if len(self.rest) >= 2:
-                size, head = self.rest[1] & 127, 2
-                if size == 126 and len(self.rest) >= 4:
-                    size, head = struct.unpack(">H", self.rest[2:4])[0], 4
-                elif size == 127 and len(self.rest) >= 10:
-                    size, head = struct.unpack(">Q", self.rest[2:10])[0], 10
-                head += 4 if self.rest[1] & 128 else 0
-                if (self.rest[1] & 127 < 126 or head > 2 + (4 if self.rest[1] & 128 else 0)) and len(self.rest) >= head + size:
-                    out = self.rest[0] >> 7, self.rest[0] & 15, self.rest[head:head + size]
-                    self.rest = self.rest[head + size:]
-                    return out
-            more = self.socket.recv(65536)
-            if not more:
-                return None
-            self.rest += more
-
-    def text(self):
-        seen = self.read()
-        return seen and seen[2]
-
-
-def said(text):
-    return frame(1, text, True)
-
-
-class ParkedTest(Story):
-    def scripted(self, talks, websocket='replay_first = 1, park_timeout = "5s"', pool="", more=b""):
-        """An endpoint that hands its n-th WebSocket to talks[n](wire); a number is the status it is refused with. The client's wire."""
-        self.heads = []
-        count = iter(talks)
-        def serve(s, head):
-            self.heads.append(head)
-            talk = next(count, None)
-            if talk is None:
-                return
-            if isinstance(talk, bytes):
-                return s.sendall(talk)
-            if hasattr(talk, "gate"):
-                talk.gate.wait(10 * SLOW)
-            s.sendall(switched(getattr(talk, "more", b"")))
-            talk(Wire(s))
-        raw = RawOrigin(serve)
-        self.addCleanup(raw.stop)
-        self.address = raw.address
-        self.understudy = self.proxy(self.config(
-            [raw.address], check="tcp = true", server="workers = 1", pool="[pool.app.passive]\nenabled = false\n" + pool,
-            more='[log]\naccess = { format = "json", path = "%s" }\n[[route]]\npool = "app"\nwebsocket = { on_endpoint_loss = "resume", %s }\n' % (
-                self.path("access.log"), websocket)))
-        self.await_healthy(self.understudy, raw.address)
-        s = self.connect()
-        s.sendall(opening(more=more))
-        self.answer = b""
-        while not self.answer.endswith(b"\r\n\r\n"):
-            self.answer += s.recv(1)
-        self.assertTrue(self.answer.startswith(b"HTTP/1.1 101 "), self.answer)
-        return Wire(s)
-
-    def line(self):
-        def written():
-            return self.access_lines(self.path("access.log"))
-        return wait_until(written)[-1]
-
-    def ended(self, client, code):
-        """The client is told so, answers, and that is the end."""
-        fin, opcode, payload = client.read()
-        self.assertEqual((opcode, payload[:2]), (8, struct.pack(">H", code)))
-        client.socket.sendall(close(code, True))
-        self.assertIsNone(client.read())
-
+class ParkedTest(ParkedStory):
     def test_a_killed_endpoints_tunnel_goes_on_with_the_next_one(self):
         second = []
         def first(wire):
@@ -216,16 +139,18 @@ class ParkedTest(Story):
             while True:
                 sent += client.socket.send(data[sent:])
         self.assertEqual(self.understudy.metric("websocket_kept_bytes"), 65536)
+        self.assertEqual(self.understudy.metric("websocket_park_buffer_full_total"), 1)
         self.assertLess(self.understudy.rss(), 200 << 20)
         client.socket.close()     # its FIN stands behind what is not read
         wait_until(lambda: self.understudy.metric("websocket_parking_ended_total", result="late") == 1)
         wait_until(lambda: self.understudy.metric("websocket_sessions") == 0)
+        self.assertGreaterEqual(self.understudy.metric("messages_at_risk_total"), 65536 // len(message))
 
     def test_a_client_that_closes_while_it_is_parked_is_answered(self):
         client = self.scripted([lambda wire: None], websocket='park_timeout = "30s"')
         self.understudy.cli("disable", self.address)
         wait_until(lambda: self.understudy.metric("websocket_sessions_parked") == 1)
-        client.socket.sendall(said(b"for nobody") + close(1001, True))
+        client.socket.sendall(close(1001, True))
         self.assertEqual(client.read(), (1, 8, struct.pack(">H", 1001)))
         self.assertIsNone(client.read())
         line = self.line()

@@ -377,6 +377,34 @@ TEST_F(TlsServerTest, ATicketLivesThroughOneRotationAndNotThroughTwo) {
   }
 }
 
+TEST_F(TlsServerTest, KeysThatAreTakenOverOpenTheTicketsOfBothSides) {
+  TicketKeys others;
+  EXPECT_FALSE(others.adopt("")) << "nothing was passed";
+  EXPECT_FALSE(others.adopt(tickets.secret() + "x")) << "of another version";
+  const std::string own = others.secret();
+  ASSERT_NE(own, tickets.secret());
+  EXPECT_TRUE(others.adopt(tickets.secret()));
+  EXPECT_EQ(others.secret(), tickets.secret());
+  const TlsServer old_one(listen({{"server.test"}}), "web", tickets.data());
+  const TlsServer new_one(listen({{"server.test"}}), "web", others.data());
+  for (const int version : kVersions) {
+    SCOPED_TRACE(version);
+    const PlainContext context = plain_client(version);
+    const auto resumes = [&](const TlsServer& first, const TlsServer& then) {
+      const Seen seen = visit(pool, first, context.get(), {.server_name = "server.test"});
+      const Seen again = visit(pool, then, context.get(), {.server_name = "server.test", .resume = seen.session.get()});
+      return again.resumed && again.server_resumed;
+    };
+    EXPECT_TRUE(resumes(old_one, new_one));
+    EXPECT_TRUE(resumes(new_one, old_one));
+    // Either may rotate while the other still issues.
+    tickets.rotate();
+    EXPECT_TRUE(resumes(old_one, new_one));
+    EXPECT_TRUE(resumes(new_one, old_one));
+    EXPECT_TRUE(others.adopt(tickets.secret()));
+  }
+}
+
 TEST_F(TlsServerTest, AForgedTicketMeansAFullHandshake) {
   const TlsServer server(listen({{"server.test"}}), "web", tickets.data());
   const TicketKeys others;

@@ -71,6 +71,31 @@ TEST(DrillHistoryText, EveryCutAndEveryChangedByteLeavesTheOtherLines) {
   EXPECT_EQ(read.records.size(), 2U);
 }
 
+constexpr health::Wall kNow{std::chrono::hours(24 * 20000)};
+
+TEST(DrillBook, OneThatTheProcessDiedInWasCutShort) {
+  const observe::testing::ScratchFolder scratch;
+  const auto later = [](const std::function<void()>& one) {
+    one();
+    return true;
+  };
+  std::string problem;
+  {
+    DrillBook book;
+    book.open(scratch / "drills.jsonl", later, kNow, problem);
+    book.begin(history().records[0]);
+    EXPECT_TRUE(book.history().records.empty());
+  }
+  DrillBook again;
+  again.open(scratch / "drills.jsonl", later, kNow, problem);
+  EXPECT_EQ(problem, "");
+  ASSERT_EQ(again.history().records.size(), 1U);
+  EXPECT_NE(again.history().records[0].why.find("the end of the process that ran it"), std::string::npos);
+  DrillBook third;
+  third.open(scratch / "drills.jsonl", later, kNow, problem);
+  EXPECT_EQ(third.history().records.size(), 1U) << "once";
+}
+
 TEST(DrillBook, KeepsWhatItWasToldInItsFile) {
   const observe::testing::ScratchFolder scratch;
   const std::string file = scratch / "drills.jsonl";
@@ -81,18 +106,18 @@ TEST(DrillBook, KeepsWhatItWasToldInItsFile) {
   };
   std::string problem;
   DrillBook book;
-  book.open(file, later, problem);
+  book.open(file, later, kNow, problem);
   EXPECT_EQ(problem, "");
   book.add(history().records[0]);
   ASSERT_EQ(work.size(), 1U);
   work[0]();
   DrillBook again;
-  again.open(file, later, problem);
+  again.open(file, later, kNow, problem);
   EXPECT_EQ(problem, "");
   EXPECT_EQ(again.history().records.size(), 1U);
   std::ofstream(file, std::ios::app) << "{\"v\":1,";
   DrillBook third;
-  third.open(file, later, problem);
+  third.open(file, later, kNow, problem);
   EXPECT_NE(problem.find("1 lines"), std::string::npos) << problem;
   EXPECT_EQ(third.history().records.size(), 1U);
   third.let_go();
@@ -103,7 +128,7 @@ TEST(DrillBook, KeepsWhatItWasToldInItsFile) {
 TEST(DrillBook, WithoutAFolderItForgets) {
   std::string problem;
   DrillBook book;
-  book.open("", nullptr, problem);
+  book.open("", nullptr, kNow, problem);
   book.add(history().records[0]);
   EXPECT_EQ(problem, "");
   EXPECT_EQ(book.history().records.size(), 1U);

@@ -58,7 +58,7 @@ Record entry(std::uint64_t number, int ms, const std::string& text) {
 
 Record sample(std::uint64_t number, int ms) {
   Sample what{at(ms), milliseconds(1000), {}, std::chrono::microseconds(1234), std::chrono::microseconds(56789)};
-  what.counts = {100, 7, 3, 2, 1, 4, 5, 6};
+  what.counts = {100, 7, 3, 2, 1, 4, 5, 6, 8, 9, 10, 11, 12};
   return {number, what};
 }
 
@@ -147,6 +147,17 @@ TEST_F(Store, WhatIsWrittenIsRead) {
   EXPECT_EQ(info.st_mode & 0777U, 0600U);
   ASSERT_EQ(::stat(folder_.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777U, 0700U);
+}
+
+TEST_F(Store, ASampleOfAnEarlierVersionIsRead) {
+  const std::string line =
+      R"({"v":1,"incident":7,"type":"sample","from":1700000001000,"over":1000,"requests":100,"failed":7,"shed":4,"tunnels_dropped":6,"p50_us":1234,"p95_us":56789)"
+      R"(,"crc":"cc6c2845"})";
+  std::string why;
+  const auto record = from_line(line, why);
+  ASSERT_TRUE(record) << why;
+  const auto& counts = std::get<Sample>(record->what).counts;
+  EXPECT_EQ(counts, (incident::Counts{100, 7, 0, 0, 0, 4, 0, 6})) << "what it did not count is none";
 }
 
 TEST_F(Store, EveryByteAtWhichItMayStopKeepsTheLinesBefore) {

@@ -52,6 +52,15 @@ TEST_F(Series, SumsWorkersListenersAndRoutesOfEachPool) {
   counters[0]->pools[0]->tunnels_opened.add(2);
   counters[0]->pools[0]->tunnels_closed.add(observe::TunnelEnd::endpoint_dead);
   counters[0]->pools[0]->tunnels_closed.add(observe::TunnelEnd::client_closed);
+  counters[0]->pools[0]->queued.add(6);
+  counters[1]->pools[0]->queued.add(3);
+  counters[0]->pools[0]->openings_queued.add(5);
+  counters[0]->pools[0]->openings_refused.add(observe::OpeningRefusal::queue_full);
+  counters[1]->pools[0]->openings_refused.add(observe::OpeningRefusal::late);
+  counters[0]->pools[0]->parked.add(observe::ParkReason::endpoint_dead, 4);
+  counters[1]->pools[0]->parked.add(observe::ParkReason::failover, 3);
+  counters[0]->pools[0]->park_ends.add(observe::ParkEnd::resumed, 4);
+  counters[1]->pools[0]->park_ends.add(observe::ParkEnd::late, 1);
   const auto taken = take();
   ASSERT_EQ(taken.size(), 2U);
   EXPECT_EQ(taken[0].over, 1s);
@@ -62,6 +71,11 @@ TEST_F(Series, SumsWorkersListenersAndRoutesOfEachPool) {
   app.shed = 1;
   app.tunnels_opened = 2;
   app.tunnels_dropped = 1;
+  app.queued = 9;
+  app.openings_queued = 5;
+  app.openings_refused = 2;
+  app.tunnels_parked = 7;
+  app.tunnels_resumed = 4;
   EXPECT_EQ(taken[0].counts, app);
   EXPECT_EQ(taken[0].duration.total, 1U);
   EXPECT_EQ(taken[1].counts.requests, 2U);

@@ -33,6 +33,8 @@ health::SavedState whole_state() {
   pool.maintenance = true;
   pool.maintenance_left = seconds(7);
   pool.relapses = 3;
+  pool.left_by_drill = "primary";
+  pool.left_pinned = true;
   pool.approvals = {{"data compared", "anna: 0 rows \"differ\""}, {"window", "bert: agreed"}};
   health::SavedEndpoint endpoint;
   endpoint.pool = "app";
@@ -75,6 +77,8 @@ TEST(StateFile, WhatIsWrittenIsRead) {
   EXPECT_EQ(p.maintenance, q.maintenance);
   EXPECT_EQ(p.maintenance_left, q.maintenance_left);
   EXPECT_EQ(p.relapses, q.relapses);
+  EXPECT_EQ(p.left_by_drill, q.left_by_drill);
+  EXPECT_EQ(p.left_pinned, q.left_pinned);
   EXPECT_EQ(p.approvals, q.approvals);
   EXPECT_FALSE(after->pools[1].moved_left || after->pools[1].held_left);
   EXPECT_TRUE(after->pools[1].approvals.empty());

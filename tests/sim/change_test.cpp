@@ -328,6 +328,43 @@ TEST(Names, WhatIsSavedOfAddressesThatAreGoneIsBounded) {
   for (const health::SavedEndpoint& e : world.core().save(world.now).endpoints) EXPECT_NE(e.label, "old.example:80");
 }
 
+TEST(Names, TheBoundOfWhatIsSavedIsThatOfANameInAPool) {
+  config::PoolConfig app = pool("app", {{"primary", {endpoint("a.example:80"), endpoint("b.example:80")}}});
+  config::PoolConfig other =
+      pool("other", {{"primary", {endpoint("c.example:80")}}, {"standby", {endpoint("a.example:80")}}});
+  World world(config_of({app, other}));
+  health::SavedState saved;
+  const auto add = [&](const std::string& in, const std::string& label, int count, bool disabled) {
+    for (int i = 0; i < count; ++i) {
+      health::SavedEndpoint& gone = saved.endpoints.emplace_back();
+      gone.pool = in;
+      gone.label = label;
+      gone.address = "10.9.0." + std::to_string(i) + ":80";
+      if (disabled) gone.operator_state = OperatorState::disabled;
+    }
+  };
+  add("app", "a.example:80", 70, false);
+  add("app", "b.example:80", 3, true);
+  add("app", "c.example:80", 5, true);  // a name of the other pool
+  add("other", "a.example:80", 80, true);
+  add("nobody", "a.example:80", 5, true);
+  world.core().restore(saved, world.now);
+  world.drain();
+  const auto count = [&](const std::string& in, const std::string& label) {
+    const health::SavedState again = world.core().save(world.now);
+    return std::count_if(again.endpoints.begin(), again.endpoints.end(),
+                         [&](const health::SavedEndpoint& e) { return e.pool == in && e.label == label; });
+  };
+  EXPECT_EQ(count("app", "a.example:80"), 64);
+  EXPECT_EQ(count("app", "b.example:80"), 3);
+  EXPECT_EQ(count("app", "c.example:80"), 0);
+  EXPECT_EQ(count("other", "a.example:80"), 64);
+  EXPECT_EQ(count("nobody", "a.example:80"), 0);
+  world.resolve(0, 0, 0, {"10.0.0.1:80"});  // a.example of app
+  EXPECT_EQ(count("app", "a.example:80"), 1) << "answered, and nobody had anything to say of the rest";
+  EXPECT_EQ(count("other", "a.example:80"), 64) << "a name of its own";
+}
+
 TEST(Names, EachAddressIsAnEndpointOfTheSameLabel) {
   World world(config_of({named()}));
   EXPECT_TRUE(addresses(world).empty());

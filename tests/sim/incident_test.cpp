@@ -195,6 +195,51 @@ TEST(Incident, HoldsTheValuesAroundTheFault) {
   EXPECT_GT(incident.samples.front().p95, 15ms);
 }
 
+// ---- of live drills
+
+class DrilledIncident : public testing::Test {
+protected:
+  DrilledIncident() { world.run(20s); }
+  void drill(std::set<std::string> endpoints, std::set<std::string> tiers) {
+    notes.recorder->on_drill_faults("app", endpoints, tiers, notes.moment());
+  }
+  void kill(bool up = false) {
+    for (const char* address : {"10.0.0.1:80", "10.0.0.2:80"}) world.set(address, up ? Mode::up : Mode::refused);
+  }
+  World world{sim::config_of({sim::two_and_one()})};
+  Notebook notes{world};
+};
+
+TEST_F(DrilledIncident, IsTheDrillsWhereAFaultWas) {
+  notes.recorder->on_drill("app", "The primary dies", notes.moment());
+  drill({"p1", "p2"}, {"primary"});
+  kill();
+  notes.run(4s);
+  ASSERT_NE(notes.open(), nullptr);
+  EXPECT_EQ(notes.open()->opened.drill, "The primary dies");
+  EXPECT_EQ(notes.open()->beyond_drill, "");
+  world.set("10.0.1.1:80", Mode::refused);  // for real
+  notes.run(4s);
+  EXPECT_THAT(notes.open()->beyond_drill, HasSubstr("s1"));
+}
+
+TEST_F(DrilledIncident, IsRealWhereNoFaultHasBegun) {
+  notes.recorder->on_drill("app", "The primary dies later", notes.moment());
+  kill();
+  notes.run(4s);
+  ASSERT_NE(notes.open(), nullptr);
+  EXPECT_EQ(notes.open()->opened.drill, "");
+}
+
+TEST_F(DrilledIncident, IsRealWhereAnotherEndpointFails) {
+  notes.recorder->on_drill("app", "Half of it", notes.moment());
+  drill({"p2"}, {"primary"});
+  world.set("10.0.0.1:80", Mode::refused);
+  notes.run(4s);
+  ASSERT_NE(notes.open(), nullptr);
+  EXPECT_EQ(notes.open()->opened.drill, "");
+}
+
 TEST(Incident, APassingDoubtIsNone) {
   World world(one_pool());
   Notebook book(world);

@@ -101,8 +101,25 @@ private:
           world_.restart(random_.next());
         }
         return;
+      case 14: return drill_something();
       default: return;
     }
+  }
+
+  // Faults on some, then others, then it is over, in whatever order.
+  void drill_something() {
+    const health::PoolStatus pool = world_.core().status()[pick(config_.pools.size())];
+    if (chance(40)) {
+      world_.core().on_drill_over(pool.name, chance(80), world_.now);
+    } else {
+      health::DrillFaults faults{pool.name, pool.tiers[pool.active].name, {}};
+      for (const auto& tier : pool.tiers) {
+        for (const auto& e : tier.endpoints)
+          if (chance(40)) faults.in_force.push_back({e.id, chance(50)});
+      }
+      world_.core().on_drill(faults, world_.now);
+    }
+    world_.drain();
   }
 
   void fail_something() {
