@@ -9,7 +9,6 @@ namespace {
 constexpr std::chrono::seconds kOpensLately{10};
 constexpr double kNearlyAll = 0.6;
 constexpr double kStart = 500;     // openings a second, of who was never away: no brake on a standby that is well
-constexpr std::uint32_t kSlowInARow = 3;  // and not for reasons of their own
 constexpr double kStillGrows = 4;  // times as many in a while, of an endpoint whose limits are not found yet
 }  // namespace
 
@@ -43,13 +42,7 @@ void OpeningDesk::begin(Endpoint endpoint, TimePoint now) {
 void OpeningDesk::opened(Endpoint endpoint, Duration took, TimePoint now) {
   State& s = state(endpoint);
   s.limit.opened(took, now);
-  const bool slow = took > *s.limit.good();
-  s.slow_in_a_row = slow ? s.slow_in_a_row + 1 : 0;
-  if (s.slow_in_a_row >= kSlowInARow) {
-    s.pace.slow(now - took, now);
-  } else if (!slow && s.limit.normal()) {
-    s.pace.good(now);
-  }
+  if (s.limit.normal()) s.pace.good(now);
 }
 
 void OpeningDesk::failed(Endpoint endpoint, TimePoint now) {

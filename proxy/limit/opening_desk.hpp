@@ -77,7 +77,6 @@ private:
   struct State {
     OpeningLimit limit;
     OpeningPace pace;
-    std::uint32_t slow_in_a_row = 0;
   };
   State& state(Endpoint endpoint);
   double expected_rate(TimePoint now) const;

@@ -10,8 +10,6 @@ namespace {
 using Seconds = std::chrono::duration<double>;
 constexpr double kDoubling = 2;                // seconds, while it was never refused
 constexpr double kCareful = 20;                // and once it was
-constexpr double kNear = 120;                  // and close to where it fell
-constexpr double kClose = 0.8;                 // of that
 constexpr double kCold = 20;                   // openings a second, of who was away
 constexpr double kFastest = 1e6;               // as good as no limit
 constexpr double kLess = 0.7;                  // of the rate, after a refusal
@@ -58,27 +56,12 @@ void OpeningPace::good(TimePoint now) {
   const bool wanted = used_up_ && now - *used_up_ <= kLately;  // else more would teach nothing
   const double since = grown_ ? std::clamp(Seconds(now - *grown_).count(), 0.0, 1.0) : 0;
   grown_ = now;
-  if (wanted) rate_ = std::min(kFastest, rate_ * std::exp2(since / doubling(now)));
-}
-
-double OpeningPace::doubling(TimePoint now) const {
-  if (fell_ > 0 && rate_ >= kClose * fell_ && now - fell_at_ <= kForgotten) return kNear;
-  return fresh_ ? kDoubling : kCareful;
+  if (wanted) rate_ = std::min(kFastest, rate_ * std::exp2(since / (fresh_ ? kDoubling : kCareful)));
 }
 
 // Once for all that were refused together. Where no more was wanted than it was given, it was not too much that was asked.
 void OpeningPace::bad(TimePoint now) {
-  if (used_up_ && now - *used_up_ <= kLately) cut(now);
-}
-
-void OpeningPace::slow(TimePoint begun, TimePoint now) {
-  if (!used_up_ || begun - *used_up_ > kLately || (cut_ && begun <= *cut_)) return;  // those were begun at another pace
-  fell_ = rate_;
-  fell_at_ = now;
-  cut(now);
-}
-
-void OpeningPace::cut(TimePoint now) {
+  if (!used_up_ || now - *used_up_ > kLately) return;
   grown_ = now;
   if (cut_ && now - *cut_ < kBetweenCuts) return;
   cut_ = now;

@@ -31,9 +31,6 @@ public:
   // One of them was opened; or it may be that so many are too many: one has failed, and more were wanted than it was given.
   void good(TimePoint now);
   void bad(TimePoint now);
-  // Most of those that were begun since then took too long: so many at once were too many. It is approached with care from then on,
-  // also after it was away: who fell under so many may well fall again.
-  void slow(TimePoint begun, TimePoint now);
   // The endpoint was away: what was known of it is worth nothing.
   void cold();
   double rate() const { return allowed(); }
@@ -45,16 +42,12 @@ private:
   double allowed() const;
   double room() const;
   void refill(TimePoint now);
-  double doubling(TimePoint now) const;
-  void cut(TimePoint now);
 
   Options options_;
   double rate_;
   double tokens_ = 0;
   bool fresh_ = true;
   std::optional<TimePoint> filled_, used_up_, grown_, cut_;
-  double fell_ = 0;  // at so many a second it was last too slow, and when
-  TimePoint fell_at_{};
 };
 
 }  // namespace understudy::limit

@@ -209,38 +209,6 @@ TEST(OpeningDesk, WhoComesWhileOthersWaitWaitsToo) {
   EXPECT_FALSE(desk.others_wait());
 }
 
-// It opens in 3 ms, and everything takes a second and a half once it was asked for more than 60 in a second.
-TEST(OpeningDesk, WhoFellUnderTooManyIsApproachedWithCare) {
-  OpeningDesk desk({});
-  desk.begin(1, kStart - 1s);
-  desk.opened(1, 3ms, kStart - 1s);
-  desk.cold(1);
-  std::deque<TimePoint> lately;
-  std::multimap<TimePoint, TimePoint> open;  // when it ends, when it began
-  TimePoint collapsed_until = kStart;
-  int collapses = 0, opened = 0;
-  for (TimePoint now = kStart; now < kStart + 60s; now += 2ms) {
-    while (!open.empty() && open.begin()->first <= now) {
-      desk.opened(1, now - open.begin()->second, now);
-      open.erase(open.begin());
-      ++opened;
-    }
-    for (std::uint32_t n = desk.room(1, now); n > 0; --n) {
-      desk.begin(1, now);
-      lately.push_back(now);
-      while (lately.front() <= now - 1s) lately.pop_front();
-      if (lately.size() > 60) {
-        collapses += now >= collapsed_until ? 1 : 0;
-        collapsed_until = now + 1s;
-      }
-      open.emplace(now + (now < collapsed_until ? 1500ms : 3ms), now);
-    }
-    if (now == kStart + 10s) desk.cold(1);  // its checks found it down meanwhile
-  }
-  EXPECT_LE(collapses, 3);
-  EXPECT_GE(opened, 60 * 60 / 2);
-}
-
 TEST(OpeningDesk, WithoutAdaptingOnlyWhatIsGivenLimits) {
   OpeningDesk::Terms terms;
   terms.adaptive = false;
