@@ -115,8 +115,10 @@ const Section& degraded_section() {
     declare.duration(
         "websocket_open_p95", &DegradedConfig::websocket_open_p95,
         {.help = "What the opening of a WebSocket may take. Slower endpoints are avoided by new tunnels; where all "
-                 "of the serving tier are slower, new tunnels go to the next tier that opens them in time, "
-                 "while requests and open tunnels stay. Without it the measure is what is normal for the "
+                 "of the serving tier are slower, new tunnels go to the next tier below that opens them in "
+                 "time, while requests and open tunnels stay. Those that were opened there stay too when new "
+                 "tunnels go back, until traffic moves; an `exclusive` pool has requests at one tier and tunnels "
+                 "at another meanwhile. Without it the measure is what is normal for the "
                  "endpoint, and new tunnels leave the tier in `shared` pools only.",
          .min = 1,
          .max = hour,

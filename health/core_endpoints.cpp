@@ -209,7 +209,7 @@ void Core::State::endpoint_due(Endpoint& endpoint, TimePoint now) {
         endpoint,
         "nothing was tried for " + describe(untried_time(endpoint, pool)) + " and nothing else speaks against it", now);
   }
-  if (endpoint.openings.expire(serving_since(endpoint), now)) refresh(endpoint, now);
+  openings_expire(endpoint, now);
   weigh_probe(endpoint, now);
   // The answer to the last probe is lost: that tells nothing about the endpoint.
   if (endpoint.probes.started() && endpoint.probes.next_timeout() <= now) {

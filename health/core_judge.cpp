@@ -97,7 +97,7 @@ void Core::State::judge(Pool& pool, TimePoint now) {
       std::any_of(pool.tiers.begin(), pool.tiers.end(), [](const Tier& tier) { return tier.count.undecided > 0; });
   if (std::exchange(pool.settling, settling) != settling) view_changed();
   steer(pool, now);
-  steer_openings(pool);
+  steer_openings(pool, now);
   ask_gates(pool, now);
   tell_all_down(pool, now);
   tell_nothing_better(pool, now);
@@ -378,6 +378,7 @@ void Core::State::arm(Pool& pool, TimePoint now) {
   if (pool.ramp) take_earlier(earliest, now + std::max<Duration>(Duration(pool.config.failover.ramp) / 10, least_step));
   for (const Tier& tier : pool.tiers) {
     if (const auto look = tier.shedder.next_look()) take_earlier(earliest, std::max(*look, now + watch_interval));
+    if (tier.opens_no_better_until) take_earlier(earliest, later_than(now, *tier.opens_no_better_until));
   }
   if (waits_for_gate(pool, now)) take_earlier(earliest, now + gate_look);
   if (pool.maintenance && pool.maintenance_until) {

@@ -25,6 +25,16 @@ bool opens_slowly(const Tier& tier) {
                      [](const Endpoint* e) { return e->available && e->openings.slow(); });
 }
 
+// Is somebody given more of them, step by step, to see whether it bears that?
+bool any_proving(const Tier& tier) {
+  return std::any_of(tier.endpoints.begin(), tier.endpoints.end(),
+                     [](const Endpoint* e) { return e->available && e->openings.proving(); });
+}
+
+// Where new tunnels went and were opened no better: for how long not again. Twice as long each time that comes again.
+constexpr Duration least_apart = std::chrono::seconds(60), most_apart = std::chrono::minutes(8);
+constexpr Duration apart_memory = std::chrono::minutes(20);
+
 bool any_late(const Tier& tier) {
   return std::any_of(tier.endpoints.begin(), tier.endpoints.end(), [](const Endpoint* e) {
     return e->available && e->openings.state() == OpeningWatch::State::late;
@@ -56,8 +66,9 @@ void Core::State::compare_openings(Endpoint& endpoint) const {
 // After each look at its openings. `changed`: it is slow to open since now, or no longer.
 void Core::State::openings_seen(Endpoint& endpoint, bool changed, TimePoint now) {
   const Pool& pool = *pools[endpoint.pool];
-  if (changed) {
-    const bool slow = endpoint.openings.slow();
+  const bool slow = endpoint.openings.slow();
+  // Who is late once more after nobody asked it for a while is no news.
+  if (changed && !(std::exchange(endpoint.told_slow_to_open, slow) && slow)) {
     const std::string who = name_and_address(endpoint);
     emit(slow ? Event::Kind::endpoint_slow_to_open : Event::Kind::endpoint_opens_again, pool,
          &pool.tiers[endpoint.tier], &endpoint,
@@ -65,7 +76,7 @@ void Core::State::openings_seen(Endpoint& endpoint, bool changed, TimePoint now)
                     "; new tunnels avoid it where they can, requests and open tunnels stay"
               : who + " opens WebSockets in its usual time again");
   }
-  if (changed || endpoint.openings.slow()) refresh(endpoint, now);  // how it is tried
+  if (changed || slow) refresh(endpoint, now);  // how it is tried
 }
 
 void Core::State::openings_probed(Endpoint& endpoint, const ProbeResult& result, TimePoint now) {
@@ -86,33 +97,58 @@ void Core::State::openings_returned(Endpoint& endpoint, TimePoint now) {
   endpoint.openings.returned(pool.config.degraded, now);
 }
 
+// Nobody asked it for a tunnel for a while.
+void Core::State::openings_expire(Endpoint& endpoint, TimePoint now) {
+  if (!endpoint.openings.expire(serving_since(endpoint), now)) return;
+  if (!endpoint.openings.slow() && std::exchange(endpoint.told_slow_to_open, false)) {
+    const Pool& pool = *pools[endpoint.pool];
+    emit(Event::Kind::endpoint_opens_again, pool, &pool.tiers[endpoint.tier], &endpoint,
+         name_and_address(endpoint) +
+             " is no longer taken as slow to open WebSockets: nothing it was asked for lately speaks against it");
+  }
+  refresh(endpoint, now);
+}
+
 // Downwards only: a tier above waits for its return, by its own rules (laws 4 and 11: the operator's move, its hold, its gates). And
 // only where nothing else speaks against it: slow openings are no reason to go to what a failover would not go to (law 3).
-bool Core::State::may_take_openings(const Pool& pool, std::uint32_t tier) const {
+bool Core::State::may_take_openings(const Pool& pool, std::uint32_t tier, TimePoint now) const {
   if (!openings_may_move(pool.config) || pool.held || tier <= pool.failover.active()) return false;
   const Tier& to = pool.tiers[tier];
   if (!to.count.serviceable() || to.all_doubted || to.failed || to.watch.degraded()) return false;
+  if (to.opens_no_better_until && now < *to.opens_no_better_until) return false;
   const Fit fit = to.fitness.fit;
   return pool.config.failover.require_fit ? fit == Fit::fit : fit != Fit::unfit && fit != Fit::stale;
 }
 
-// Law 3: only to a tier that opens well. No epoch: requests stay where they are, and so do tunnels that are open. Law 11: in an
-// exclusive pool not on mere suspicion, but when one of the endpoints is known to be slow.
-void Core::State::steer_openings(Pool& pool) {
+// Law 3: only to a tier that opens well, and back only when the serving tier has shown what it bears. No epoch: requests stay where they
+// are, and so do tunnels that are open. Law 11: in an exclusive pool not on mere suspicion, but when one of the endpoints is known to
+// be slow.
+void Core::State::steer_openings(Pool& pool, TimePoint now) {
   const std::uint32_t active = pool.failover.active();
+  const Tier& serving = pool.tiers[active];
+  const std::optional<std::uint32_t> before = pool.openings_to;
+  const bool aside = before && *before < pool.tiers.size() && *before != active;
+  std::string no_better;
+  if (aside && opens_slowly(serving) && opens_slowly(pool.tiers[*before]) && any_late(pool.tiers[*before])) {
+    Tier& tried = pool.tiers[*before];
+    if (now - tried.opened_no_better_at > apart_memory) tried.opened_no_better = 0;
+    const Duration apart = std::min<Duration>(least_apart * (1 << std::min(tried.opened_no_better, 8U)), most_apart);
+    ++tried.opened_no_better;
+    tried.opened_no_better_at = now;
+    tried.opens_no_better_until = now + apart;
+    no_better = ": that opens them no better, and is not tried for " + describe(apart);
+  }
   for (std::uint32_t t = 0; t < pool.tiers.size(); ++t) {
-    const bool takes = may_take_openings(pool, t);
+    const bool takes = may_take_openings(pool, t, now);
     if (std::exchange(pool.tiers[t].takes_openings, takes) != takes) view_changed();
   }
-  const Tier& serving = pool.tiers[active];
+  const bool known = aside || pool.config.tiers_mode == config::TiersMode::shared || any_late(serving);
+  const bool slow = opens_slowly(serving) || (aside && serving.count.serviceable() && any_proving(serving));
   std::optional<std::uint32_t> to;
-  const bool known = pool.config.tiers_mode == config::TiersMode::shared || any_late(serving);
-  if (known && opens_slowly(serving)) {
-    for (std::uint32_t t = 0; t < pool.tiers.size() && !to; ++t)
-      if (pool.tiers[t].takes_openings && opens_well(pool.tiers[t])) to = t;
-  }
-  if (to == pool.openings_to) return;
-  const std::optional<std::uint32_t> before = std::exchange(pool.openings_to, to);
+  for (std::uint32_t t = 0; known && slow && t < pool.tiers.size() && !to; ++t)
+    if (pool.tiers[t].takes_openings && opens_well(pool.tiers[t])) to = t;
+  if (to == before) return;
+  pool.openings_to = to;
   view_changed();
   if (to) {
     emit(Event::Kind::openings_moved, pool, &pool.tiers[*to], nullptr,
@@ -120,11 +156,8 @@ void Core::State::steer_openings(Pool& pool) {
              " is slow to open WebSockets, or has to show first that it is not; requests and open tunnels stay");
   } else {
     std::string reason = "new tunnels go to " + quoted(serving.name) + ", where requests go";
-    if (*before < pool.tiers.size() && *before != active) {
-      reason += ", no longer to " + quoted(pool.tiers[*before].name);
-      if (opens_slowly(serving)) reason += ": that opens them no better";
-    }
-    emit(Event::Kind::openings_returned, pool, &serving, nullptr, std::move(reason));
+    if (aside) reason += ", no longer to " + quoted(pool.tiers[*before].name);
+    emit(Event::Kind::openings_returned, pool, &serving, nullptr, reason + no_better);
   }
 }
 

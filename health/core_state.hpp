@@ -70,6 +70,7 @@ struct Endpoint {
   std::optional<MirrorWatch> mirror;  // once a copy was answered
   Agent agent;
   OpeningWatch openings;
+  bool told_slow_to_open = false;
   Dwell outlier;  // far slower than its peers
   ClientWeighing weighing;
   std::uint32_t pending = 0;
@@ -160,7 +161,10 @@ struct Tier {
   std::vector<Endpoint*> endpoints;  // of all sources, in config order
   TierCount count;
   bool panic = false;
-  bool serviceable = false;              // as the view shows it
+  bool serviceable = false;                        // as the view shows it
+  std::optional<TimePoint> opens_no_better_until;  // new tunnels went there and met no better; not again before
+  TimePoint opened_no_better_at{};
+  std::uint32_t opened_no_better = 0;    // times in a row
   bool takes_openings = false;           // new tunnels may go here, or be tried here, though another tier serves
   TierVerdict told = TierVerdict::none;  // last verdict that made an event, or was assumed at the start
   TimePoint told_at{};
@@ -377,8 +381,9 @@ struct Core::State {
   void openings_seen(Endpoint& endpoint, bool changed, TimePoint now);
   void openings_probed(Endpoint& endpoint, const ProbeResult& result, TimePoint now);
   void openings_returned(Endpoint& endpoint, TimePoint now);
-  bool may_take_openings(const Pool& pool, std::uint32_t tier) const;
-  void steer_openings(Pool& pool);
+  void openings_expire(Endpoint& endpoint, TimePoint now);
+  bool may_take_openings(const Pool& pool, std::uint32_t tier, TimePoint now) const;
+  void steer_openings(Pool& pool, TimePoint now);
   // ---- what is shut out (core_limits.cpp): quarantine, shedding
   void quarantine(Endpoint& endpoint, TimePoint now);
   void ask_again(Pool& pool);

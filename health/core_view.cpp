@@ -1,4 +1,5 @@
 // What leaves the core: the immutable view for workers, the status for people.
+#include <algorithm>
 #include <utility>
 
 #include "health/core_state.hpp"
@@ -42,7 +43,11 @@ PoolView view_of(const Pool& pool, TimePoint now) {
     const bool tried = tier.takes_openings || &tier == &pool.active();
     for (const Endpoint* endpoint : tier.endpoints) {
       EndpointView& shown = out.endpoints.emplace_back(view_of(*endpoint, pool));
-      if (shown.opening_trials && !tried) shown.opening_trials->share = 0;
+      if (!shown.opening_trials) continue;
+      if (!tried) shown.opening_trials->share = 0;
+      // What it is to bear is its part of what its tier gets.
+      if (endpoint->openings.proving())
+        shown.opening_trials->share /= static_cast<double>(std::max<std::size_t>(tier.count.available, 1));
     }
     out.usable = tier.usable;
     out.trials = tier.trials;

@@ -1,6 +1,8 @@
 #include "health/opening_watch.hpp"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "health/explain.hpp"
 
@@ -23,6 +25,14 @@ constexpr Duration untried = seconds(10);
 // Trials: few where it is known to be late, in quick succession once it may be well.
 constexpr Duration least_pause = seconds(1), longest_pause = seconds(4), brief_pause = milliseconds(100);
 constexpr double trial_share = 0.1;
+// Who opens well with little to do need not do so with much: it gets more step by step before it gets all.
+constexpr std::array<double, 3> step_share{0.25, 0.5, 0.9};
+constexpr Duration step_time = milliseconds(1500);
+constexpr Duration step_patience = seconds(5);  // where few are opened there is no load to be proven under
+constexpr Duration unwanted = seconds(30);      // who is late and not asked: perhaps it no longer is
+constexpr Duration relapse_memory = seconds(300);
+constexpr Duration least_wait = seconds(10), longest_wait = seconds(300);  // for proofs, after a relapse
+constexpr std::uint32_t most_relapses = 6;
 
 }  // namespace
 
@@ -54,16 +64,46 @@ std::optional<OpeningTrials> OpeningWatch::trials(const config::DegradedConfig& 
   const bool hopeful = state_ == State::returned || went_well_ > 0;
   trials.pause = hopeful ? brief_pause : pause_;
   trials.share = hopeful ? 1 : trial_share;
+  if (step_ > 0) {
+    trials.pause = Duration::zero();
+    trials.share = step_share.at(step_ - 1);
+  }
   trials.limit = limit(policy);
   return trials;
 }
 
+std::uint32_t OpeningWatch::relapses(TimePoint now) const {
+  const auto forgotten_since =
+      static_cast<std::uint32_t>(std::clamp<Duration::rep>((now - relapsed_at_) / relapse_memory, 0, most_relapses));
+  return relapses_ - std::min(relapses_, forgotten_since);
+}
+
+void OpeningWatch::relapsed(TimePoint now) {
+  relapses_ = std::min(relapses(now) + 1, most_relapses);
+  relapsed_at_ = now;
+  proofs_from_ = now + std::min<Duration>(least_wait * (1 << (relapses_ - 1)), longest_wait);
+}
+
+void OpeningWatch::begin_step(std::uint32_t step, TimePoint now) {
+  step_ = step;
+  step_since_ = now;
+  step_good_ = step_late_ = went_well_ = 0;
+  pause_ = least_pause;
+}
+
 bool OpeningWatch::enter(State state, TimePoint now) {
   const bool changed = state != state_;
+  if (state == State::late && trusted_at_ && now - *trusted_at_ < relapse_memory) relapsed(now);
+  if (state == State::late) {
+    was_late_ = true;
+    trusted_at_.reset();
+  } else if (state == State::normal && std::exchange(was_late_, false)) {
+    trusted_at_ = now;
+  }
   state_ = state;
   since_ = now;
-  went_well_ = late_in_row_ = 0;
-  pause_ = least_pause;
+  late_in_row_ = 0;
+  begin_step(0, now);
   breached_since_.reset();
   brief_ = OutcomeMemory(seconds(2));
   return changed;
@@ -75,17 +115,27 @@ bool OpeningWatch::returned(const config::DegradedConfig& policy, TimePoint now)
 }
 
 std::optional<TimePoint> OpeningWatch::expires(std::optional<TimePoint> serving) const {
+  if (step_ > 0 && step_late_ == 0) return step_since_ + step_patience;
+  if (state_ == State::late || step_ > 0) {
+    return std::max({since_, last_, step_since_, proofs_from_}) + unwanted;
+  }
   if (state_ != State::returned || !serving) return std::nullopt;
   return std::max({since_, last_, *serving}) + untried;
 }
 
 bool OpeningWatch::expire(std::optional<TimePoint> serving, TimePoint now) {
   const auto at = expires(serving);
-  return at && now >= *at && enter(State::normal, now);
+  if (!at || now < *at) return false;
+  if (step_ > 0 && step_late_ == 0) {
+    end_step(now);
+    return true;
+  }
+  enter(state_ == State::returned && step_ == 0 ? State::normal : State::returned, now);
+  return true;
 }
 
 void OpeningWatch::forgive() {
-  went_well_ = late_in_row_ = 0;
+  went_well_ = late_in_row_ = step_good_ = step_late_ = 0;
   breached_since_.reset();
   brief_ = OutcomeMemory(seconds(2));
 }
@@ -118,6 +168,8 @@ bool OpeningWatch::observe(const TrafficSample& sample, const config::DegradedCo
   if (seen.good + seen.late > 0) {
     if (now - last_ >= forgotten) forgive();
     last_ = now;
+  } else if (slow() && seen.one_waits) {
+    last_ = now;  // it is asked
   }
   if (!slow() && opened.total > 0 && seen.late == 0 && usual(opened)) normal_.add(opened, now);
   return judge(seen, *most, policy, now);
@@ -132,6 +184,7 @@ bool OpeningWatch::observe_probe(const ProbeResult& result, const config::Degrad
   if (late) seen.longest = result.elapsed;
   seen.timed_out = late && !result.ok();
   last_ = now;
+  if (step_ > 0 && !late) return end_step(now);  // one more is no proof that it bears many
   return judge(seen, *most, policy, now);
 }
 
@@ -157,7 +210,30 @@ bool OpeningWatch::judge(const Seen& seen, Duration most, const config::Degraded
   return now - *breached_since_ >= dwell && enter(State::late, now);
 }
 
+// Does it bear what it is given? A few may be late for reasons of their own.
+bool OpeningWatch::judge_step(const Seen& seen, TimePoint now) {
+  step_good_ += seen.good;
+  step_late_ += seen.late;
+  if (seen.longest > Duration::zero()) {
+    value_ = seen.longest;
+    timed_out_ = seen.timed_out;
+  }
+  if (!seen.waiting && (step_late_ < several || step_late_ * 10 <= step_good_)) return end_step(now);
+  relapsed(now);
+  return enter(State::late, now);
+}
+
+bool OpeningWatch::end_step(TimePoint now) {
+  const bool well = step_good_ >= proofs && step_late_ * 3 <= step_good_;
+  const bool idle = step_late_ == 0 && now - step_since_ >= step_patience;
+  if (!idle && (!well || now - step_since_ < step_time)) return false;
+  if (step_ == step_share.size()) return enter(State::normal, now);
+  begin_step(step_ + 1, now);
+  return false;
+}
+
 bool OpeningWatch::judge_trials(const Seen& seen, TimePoint now) {
+  if (step_ > 0) return judge_step(seen, now);
   if (seen.late > 0 || seen.one_waits) {
     value_ = seen.longest;
     timed_out_ = seen.timed_out;
@@ -167,8 +243,12 @@ bool OpeningWatch::judge_trials(const Seen& seen, TimePoint now) {
     went_well_ = 0;
     return state_ == State::returned && enter(State::late, now);
   }
+  if (state_ == State::late && now < proofs_from_) return false;
   went_well_ += seen.good;
-  return went_well_ >= proofs && enter(State::normal, now);
+  if (went_well_ < proofs) return false;
+  if (!was_late_) return enter(State::normal, now);
+  begin_step(1, now);
+  return false;
 }
 
 std::string OpeningWatch::describe(const config::DegradedConfig& policy) const {
@@ -179,6 +259,7 @@ std::string OpeningWatch::describe(const config::DegradedConfig& policy) const {
   if (const auto most = limit(policy))
     text += ", limit " + health::describe(*most) +
             (policy.websocket_open_p95 ? " (websocket_open_p95)" : " (latency_factor times what is normal)");
+  if (step_ > 0) text += "; better since, and given more step by step";
   return text;
 }
 

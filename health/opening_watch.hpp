@@ -2,10 +2,15 @@
 // slow to open. New tunnels then go elsewhere where they can, while requests stay: the two have different reasons to be slow.
 //
 //   normal ── most of the newest took too long, three in a row did, or several wait for too long already ──► late
-//   late, returned ── three trials in a row took what is normal ───────────────────────────────────────────► normal
-//   it was away, or doubted, and is back ──► returned ── a trial took too long ──► late
-//                                            └── nobody wanted a tunnel for a while ──► normal
+//   late ── three trials in a row took what is normal ──► given more, in steps ── it bears them ───────────► normal
+//     │                                                     └── it does not (a relapse) ──► late
+//     └── nobody wanted a tunnel of it for a while ──► returned
+//   it was away, or doubted, and is back ──► returned ── three trials in a row took what is normal ────────► normal
+//                                            │ └── nobody wanted a tunnel for a while ────────────────────► normal
+//                                            └── a trial took too long ──► late
 //
+// Who is late again not long after it was trusted, or under the steps, relapsed: each relapse doubles the time in which trials prove
+// nothing, up to five minutes, and is forgotten after five good ones.
 // Trials are openings of clients, given up in time to go where they open well; and probes, where those open WebSockets. Pure.
 #pragma once
 
@@ -32,8 +37,8 @@ public:
   bool observe_probe(const ProbeResult& result, const config::DegradedConfig& policy, TimePoint now);
   // The endpoint was away, or doubted. True when state() changed: where something is known to compare with.
   bool returned(const config::DegradedConfig& policy, TimePoint now);
-  // It would get tunnels since `serving` (nothing: it would not), but nobody wanted one: it is taken as normal. True when
-  // state() changed.
+  // Nobody wanted a tunnel of it for a while: who was late may be tried by all, who has returned and would get tunnels since `serving`
+  // (nothing: it would not) is taken as normal, and who bears what it is given gets more. True when state() or trials() changed.
   bool expire(std::optional<TimePoint> serving, TimePoint now);
   std::optional<TimePoint> expires(std::optional<TimePoint> serving) const;
   // What was seen while this process was starved.
@@ -43,6 +48,8 @@ public:
   bool slow() const { return state_ != State::normal; }
   bool opened_any() const { return !normal_.empty(); }
   TimePoint since() const { return since_; }
+  bool proving() const { return step_ > 0; }  // late, and given more step by step
+  std::uint32_t relapses(TimePoint now) const;
   // How it is tried; nothing while it is normal.
   std::optional<OpeningTrials> trials(const config::DegradedConfig& policy) const;
   // What an opening may take; nothing: neither the operator nor its past nor its peers say. Own: by its past alone.
@@ -59,6 +66,10 @@ private:
     bool one_waits = false;
   };
   bool enter(State state, TimePoint now);
+  void begin_step(std::uint32_t step, TimePoint now);
+  void relapsed(TimePoint now);
+  bool judge_step(const Seen& seen, TimePoint now);
+  bool end_step(TimePoint now);
   bool judge(const Seen& seen, Duration most, const config::DegradedConfig& policy, TimePoint now);
   bool judge_trials(const Seen& seen, TimePoint now);
   bool usual(const LatencyCounts& opened) const;
@@ -74,6 +85,14 @@ private:
   bool timed_out_ = false;       // or not opened at all
   std::uint32_t went_well_ = 0;  // trials in a row
   Duration pause_{};             // between two trials, while it is late
+  std::uint32_t step_ = 0;       // of the way back from late, 0: not on it
+  TimePoint step_since_{};
+  std::uint32_t step_good_ = 0, step_late_ = 0;
+  TimePoint proofs_from_{};              // before that, trials of one that is late prove nothing
+  bool was_late_ = false;                // since it was last normal
+  std::optional<TimePoint> trusted_at_;  // when it was last normal again after it was late
+  std::uint32_t relapses_ = 0;
+  TimePoint relapsed_at_{};
 };
 
 std::string_view name_of(OpeningWatch::State state);  // "", "slow", "returning"

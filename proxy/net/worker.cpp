@@ -127,7 +127,7 @@ void Worker::apply_view_changes(const health::View& view) {
           s.opening.for_each(leave);
         }
         find_slow_openings(pool, endpoint, slow);
-        tunnels_concerned |= s.follow(endpoint, t, pool, shared);
+        tunnels_concerned |= s.follow(endpoint, t, pool, shared, moved);
       }
     }
   }

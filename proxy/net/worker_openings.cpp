@@ -21,7 +21,7 @@ Picked Worker::pick_opening(const PickRequest& request, SharedOpenings& desk) {
 // of all openings, so that where there are few it is not all of them.
 health::Choice Worker::opening_trial(const health::PoolView& pool, const config::PoolConfig& config,
                                      const PickRequest& request) {
-  if (request.openings == nullptr || request.again || request.sticky) return {};
+  if (request.openings == nullptr || request.again) return {};
   if (!request.called && request.openings->others_wait()) return {};
   const auto now = reactor_.now().time_since_epoch().count();
   return health::choose_opening_trial(pool, [&](std::uint32_t t, std::uint32_t e) {
@@ -32,6 +32,10 @@ health::Choice Worker::opening_trial(const health::PoolView& pool, const config:
     if (now < due || !chance(trials.share)) return false;
     if (config.max_in_flight != 0 && in_flight(endpoint) >= config.max_in_flight) return false;
     if (request.openings->room(opening_key(endpoint.id), reactor_.now()) == 0) return false;
+    if (request.sticky) {  // within a tier a client keeps to its own endpoint, where that can be used
+      const auto own = balance::find_sticky(pool.tiers[t], pool.name, *request.sticky, request.excluded);
+      if (own && *own != e) return false;
+    }
     const auto next = now + std::chrono::duration_cast<TimePoint::duration>(trials.pause).count();
     return endpoint.load->next_opening_trial.compare_exchange_strong(due, next, std::memory_order_relaxed);
   });

@@ -50,6 +50,7 @@ Worker::Slot& Worker::slot(health::EndpointId id) {
     s->fate = Slot::Fate::stays;
     s->aside.reset();
     s->served = false;
+    s->due.reset();
   }
   return *s;
 }

@@ -28,9 +28,11 @@ struct Worker::Slot {
   enum class Fate : std::uint8_t { stays, draining, removed, disabled, dead };
   Fate fate = Fate::stays;
   std::optional<bool> aside;                // its tier is neither the designated one nor that of new tunnels
-  bool served = false;                      // it was the designated one since it last came to be aside
-  std::optional<observe::TunnelEnd> moved;  // the designated tier has just become another one
-  bool follow(const health::EndpointView& endpoint, std::uint32_t tier, const health::PoolView& view, bool shared);
+  bool served = false;                      // it was the designated one since its tunnels last had to leave
+  std::optional<observe::TunnelEnd> due;    // the designated tier became another one, but new tunnels still come here
+  std::optional<observe::TunnelEnd> moved;  // its tunnels leave since now
+  bool follow(const health::EndpointView& endpoint, std::uint32_t tier, const health::PoolView& view, bool shared,
+              bool new_epoch);
 };
 
 }  // namespace understudy::net

@@ -1,6 +1,7 @@
 // A worker's tunnels: who has to leave, why, and whether at once or at a pace.
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "proxy/net/departure.hpp"
 #include "proxy/net/worker_lists.hpp"
@@ -30,7 +31,7 @@ Departure::Terms removal(const Plan& plan) {
 
 // What became of the endpoint since the last view. True when its tunnels have to look.
 bool Worker::Slot::follow(const health::EndpointView& endpoint, std::uint32_t tier, const health::PoolView& view,
-                          bool shared) {
+                          bool shared, bool new_epoch) {
   const Fate now = endpoint.dead       ? Fate::dead
                    : endpoint.disabled ? Fate::disabled
                    : endpoint.draining ? Fate::draining
@@ -39,13 +40,20 @@ bool Worker::Slot::follow(const health::EndpointView& endpoint, std::uint32_t ti
   moved.reset();
   const bool designated = view.active == tier;
   const bool away = view.active < view.tiers.size() && !designated && view.openings_to != tier;
-  if (aside && *aside != away) {
+  // Another tier serves: that moves tunnels. Where only new ones go is no reason to close any, though those that have to go stay for
+  // as long as new ones come here. In a shared pool who was opened aside may stay here at a move, too: law 11 does not bind it.
+  if (designated) {
+    due.reset();
+  } else if (new_epoch && aside && (served || !shared)) {
+    due = view.active > tier ? TunnelEnd::failover : TunnelEnd::failback;
+  }
+  if (aside && *aside != away) changed = true;
+  if (away && due) {
+    moved = std::exchange(due, std::nullopt);
     changed = true;
-    // Tunnels that were opened here because the designated tier was slow to open them may stay, but for law 11.
-    if (away && (served || !shared)) moved = view.active > tier ? TunnelEnd::failover : TunnelEnd::failback;
   }
   aside = away;
-  served = designated || (served && !away);
+  served = designated || (served && !moved);
   return changed;
 }
 

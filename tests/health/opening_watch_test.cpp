@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 namespace understudy::health {
 namespace {
 
@@ -125,7 +127,7 @@ TEST_F(Watching, ASlowRampIsNotTakenAsNormal) {
   EXPECT_EQ(watch.limit(policy), limit);
 }
 
-TEST_F(Watching, ThreeTrialsInARowEndIt) {
+TEST_F(Watching, AfterThreeTrialsInARowItIsGivenMoreStepByStep) {
   learn();
   turn_late();
   EXPECT_EQ(watch.trials(policy)->pause, 1s);
@@ -136,14 +138,91 @@ TEST_F(Watching, ThreeTrialsInARowEndIt) {
   sees(1, 5ms);
   leaves();
   EXPECT_EQ(watch.trials(policy)->pause, 1s);
-  sees(1, 5ms);
-  sees(1, 5ms);
-  EXPECT_TRUE(watch.slow());
-  EXPECT_TRUE(sees(1, 5ms));
-  EXPECT_FALSE(watch.slow());
+  for (int i = 0; i < 3; ++i) sees(1, 5ms);
+  std::vector<double> shares;
+  int samples = 0;
+  for (; watch.slow() && samples < 200; ++samples) {
+    EXPECT_TRUE(watch.proving());
+    const auto trials = watch.trials(policy);
+    EXPECT_EQ(trials->pause, 0s);
+    if (shares.empty() || shares.back() != trials->share) shares.push_back(trials->share);
+    sees(1, 5ms);
+  }
+  EXPECT_EQ(shares, (std::vector<double>{0.25, 0.5, 0.9}));
+  EXPECT_GE(samples, 40);
+  EXPECT_LE(samples, 60);
   EXPECT_FALSE(watch.trials(policy));
   EXPECT_EQ(watch.describe(policy), "");
   turn_late();  // the norm was not learned from the time when it was slow
+}
+
+TEST_F(Watching, WhoBearsFewAndNotManyIsNotTrusted) {
+  learn();
+  turn_late();
+  for (int i = 0; i < 25; ++i) sees(1, 5ms);
+  ASSERT_TRUE(watch.proving());
+  for (int i = 0; i < 4; ++i) sees(2, 2s);
+  EXPECT_EQ(watch.state(), State::late);
+  EXPECT_FALSE(watch.proving());
+  EXPECT_EQ(watch.trials(policy)->share, 0.1);
+  EXPECT_EQ(watch.relapses(now), 1U);
+  for (int i = 0; i < 90; ++i) sees(1, 5ms);
+  EXPECT_FALSE(watch.proving()) << "trials prove nothing for ten seconds";
+  for (int i = 0; i < 20; ++i) sees(1, 5ms);
+  EXPECT_TRUE(watch.proving());
+}
+
+TEST_F(Watching, AFewLateOnesOfManyAreNoRelapse) {
+  learn();
+  turn_late();
+  int samples = 0;
+  for (; watch.slow() && samples < 200; ++samples) {
+    sees(2, 5ms);
+    if (samples % 15 == 14) leaves();
+  }
+  EXPECT_LE(samples, 100);
+  EXPECT_EQ(watch.relapses(now), 0U);
+}
+
+TEST_F(Watching, EachRelapseDoublesTheWayBackAndGoodTimeForgetsIt) {
+  learn();
+  const auto heal = [&] {
+    const TimePoint from = now;
+    for (int i = 0; i < 10000 && watch.slow(); ++i) sees(1, 5ms);
+    EXPECT_FALSE(watch.slow());
+    return now - from;
+  };
+  turn_late();
+  EXPECT_LE(heal(), 6s);
+  for (const Duration least : {10s, 20s, 40s, 80s, 160s, 300s, 300s}) {
+    turn_late();
+    const Duration took = heal();
+    EXPECT_GE(took, least);
+    EXPECT_LE(took, least + 6s);
+  }
+  EXPECT_EQ(watch.relapses(now + 10min), 3U) << "one is forgotten in five minutes";
+  EXPECT_EQ(watch.relapses(now + 1h), 0U);
+  now += 1h;
+  sees(1, 5ms);
+  turn_late();
+  EXPECT_EQ(watch.relapses(now), 0U);
+  EXPECT_LE(heal(), 6s);
+}
+
+TEST_F(Watching, WhoIsLateAndNotAskedMayBeTriedByAllInTheEnd) {
+  learn();
+  turn_late();
+  const TimePoint last = now;
+  EXPECT_EQ(watch.expires(std::nullopt), last + 30s);
+  EXPECT_FALSE(watch.expire(std::nullopt, last + 29s));
+  EXPECT_TRUE(watch.expire(std::nullopt, last + 30s));
+  EXPECT_EQ(watch.state(), State::returned);
+  EXPECT_TRUE(watch.expire(last, last + 40s));
+  EXPECT_EQ(watch.state(), State::normal);
+  now = last + 40s;
+  turn_late();
+  EXPECT_EQ(watch.relapses(now), 1U);
+  EXPECT_GE(*watch.expires(std::nullopt), now + 39s) << "a relapse is waited for longer";
 }
 
 TEST_F(Watching, TrialsThatGoBadBecomeRare) {
@@ -189,8 +268,6 @@ TEST_F(Watching, WhoWasAwayIsTakenAsNormalWhenNobodyWantsATunnel) {
   EXPECT_FALSE(watch.expire(now - 1s, now + 9950ms)) << "somebody does";
   EXPECT_TRUE(watch.expire(now, now + 10s));
   EXPECT_FALSE(watch.slow());
-  turn_late();
-  EXPECT_FALSE(watch.expires(now)) << "who is known to be late has to show that it no longer is";
 }
 
 TEST_F(Watching, ProbesThatOpenWebSocketsTellToo) {
@@ -201,9 +278,12 @@ TEST_F(Watching, ProbesThatOpenWebSocketsTellToo) {
   EXPECT_TRUE(probes(3s, Cause::ws_timeout));
   probes(5ms);
   probes(5ms);
-  EXPECT_TRUE(watch.slow());
-  EXPECT_TRUE(probes(5ms));
-  EXPECT_FALSE(watch.slow());
+  EXPECT_FALSE(watch.proving());
+  probes(5ms);
+  EXPECT_TRUE(watch.proving());
+  int more = 0;
+  for (; watch.slow() && more < 50; ++more) probes(5ms);
+  EXPECT_EQ(more, 9) << "nothing is proven under load: five seconds a step";
 }
 
 TEST_F(Watching, Law12WhatWasSeenWhileStarvedIsForgotten) {

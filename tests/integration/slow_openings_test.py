@@ -14,8 +14,10 @@ from tunnel_test import opening
 class Clients:
     """In a thread of their own: tunnels that stay, openings at a steady rate, and plain requests one after another."""
 
-    def __init__(self, port, standing, per_second):
+    def __init__(self, port, standing, per_second, cookie=b""):
         self.port, self.standing, self.per_second = port, standing, per_second
+        self.cookie = cookie    # a header that all openings carry
+        self.tasks = []
         self.open = 0
         self.lost = []      # what standing tunnels were sent, or b"" for an end without a word
         self.openings = []  # (asked at, seconds or None)
@@ -25,7 +27,8 @@ class Clients:
 
     async def main(self):
         self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
-        tasks = [asyncio.ensure_future(self.stand(i * 0.01)) for i in range(self.standing)]
+        tasks = self.tasks
+        tasks += [asyncio.ensure_future(self.stand(i * 0.01)) for i in range(self.standing)]
         tasks += [asyncio.ensure_future(self.come()), asyncio.ensure_future(self.ask())]
         await self.stop.wait()
         for task in tasks:
@@ -34,10 +37,17 @@ class Clients:
 
     async def connect(self):
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(opening())
+        writer.write(opening(more=self.cookie))
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101"), head
         return reader, writer
+
+    def more(self, count):
+        """So many more tunnels that stay."""
+        self.loop.call_soon_threadsafe(
+            lambda: self.tasks.extend(asyncio.ensure_future(self.stand(i * 0.01)) for i in range(count)))
+        wanted = self.open + count
+        wait_until(lambda: self.open == wanted)
 
     async def stand(self, after):
         await asyncio.sleep(after)
@@ -155,10 +165,14 @@ class SlowOpeningsTest(Story):
             text = self.understudy.cli("status").stdout
             self.assertIn("new tunnels go to standby", text)
             self.assertIn("slow to open WebSockets: openings take", text)
+            # What is opened aside stays there when new tunnels go back: nothing but these moved.
+            clients.more(20)
             self.delay(self.primaries, 0)
             wait_until(lambda: self.openings_tier() == "primary", 30)
             # A trial that is under way is the last to be waited for.
             wait_until(lambda: not any(self.slow(o) for o in self.primaries), 30)
+            wait_until(lambda: sum(o.stats()["open"] for o in self.standbys) == 20)
+            self.assertEqual(self.understudy.metric("websocket_sessions_leaving_total"), 0)
             self.assertEqual(clients.lost, [])
             yield clients
 
@@ -174,6 +188,21 @@ class SlowOpeningsTest(Story):
         self.begin('[pool.app.degraded]\nwebsocket_open_p95 = "500ms"\n', workers=1)
         for _ in self.measure("exclusive, 500 ms"):
             self.assertIn("websocket_open_p95", self.understudy.events("endpoint_slow_to_open")[0]["reason"])
+
+    def test_clients_with_a_cookie_try_who_is_slow_too(self):
+        self.begin('tiers = "shared"\nsticky = "lb"\n[pool.app.degraded]\nwebsocket_open_p95 = "300ms"\n', standbys=1)
+        cookie = self.request()[1]["set-cookie"].split(";")[0]
+        with Clients(self.port, 0, 40, b"Cookie: " + cookie.encode() + b"\r\n") as clients:
+            wait_until(lambda: len(clients.openings) > 20, 20)
+            self.delay(self.primaries, 2)
+            mine = [o for o in self.primaries if o.stats()["opened"] > 0]
+            self.assertEqual(len(mine), 1)
+            wait_until(lambda: self.slow(mine[0]), 20)
+            asked = mine[0].stats()["asked"]
+            self.delay(self.primaries, 0)
+            wait_until(lambda: not self.slow(mine[0]), 30)
+            self.assertGreater(mine[0].stats()["asked"], asked)
+            self.assertNotIn(None, clients.took(0))
 
     def test_one_of_two_is_avoided_and_nothing_better_is_stayed_with(self):
         self.begin("", standbys=0)

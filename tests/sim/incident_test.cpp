@@ -457,7 +457,7 @@ TEST(Incidents, OpeningsThatAreSlowAreOneThoughRequestsAreWell) {
   EXPECT_THAT(events_of(*notebook.open()), Contains("endpoint_slow_to_open"));
   EXPECT_THAT(events_of(*notebook.open()), Contains("openings_moved"));
   EXPECT_FALSE(notebook.open()->moved) << "requests stay";
-  openings(5ms, 5);
+  openings(5ms, 150);  // step by step
   EXPECT_THAT(events_of(*notebook.open()), Contains("openings_returned"));
   notebook.run(10s);
   EXPECT_EQ(notebook.open(), nullptr);

@@ -2,6 +2,8 @@
 // and tunnels return only to who opens them in its usual time. The core in virtual time, devices that choose as the workers do.
 #include <gmock/gmock.h>
 
+#include <deque>
+
 #include "health/choice.hpp"
 #include "tests/support/health_sim.hpp"
 
@@ -31,6 +33,7 @@ public:
     flush();
   }
   std::map<std::string, Duration> takes;               // by address; else 3 ms
+  std::map<std::string, std::size_t> bears;            // by address; more in a second take 1.5 s
   Duration every = 50ms;                               // zero: none
   std::map<std::string, std::uint64_t> asked, opened;  // by address
   std::vector<std::pair<TimePoint, Duration>> took;    // when it was wanted, and how long the client waited
@@ -97,7 +100,12 @@ private:
     ++asked[address];
     books_[to.id].waiting[id] = opening;
     const auto found = takes.find(address);
-    world_.at(found != takes.end() ? found->second : Duration(3ms), [this, id, at = to.id, address] {
+    Duration takes_now = found != takes.end() ? found->second : Duration(3ms);
+    std::deque<TimePoint>& lately = lately_[address];
+    lately.push_back(world_.now);
+    while (lately.front() < world_.now - 1s) lately.pop_front();
+    if (const auto most = bears.find(address); most != bears.end() && lately.size() > most->second) takes_now = 1500ms;
+    world_.at(takes_now, [this, id, at = to.id, address] {
       Books& books = books_[at];
       const auto it = books.waiting.find(id);
       if (it == books.waiting.end()) return;  // gone elsewhere
@@ -151,6 +159,7 @@ private:
   bool shared_ = false;
   std::map<health::EndpointId, Books> books_;
   std::map<health::EndpointId, TimePoint> next_trial_;
+  std::map<std::string, std::deque<TimePoint>> lately_;
   std::uint64_t last_ = 0;
   std::size_t turn_ = 0;
   std::uint32_t draw_ = 1;
@@ -342,6 +351,55 @@ TEST_F(Openings, Law3NoneGoToATierThatIsNotFit) {
     world->synthetic[kS1] = bad;
     EXPECT_TRUE(world->run_until([&] { return !openings_to(); }, 30s)) << world->told();
   }
+}
+
+// It opens trials well, and is slow once all come: as long as it bears no more, they stay where they are opened.
+TEST_F(Openings, WhoBearsFewAndNotManyIsNotReturnedTo) {
+  for (const bool shared : {true, false}) {
+    config::PoolConfig app = two_and_one();
+    if (shared) app.tiers_mode = config::TiersMode::shared;
+    app.degraded.websocket_open_p95 = 500ms;
+    start(app);
+    devices->bears[kP1] = devices->bears[kP2] = 3;
+    world->run(300s);
+    EXPECT_EQ(world->count(Kind::openings_moved), 1U) << world->told();
+    EXPECT_EQ(world->count(Kind::openings_returned), 0U) << world->told();
+    EXPECT_EQ(world->moves(), 0U);
+    EXPECT_LT(devices->median(began + 3s), 20ms);
+    devices->bears.clear();
+    ASSERT_TRUE(world->run_until([&] { return !openings_to(); }, 400s)) << world->told();
+    world->run(60s);
+    EXPECT_EQ(world->count(Kind::openings_moved), 1U) << world->told();
+  }
+}
+
+TEST_F(Openings, Law3WhereNoTierBearsThemTheyAreNotChased) {
+  for (const bool shared : {true, false}) {
+    config::PoolConfig app = two_and_one();
+    if (shared) app.tiers_mode = config::TiersMode::shared;
+    app.degraded.websocket_open_p95 = 500ms;
+    start(app);
+    devices->bears[kP1] = devices->bears[kP2] = 3;
+    devices->bears[kS1] = 6;
+    world->run(300s);
+    EXPECT_LE(world->count(Kind::openings_moved), 2U) << world->told();
+    EXPECT_EQ(world->moves(), 0U);
+  }
+}
+
+// Nobody is left to show that it opens well again.
+TEST_F(Openings, WhoIsSlowAndNotAskedAnyMoreIsTakenAsNormalInTheEnd) {
+  config::PoolConfig app = shared_pool();
+  app.tiers.pop_back();
+  start(app);
+  slow_primary();
+  world->run(10s);
+  ASSERT_EQ(world->endpoint_status("p1").openings, "slow");
+  devices->every = 0ns;
+  devices->takes.clear();
+  EXPECT_TRUE(world->run_until([&] { return world->count(Kind::endpoint_opens_again) == 2; }, 50s)) << world->told();
+  EXPECT_EQ(world->endpoint_status("p1").openings, "");
+  EXPECT_EQ(world->status().diagnosis, "");
 }
 
 TEST_F(Openings, WhoReturnsGetsATrickleUntilItOpensInItsUsualTime) {
