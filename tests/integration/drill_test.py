@@ -93,7 +93,8 @@ class DrillTest(Story):
                             "--markdown", "d.md", "--requests", "d.csv")
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertIn("the endpoints are embedded origins on loopback", result.stdout)
-        self.assertIn("passed: all of 2 expectations", result.stdout)
+        self.assertIn("passed: all of 3 expectations", result.stdout)
+        self.assertIn("passed  the incident record tells what the load met", result.stdout)
         with open(self.path("d.json")) as f:
             drill = json.load(f)["drills"][0]
         self.assertEqual((drill["verdict"], drill["requests"]), ("passed", 300))
@@ -101,7 +102,7 @@ class DrillTest(Story):
         self.assertGreater(drill["answered_by"]["10.0.1.11:3000"], 100)
         self.assertLess(drill["detected_ms"], 1000)
         suite = xml.parse(self.path("d.xml")).getroot().find("testsuite")
-        self.assertEqual((suite.get("tests"), suite.get("failures")), ("2", "0"))
+        self.assertEqual((suite.get("tests"), suite.get("failures")), ("3", "0"))
         with open(self.path("d.csv")) as f:
             lines = f.read().splitlines()
         self.assertEqual(len(lines), 301)
