@@ -111,7 +111,10 @@ void Device::take() {
   const auto status = parser.parse(in_, {64 * 1024, 100, 0}, http::Method::get, *head);
   if (status == http::ParseStatus::need_more) return;
   if (status == http::ParseStatus::error) return end("malformed");
-  if (head->status != 101) return end("status " + std::to_string(head->status));
+  if (head->status != 101) {
+    devices_.counts_.refused_openings += head->status >= 500 ? 1 : 0;
+    return end("status " + std::to_string(head->status));
+  }
   in_.erase(0, head->head_bytes);
   opened();
   take_frames();

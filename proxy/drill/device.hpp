@@ -18,6 +18,7 @@ namespace understudy::drill {
 
 struct DeviceCounts {
   std::uint64_t opened = 0, failed_openings = 0, dropped = 0, left = 0;
+  std::uint64_t refused_openings = 0;                    // of the failed ones: answered with a 5xx
   std::uint64_t sent = 0, echoed = 0, out_of_order = 0;  // or echoed twice
   std::uint64_t lost = 0;  // sent, and not echoed: before a later one was, or before the connection ended
   std::uint64_t open = 0;  // now

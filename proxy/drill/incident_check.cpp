@@ -19,7 +19,7 @@ std::string seconds(Micros time) {
 std::optional<health::RehearsalCheck> check_incidents(const std::vector<IncidentSeen>& incidents,
                                                       const std::vector<RequestRecord>& records,
                                                       const DeviceCounts& devices, std::optional<Micros> first_fault) {
-  std::uint64_t met = devices.failed_openings;
+  std::uint64_t met = devices.refused_openings;
   std::optional<Micros> first_met;
   for (const RequestRecord& record : records) {
     if (record.outcome != Outcome::status || record.status < 500) continue;

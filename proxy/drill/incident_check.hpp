@@ -12,9 +12,9 @@
 
 namespace understudy::drill {
 
-// Of an incident of the drill's pool; times since the drill began.
+// Of an incident of the drill's pool; `began` since the drill did.
 struct IncidentSeen {
-  Micros began{0}, detected{0};
+  Micros began{0};
   std::uint64_t failed = 0;  // answered with a 5xx, WebSockets too
 };
 

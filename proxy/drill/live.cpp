@@ -5,7 +5,6 @@
 #include <boost/json/serialize.hpp>
 #include <cmath>
 #include <condition_variable>
-#include <cstdio>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -14,6 +13,7 @@
 
 #include "health/rehearsal/script.hpp"
 #include "proxy/drill/event_feed.hpp"
+#include "proxy/drill/report.hpp"
 
 namespace understudy::drill {
 
@@ -27,12 +27,6 @@ constexpr auto kPoll = 100ms;
 constexpr auto kAftermath = 5s;      // after one that was cut short: until traffic is back
 constexpr auto kLastCount = 1500ms;  // after its end its last second is counted
 constexpr int kRenewals = 4;         // in a lease
-
-std::string stamp(Clock::duration since) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%8.3f s  ", std::chrono::duration<double>(since).count());
-  return text;
-}
 
 Micros micros(double ms) { return Micros(std::llround(ms * 1000)); }
 

@@ -188,6 +188,12 @@ std::string time_cell(const std::optional<health::Duration>& time) {
 
 }  // namespace
 
+std::string stamp(std::chrono::steady_clock::duration since) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%8.3f s  ", std::chrono::duration<double>(since).count());
+  return text;
+}
+
 std::string report_text(const Result& result, bool with_log) {
   std::string text = config::printable(result.scenario.name, 200) + "\n";
   if (!result.scenario.proves.empty()) text += config::printable(result.scenario.proves, 400) + "\n";

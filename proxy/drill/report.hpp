@@ -1,6 +1,7 @@
 // What came of drills, for people and machines.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,8 @@ std::string report_json(const std::vector<Result>& results);
 std::string report_junit(const std::vector<Result>& results);
 // A table, a row a drill, with what was measured.
 std::string report_markdown(const std::vector<Result>& results);
+// What a line of a drill's log begins with: when it happened, since the beginning.
+std::string stamp(std::chrono::steady_clock::duration since);
 // Every request of one drill: id, method, when it was due, how it ended, how long it took, who answered.
 std::string requests_csv(const Result& result);
 

@@ -22,6 +22,7 @@
 #include "proxy/drill/incident_check.hpp"
 #include "proxy/drill/origin.hpp"
 #include "proxy/drill/proxy_child.hpp"
+#include "proxy/drill/report.hpp"
 #include "proxy/drill/sandbox.hpp"
 #include "proxy/drill/target.hpp"
 
@@ -109,12 +110,6 @@ private:
   std::vector<Micros> beats_;
   std::thread thread_;
 };
-
-std::string stamp(Clock::duration since) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%8.3f s  ", std::chrono::duration<double>(since).count());
-  return text;
-}
 
 class Run {
 public:
@@ -313,7 +308,12 @@ void Run::report_progress(bool last) {
 void Run::finish() {
   const bool is_over = died_.empty() && result_.why_invalid.empty();
   if (is_over) {
-    result_.devices = load_loop_.on([this] { return devices_->counts(); });
+    // Nobody opens any more while the record is completed: it counts what they count.
+    result_.devices = load_loop_.on([this] {
+      const DeviceCounts counts = devices_->counts();
+      devices_->stop();
+      return counts;
+    });
     load_done_.get_future().wait_for(scenario_.load.patience + 1s);
     std::this_thread::sleep_for(200ms);
     take_events();
@@ -344,8 +344,7 @@ void Run::take_incidents() {
   for (const boost::json::value& one : proxy_.incidents(pool_, begin_wall_ - 1s)) {
     const boost::json::object& told = one.as_object();
     const double failed = number_of(told.at("counts").as_object(), "failed");
-    incidents_.push_back(
-        {since(text_of(told, "began")), since(text_of(told, "detected")), static_cast<std::uint64_t>(failed)});
+    incidents_.push_back({since(text_of(told, "began")), static_cast<std::uint64_t>(failed)});
   }
 }
 

@@ -5,11 +5,11 @@ import json
 import os
 import resource
 import statistics
-import threading
 import time
 import unittest
 import urllib.request
 
+from background import Background
 from harness import HERE, SLOW, Process, Story, wait_until
 from tunnel_test import open_tunnel, opening
 
@@ -31,23 +31,16 @@ class OpeningOrigin(Process):
         return json.loads(self.get("/stats"))
 
 
-class Fleet:
+class Fleet(Background):
     """Devices that all come at once, wait as they are told when they are refused, and then stay."""
 
     def __init__(self, port, count, over=0.0):
         self.port, self.count, self.over = port, count, over
         self.opened, self.refused, self.lost, self.retry_after = [], 0, 0, []
-        self.stop = None
-        self.thread = threading.Thread(target=lambda: asyncio.run(self.main()))
 
-    async def main(self):
-        self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
+    def begin(self):
         self.began = time.monotonic()
-        devices = [asyncio.ensure_future(self.device(i * self.over / self.count)) for i in range(self.count)]
-        await self.stop.wait()
-        for device in devices:
-            device.cancel()
-        await asyncio.gather(*devices, return_exceptions=True)
+        return [asyncio.ensure_future(self.device(i * self.over / self.count)) for i in range(self.count)]
 
     async def device(self, after):
         await asyncio.sleep(after)
@@ -71,15 +64,6 @@ class Fleet:
             finally:
                 writer.close()
             await asyncio.sleep(self.retry_after[-1])
-
-    def __enter__(self):
-        self.thread.start()
-        wait_until(lambda: self.stop is not None)
-        return self
-
-    def __exit__(self, *_):
-        self.loop.call_soon_threadsafe(self.stop.set)
-        self.thread.join(60)
 
 
 class OpeningsTest(Story):

@@ -11,6 +11,7 @@ import threading
 import time
 import unittest
 
+from background import Background
 from harness import HERE, SLOW, Process, Story, wait_until
 from frames_test import close, frame
 from parked_story import ParkedStory, said
@@ -173,7 +174,7 @@ class LedgerOrigin(Process):
         self.address = "127.0.0.1:%d" % self.port
 
 
-class Fleet:
+class Fleet(Background):
     """Devices that say `ID NUMBER` at a steady pace, and ping; each notes what it is answered and whether its socket ends."""
 
     def __init__(self, port, count, pause):
@@ -181,19 +182,12 @@ class Fleet:
         self.sent = collections.Counter()
         self.acks = collections.Counter()
         self.ended, self.bad, self.unanswered = [], [], []
-        self.open, self.stop = 0, None
+        self.open = 0
         self.talking = True
         self.pinged = collections.defaultdict(lambda: None)
-        self.thread = threading.Thread(target=lambda: asyncio.run(self.main()))
 
-    async def main(self):
-        self.loop, stop = asyncio.get_running_loop(), asyncio.Event()
-        self.stop = stop
-        devices = [asyncio.ensure_future(self.device(i)) for i in range(self.count)]
-        await stop.wait()
-        for device in devices:
-            device.cancel()
-        await asyncio.gather(*devices, return_exceptions=True)
+    def begin(self):
+        return [asyncio.ensure_future(self.device(i)) for i in range(self.count)]
 
     async def device(self, number):
         await asyncio.sleep(number * 2 / self.count)
@@ -245,15 +239,6 @@ class Fleet:
                     return self.ended.append((number, payload))
         except (asyncio.IncompleteReadError, ConnectionError) as e:
             self.ended.append((number, repr(e)))
-
-    def __enter__(self):
-        self.thread.start()
-        wait_until(lambda: self.stop is not None)
-        return self
-
-    def __exit__(self, *_):
-        self.loop.call_soon_threadsafe(self.stop.set)
-        self.thread.join(60)
 
 
 class ParkedFleetTest(Story):

@@ -2,16 +2,16 @@
 is open is cut; back only once openings take what they usually do."""
 import asyncio
 import statistics
-import threading
 import time
 import unittest
 
+from background import Background
 from harness import SLOW, Story, wait_until
 from openings_test import OpeningOrigin
 from tunnel_test import opening
 
 
-class Clients:
+class Clients(Background):
     """In a thread of their own: tunnels that stay, openings at a steady rate, and plain requests one after another."""
 
     def __init__(self, port, standing, per_second, cookie=b""):
@@ -22,18 +22,11 @@ class Clients:
         self.lost = []      # what standing tunnels were sent, or b"" for an end without a word
         self.openings = []  # (asked at, seconds or None)
         self.plain = []     # (asked at, seconds, status)
-        self.stop = None
-        self.thread = threading.Thread(target=lambda: asyncio.run(self.main()))
 
-    async def main(self):
-        self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
-        tasks = self.tasks
-        tasks += [asyncio.ensure_future(self.stand(i * 0.01)) for i in range(self.standing)]
-        tasks += [asyncio.ensure_future(self.come()), asyncio.ensure_future(self.ask())]
-        await self.stop.wait()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def begin(self):
+        self.tasks += [asyncio.ensure_future(self.stand(i * 0.01)) for i in range(self.standing)]
+        self.tasks += [asyncio.ensure_future(self.come()), asyncio.ensure_future(self.ask())]
+        return self.tasks
 
     async def connect(self):
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -88,15 +81,6 @@ class Clients:
             await reader.readexactly(2)
             self.plain.append((asked, time.monotonic() - asked, head[9:12]))
             await asyncio.sleep(0.01)
-
-    def __enter__(self):
-        self.thread.start()
-        wait_until(lambda: self.stop is not None)
-        return self
-
-    def __exit__(self, *_):
-        self.loop.call_soon_threadsafe(self.stop.set)
-        self.thread.join(60)
 
     def took(self, since, until=None):
         return [s for at, s in self.openings if at >= since and (until is None or at < until)]
