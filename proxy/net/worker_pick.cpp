@@ -21,7 +21,6 @@ constexpr std::chrono::milliseconds kUrgentEvery{5};  // messages per endpoint t
 constexpr std::uint32_t kMaxWaiting = 1024;           // requests of a worker that wait for a tier
 
 // Worth telling the control thread now: the endpoint failed before it said anything useful.
-// As many requests wait for an answer as the tier can give.
 bool is_urgent(Cause cause) {
   switch (health::class_of(cause)) {
     case health::CauseClass::refused:
