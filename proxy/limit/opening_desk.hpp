@@ -31,7 +31,7 @@ public:
     std::size_t queue = 4096;
     bool operator==(const Terms&) const = default;
   };
-  explicit OpeningDesk(const Terms& terms) : terms_(terms), queue_(terms.queue, Duration::max()) {}
+  explicit OpeningDesk(const Terms& terms) : terms_(terms), queue_(terms.queue) {}
 
   // How many more this endpoint may begin now.
   std::uint32_t room(Endpoint endpoint, TimePoint now);
@@ -49,8 +49,8 @@ public:
   void keep(const std::vector<Endpoint>& endpoints);
   std::size_t known() const { return states_.size(); }
 
-  OpeningQueue::Pushed enter(Client client, Token token, TimePoint now) { return queue_.push(client, token, now); }
-  void leave(Client client, Token token) { queue_.remove(client, token); }
+  OpeningQueue::Pushed enter(Client client, Token token) { return queue_.push(client, token); }
+  void leave(Token token) { queue_.remove(token); }
   // As many as there is room for, in their turn. Each says answered() when it has begun, waits again or is gone.
   std::vector<Token> call(std::uint32_t room);
   void answered() {

@@ -1,88 +1,60 @@
 #include "proxy/limit/opening_queue.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace understudy::limit {
 
-OpeningQueue::Pushed OpeningQueue::push(Key key, Token token, TimePoint now) {
+OpeningQueue::Pushed OpeningQueue::push(Key key, Token token) {
   Pushed out;
   if (capacity_ == 0) return out;
-  if (size_ >= capacity_) {
-    const auto longest = std::max_element(
-        lines_.begin(), lines_.end(), [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
+  if (size() >= capacity_) {
     const auto own = lines_.find(key);
-    const std::size_t mine = own != lines_.end() ? own->second.size() : 0;
-    if (mine + 1 >= longest->second.size()) return out;
-    out.displaced = longest->second.back().token;
-    longest->second.pop_back();
-    --size_;
+    const std::size_t mine = own != lines_.end() ? own->second.tokens.size() : 0;
+    const auto [most, longest] = *by_length_.rbegin();
+    if (mine + 1 >= most) return out;
+    const auto line = lines_.find(longest);
+    out.displaced = take(line, std::prev(line->second.tokens.end()));
   }
-  Line& line = lines_[key];
-  if (line.empty()) turns_.push_back(key);
-  line.push_back({token, now});
-  ++size_;
+  const auto [line, fresh] = lines_.try_emplace(key);
+  if (fresh) line->second.turn = turns_.insert(turns_.end(), key);
+  add(line, token);
   out.queued = true;
   return out;
 }
 
 std::optional<OpeningQueue::Token> OpeningQueue::pop() {
   if (turns_.empty()) return std::nullopt;
-  const Key key = turns_.front();
-  turns_.pop_front();
-  const auto line = lines_.find(key);
-  const Token token = line->second.front().token;
-  line->second.pop_front();
-  --size_;
-  if (line->second.empty()) {
+  turns_.splice(turns_.end(), turns_, turns_.begin());  // the next address is next
+  const auto line = lines_.find(turns_.back());
+  return take(line, line->second.tokens.begin());
+}
+
+void OpeningQueue::remove(Token token) {
+  const auto waiter = waiting_.find(token);
+  if (waiter != waiting_.end()) take(lines_.find(waiter->second.key), waiter->second.place);
+}
+
+void OpeningQueue::add(Lines::iterator line, Token token) {
+  auto& tokens = line->second.tokens;
+  if (!tokens.empty()) by_length_.erase({tokens.size(), line->first});
+  waiting_.emplace(token, Waiter{line->first, tokens.insert(tokens.end(), token)});
+  by_length_.emplace(tokens.size(), line->first);
+}
+
+OpeningQueue::Token OpeningQueue::take(Lines::iterator line, std::list<Token>::iterator place) {
+  const Token token = *place;
+  auto& tokens = line->second.tokens;
+  by_length_.erase({tokens.size(), line->first});
+  tokens.erase(place);
+  waiting_.erase(token);
+  if (tokens.empty()) {
+    turns_.erase(line->second.turn);
     lines_.erase(line);
   } else {
-    turns_.push_back(key);
+    by_length_.emplace(tokens.size(), line->first);
   }
   return token;
-}
-
-void OpeningQueue::drop_turn(Key key) {
-  lines_.erase(key);
-  turns_.erase(std::find(turns_.begin(), turns_.end(), key));
-}
-
-void OpeningQueue::remove(Key key, Token token) {
-  const auto line = lines_.find(key);
-  if (line == lines_.end()) return;
-  const auto it =
-      std::find_if(line->second.begin(), line->second.end(), [token](const Waiter& w) { return w.token == token; });
-  if (it == line->second.end()) return;
-  line->second.erase(it);
-  --size_;
-  if (line->second.empty()) drop_turn(key);
-}
-
-std::vector<OpeningQueue::Token> OpeningQueue::expired(TimePoint now) {
-  std::vector<Token> out;
-  for (std::size_t i = 0; i < turns_.size();) {
-    const auto line = lines_.find(turns_[i]);
-    while (!line->second.empty() && now - line->second.front().since >= max_wait_) {
-      out.push_back(line->second.front().token);
-      line->second.pop_front();
-      --size_;
-    }
-    if (line->second.empty()) {
-      lines_.erase(line);
-      turns_.erase(turns_.begin() + static_cast<std::ptrdiff_t>(i));
-    } else {
-      ++i;
-    }
-  }
-  return out;
-}
-
-std::optional<OpeningQueue::TimePoint> OpeningQueue::next_expiry() const {
-  std::optional<TimePoint> next;
-  for (const auto& [key, line] : lines_) {
-    const TimePoint due = line.front().since + max_wait_;
-    next = next ? std::min(*next, due) : due;
-  }
-  return next;
 }
 
 ReturnTimes::Duration ReturnTimes::next(TimePoint now, std::size_t ahead, double rate) {

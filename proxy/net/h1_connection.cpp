@@ -79,6 +79,11 @@ void H1Connection::rename_listener(const std::string& name, std::shared_ptr<obse
   counters_->accepted.add();
 }
 
+bool H1Connection::idle_since(TimePoint then) {
+  return mode_ == Mode::idle && !exchange_ && requests_ > 0 && since_ <= then && inbox_.empty() &&
+         stream_->peek().status == Io::again;
+}
+
 void H1Connection::close(bool reset) {
   if (mode_ == Mode::closed) return;
   mode_ = Mode::closed;

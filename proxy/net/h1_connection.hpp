@@ -40,8 +40,8 @@ public:
   // Its listener is called otherwise from now on, and counts it there.
   const std::string& listener() const { return listener_; }
   void rename_listener(const std::string& name, std::shared_ptr<observe::ListenerCounters> counters);
-  bool idle() const { return mode_ == Mode::idle && !exchange_; }
-  std::uint64_t requests() const { return requests_; }
+  // Has answered, waits since then or longer, and nothing has come that it has not read yet.
+  bool idle_since(TimePoint then);
   // Its stream lives on in a tunnel.
   bool handed_over() const { return handed_over_; }
   const config::SocketAddress& peer() const { return peer_; }

@@ -19,11 +19,11 @@ Openings::~Openings() {
 bool Openings::wait(OpeningWaiter& waiter, const std::shared_ptr<SharedOpenings>& desk, std::uint64_t client,
                     Place& place) {
   const limit::OpeningDesk::Token token = (std::uint64_t{worker_.index()} << kWorkerShift) | ++next_;
-  const auto pushed =
-      desk->with([&](limit::OpeningDesk& d) { return d.enter(client, token, worker_.reactor().now()); });
+  const auto pushed = desk->with([&](limit::OpeningDesk& d) { return d.enter(client, token); });
   if (pushed.displaced) tell(desk, *pushed.displaced, false);
   if (!pushed.queued) return false;
-  waiting_.emplace(token, Waiting{&waiter, desk, client});
+  waiting_.emplace(token, Waiting{&waiter, desk});
+  ++desks_[desk];
   place = {token, false};
   arm();
   return true;
@@ -35,10 +35,11 @@ void Openings::leave(Place& place) {
   if (left.token == 0 || found == waiting_.end()) return;
   const Waiting waiting = std::move(found->second);
   waiting_.erase(found);
+  if (const auto desk = desks_.find(waiting.desk); --desk->second == 0) desks_.erase(desk);
   waiting.desk->with([&](limit::OpeningDesk& d) {
     // A call that is on its way finds nobody and is answered then.
     if (left.called) d.answered();
-    d.leave(waiting.client, left.token);
+    d.leave(left.token);
   });
 }
 
@@ -56,10 +57,7 @@ void Openings::serve(const std::shared_ptr<SharedOpenings>& desk) {
 }
 
 void Openings::serve_all() {
-  std::vector<std::shared_ptr<SharedOpenings>> desks;
-  for (const auto& [token, waiting] : waiting_)
-    if (std::find(desks.begin(), desks.end(), waiting.desk) == desks.end()) desks.push_back(waiting.desk);
-  for (const auto& desk : desks) serve(desk);
+  for (const auto& [desk, count] : desks_) serve(desk);
 }
 
 void Openings::on_timer(TimePoint) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -75,7 +76,6 @@ private:
   struct Waiting {
     OpeningWaiter* waiter;
     std::shared_ptr<SharedOpenings> desk;
-    std::uint64_t client;
   };
   void on_timer(TimePoint now) override;
   void arm();
@@ -84,6 +84,7 @@ private:
 
   Worker& worker_;
   std::unordered_map<limit::OpeningDesk::Token, Waiting> waiting_;
+  std::map<std::shared_ptr<SharedOpenings>, std::size_t> desks_;  // how many of them wait at each
   std::uint64_t next_ = 0;
 };
 

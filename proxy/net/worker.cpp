@@ -16,6 +16,8 @@ namespace understudy::net {
 
 namespace {
 constexpr std::chrono::seconds kDrainIdle{1};  // idle connections may ask once more for this long
+constexpr std::size_t kLookedAt = 8;           // connections for each that is accepted when there are many
+constexpr std::chrono::milliseconds kLongIdle{1000};
 constexpr std::size_t kGather = 512 * 1024;
 constexpr std::size_t kGatherBlocks = 512;  // 32 MiB out: gather no more than a block
 }  // namespace
@@ -191,13 +193,13 @@ void Worker::adopt(int fd, const config::SocketAddress& peer, const std::string&
   };
   const std::uint64_t open = shared_.connections.fetch_add(1, std::memory_order_relaxed) + 1;
   const std::uint64_t most = shared_.max_connections.load(std::memory_order_relaxed);
-  if (open > most) {
+  if (open > most) reclaim_idle(4);
+  if (open > most && shared_.connections.load(std::memory_order_relaxed) > most) {
     shared_.connections.fetch_sub(1, std::memory_order_relaxed);
-    reclaim_idle(4);  // the next one finds room
     refuse(observe::Rejection::max_connections);
     return;
   }
-  if (open * 5 > most * 4) reclaim_idle(1);
+  if (open * 5 > most * 4) reclaim_idle(1, kLookedAt, kLongIdle);
   const auto& plan = snapshot_->plan().listeners[index];
   if (plan.tls && handshakes >= plan.config->tls->max_handshakes) {
     shared_.connections.fetch_sub(1, std::memory_order_relaxed);
@@ -239,12 +241,17 @@ void Worker::release_client(const config::SocketAddress& peer) {
   shared_.addresses.release(peer);
 }
 
-void Worker::reclaim_idle(std::size_t count) {
-  std::vector<Ref<H1Connection>> oldest;
-  lists_->connections.for_each([&](H1Connection& connection) {
-    if (oldest.size() < count && connection.idle() && connection.requests() > 0) oldest.emplace_back(&connection);
-  });
-  for (const auto& connection : oldest) connection->close();
+// The list is gone round a few at a time, so that an accepted connection costs the same beside ten others and ten thousand.
+void Worker::reclaim_idle(std::size_t count, std::size_t looked_at, std::chrono::milliseconds idle_for) {
+  const auto all = static_cast<std::size_t>(std::max<std::int64_t>(0, counters_.connections.get()));
+  for (looked_at = std::min(looked_at, all); count > 0 && looked_at > 0; --looked_at) {
+    H1Connection* const next = lists_->connections.front();
+    if (!next) return;
+    lists_->connections.push_back(*next);
+    if (!next->idle_since(reactor_.now() - idle_for)) continue;
+    next->close();
+    --count;
+  }
 }
 
 // ---- stopping ------------------------------------------------------------------------------------------------------

@@ -260,7 +260,8 @@ public:
   std::uint32_t waiting() const { return waiting_count_; }
   void stopped_waiting() { --waiting_count_; }
   void meets_fault(Exchange& exchange);  // told when the faults change
-  void reclaim_idle(std::size_t count);  // closes the oldest idle connections
+  // Closes up to `count` connections that were idle for so long, among the next `looked_at`.
+  void reclaim_idle(std::size_t count, std::size_t looked_at = 256, std::chrono::milliseconds idle_for = {});
   // The connection being served, closed when something throws.
   H1Connection* serving = nullptr;
   std::uint32_t handshakes = 0;

@@ -65,6 +65,23 @@ class SlowClientTest(Story):
         self.assertEqual(self.read_answer(clients[-1])[0], 200)
         self.assertLessEqual(understudy.metric("connections"), 20)
 
+    def test_a_connection_in_use_does_not_make_room(self):
+        understudy = self.serve("", server="workers = 1\nmax_connections = 50\n")
+        used = self.connect()
+        def ask():
+            used.sendall(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertEqual(self.read_answer(used)[0], 200)
+        ask()
+        ask()
+        waiting = [self.connect() for _ in range(47)]   # more than four fifths, and nobody has been idle for long
+        for _ in range(20):
+            ask()
+            time.sleep(0.005)
+        wait_until(lambda: understudy.metric("connections") == 48)
+        time.sleep(1.1)
+        waiting.append(self.connect())                  # but now it has
+        self.assertEqual(self.read_all(used), b"")
+
     def test_a_body_that_stops_is_answered_408_and_the_endpoint_is_not_blamed(self):
         understudy = self.serve('body_timeout = "300ms"\n')
         for framing in (b"Content-Length: 10\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"):

@@ -194,8 +194,8 @@ TEST(OpeningDesk, WhoComesWhileOthersWaitWaitsToo) {
   desk.begin(7, kStart);
   EXPECT_EQ(desk.room(7, kStart), 0U);
   EXPECT_FALSE(desk.others_wait());
-  EXPECT_TRUE(desk.enter(1, 11, kStart).queued);
-  EXPECT_TRUE(desk.enter(2, 22, kStart).queued);
+  EXPECT_TRUE(desk.enter(1, 11).queued);
+  EXPECT_TRUE(desk.enter(2, 22).queued);
   EXPECT_TRUE(desk.call(desk.room(7, kStart)).empty());
   desk.opened(7, 1ms, kStart + 1ms);
   EXPECT_EQ(desk.call(desk.room(7, kStart + 1ms)), (std::vector<OpeningDesk::Token>{11}));
@@ -274,10 +274,10 @@ TEST(OpeningLimit, DoesNotGrowWhileNobodyNeedsMore) {
 // ---- the queue -----------------------------------------------------------------------------------------------------
 
 TEST(OpeningQueue, AddressesTakeTurns) {
-  OpeningQueue queue(100, 10s);
-  for (OpeningQueue::Token t = 0; t < 5; ++t) queue.push(1, t, kStart);
-  queue.push(2, 10, kStart);
-  queue.push(3, 20, kStart);
+  OpeningQueue queue(100);
+  for (OpeningQueue::Token t = 0; t < 5; ++t) queue.push(1, t);
+  queue.push(2, 10);
+  queue.push(3, 20);
   std::vector<OpeningQueue::Token> order;
   while (const auto token = queue.pop()) order.push_back(*token);
   EXPECT_EQ(order, (std::vector<OpeningQueue::Token>{0, 10, 20, 1, 2, 3, 4}));
@@ -285,33 +285,49 @@ TEST(OpeningQueue, AddressesTakeTurns) {
 }
 
 TEST(OpeningQueue, AFullOneTakesFromWhoHasMost) {
-  OpeningQueue queue(10, 10s);
-  for (OpeningQueue::Token t = 0; t < 10; ++t) EXPECT_TRUE(queue.push(1, t, kStart).queued);
-  EXPECT_FALSE(queue.push(1, 99, kStart).queued);
-  const auto pushed = queue.push(2, 50, kStart);
+  OpeningQueue queue(10);
+  for (OpeningQueue::Token t = 0; t < 10; ++t) EXPECT_TRUE(queue.push(1, t).queued);
+  EXPECT_FALSE(queue.push(1, 99).queued);
+  const auto pushed = queue.push(2, 50);
   EXPECT_TRUE(pushed.queued);
   EXPECT_EQ(pushed.displaced, 9U);
-  for (OpeningQueue::Token t = 51; t < 54; ++t) EXPECT_TRUE(queue.push(2, t, kStart).queued);
-  EXPECT_TRUE(queue.push(2, 54, kStart).queued);  // 5 each now
-  EXPECT_FALSE(queue.push(2, 55, kStart).queued);
-  EXPECT_TRUE(queue.push(3, 70, kStart).queued);
+  for (OpeningQueue::Token t = 51; t < 54; ++t) EXPECT_TRUE(queue.push(2, t).queued);
+  EXPECT_TRUE(queue.push(2, 54).queued);  // 5 each now
+  EXPECT_FALSE(queue.push(2, 55).queued);
+  EXPECT_TRUE(queue.push(3, 70).queued);
   EXPECT_EQ(queue.size(), 10U);
 }
 
-TEST(OpeningQueue, WhoLeavesOrWaitsTooLongIsTakenOut) {
-  OpeningQueue queue(10, 5s);
-  queue.push(1, 1, kStart);
-  queue.push(1, 2, kStart + 1s);
-  queue.push(2, 3, kStart + 2s);
-  EXPECT_EQ(queue.next_expiry(), kStart + 5s);
-  queue.remove(1, 1);
-  queue.remove(7, 1);
-  EXPECT_EQ(queue.next_expiry(), kStart + 6s);
-  EXPECT_TRUE(queue.expired(kStart + 5s).empty());
-  EXPECT_EQ(queue.expired(kStart + 6s), (std::vector<OpeningQueue::Token>{2}));
+TEST(OpeningQueue, WhoLeavesIsTakenOut) {
+  OpeningQueue queue(10);
+  queue.push(1, 1);
+  queue.push(1, 2);
+  queue.push(2, 3);
+  queue.remove(1);
+  queue.remove(1);
+  queue.remove(9);
+  EXPECT_EQ(queue.pop(), 2U);
+  queue.remove(2);  // was called already
+  EXPECT_EQ(queue.size(), 1U);
   EXPECT_EQ(queue.pop(), 3U);
   EXPECT_EQ(queue.pop(), std::nullopt);
-  EXPECT_EQ(queue.next_expiry(), std::nullopt);
+  EXPECT_TRUE(queue.empty());
+}
+
+// 50,000 of one address and of as many come while it is full, are called and give up: nothing of it may cost by how many there are.
+TEST(OpeningQueue, AStormCostsNoMoreForEachThanACalmDay) {
+  constexpr OpeningQueue::Token kMany = 50'000;
+  OpeningQueue queue(kMany);
+  for (OpeningQueue::Token t = 0; t < kMany; ++t) ASSERT_TRUE(queue.push(1, t).queued);
+  std::size_t displaced = 0;
+  for (OpeningQueue::Token t = 0; t < kMany; ++t) {
+    const auto pushed = queue.push(2 + t, kMany + t);
+    if (pushed.displaced) ++displaced;
+  }
+  EXPECT_EQ(queue.size(), kMany);
+  EXPECT_EQ(displaced, kMany - 1) << "as long as it has more than the others";
+  for (OpeningQueue::Token t = 2 * kMany; t-- > 0;) queue.remove(t);
+  EXPECT_TRUE(queue.empty());
 }
 
 TEST(ReturnTimes, AreOneAfterTheOtherBehindWhoWaits) {
@@ -405,19 +421,19 @@ struct Storm {
       Device& late = devices[static_cast<std::size_t>(d)];
       if (late.open || !late.asking || late.attempt != attempt) return;
       ++given_up;
-      if (admission) desk.leave(static_cast<std::uint64_t>(d), static_cast<std::uint64_t>(d));
+      if (admission) desk.leave(static_cast<std::uint64_t>(d));
       come_back(d);
     });
     if (!admission) return forward(d);
     if (desk.room(0, now) > 0 && !desk.others_wait()) return forward(d);
-    const auto pushed = desk.enter(static_cast<std::uint64_t>(d), static_cast<std::uint64_t>(d), now);
+    const auto pushed = desk.enter(static_cast<std::uint64_t>(d), static_cast<std::uint64_t>(d));
     longest_queue = std::max(longest_queue, desk.waiting());
     if (pushed.displaced) refuse(static_cast<int>(*pushed.displaced));
     if (!pushed.queued) return refuse(d);
     at(now + kLongestWait, [this, d, attempt](TimePoint) {
       const Device& late = devices[static_cast<std::size_t>(d)];
       if (!late.asking || late.attempt != attempt || late.forwarded) return;
-      desk.leave(static_cast<std::uint64_t>(d), static_cast<std::uint64_t>(d));
+      desk.leave(static_cast<std::uint64_t>(d));
       refuse(d, true);
     });
   }
