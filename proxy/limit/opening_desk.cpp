@@ -24,7 +24,7 @@ OpeningDesk::State& OpeningDesk::state(Endpoint endpoint) {
   pace.adaptive = terms_.adaptive;
   pace.most = terms_.rate;
   if (pace.most) pace.burst = std::min(pace.burst, std::max(1.0, *pace.most / 10));
-  return states_.emplace(endpoint, State{OpeningLimit(limit), OpeningPace(pace)}).first->second;
+  return states_.emplace(endpoint, State{OpeningLimit(limit), OpeningPace(pace), {}}).first->second;
 }
 
 std::uint32_t OpeningDesk::room(Endpoint endpoint, TimePoint now) {
@@ -42,7 +42,12 @@ void OpeningDesk::begin(Endpoint endpoint, TimePoint now) {
 void OpeningDesk::opened(Endpoint endpoint, Duration took, TimePoint now) {
   State& s = state(endpoint);
   s.limit.opened(took, now);
-  if (s.limit.normal()) s.pace.good(now);
+  const bool slow = took > *s.limit.good();
+  if (s.row.add(now - took, slow)) {
+    s.pace.slow(now - took, now);
+  } else if (!slow && s.limit.normal()) {
+    s.pace.good(now);
+  }
 }
 
 void OpeningDesk::failed(Endpoint endpoint, TimePoint now) {

@@ -77,6 +77,7 @@ private:
   struct State {
     OpeningLimit limit;
     OpeningPace pace;
+    SlowInARow row;
   };
   State& state(Endpoint endpoint);
   double expected_rate(TimePoint now) const;

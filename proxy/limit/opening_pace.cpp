@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 namespace understudy::limit {
@@ -10,7 +11,10 @@ namespace {
 using Seconds = std::chrono::duration<double>;
 constexpr double kDoubling = 2;                // seconds, while it was never refused
 constexpr double kCareful = 20;                // and once it was
+constexpr double kNear = 120;                  // and close to where it fell
+constexpr double kClose = 0.8;                 // of that
 constexpr double kCold = 20;                   // openings a second, of who was away
+constexpr std::uint32_t kSlowInARow = 3;       // fewer may have reasons of their own
 constexpr double kFastest = 1e6;               // as good as no limit
 constexpr double kLess = 0.7;                  // of the rate, after a refusal
 constexpr double kMany = 100, kFarLess = 0.3;  // still refused at so many a second
@@ -24,7 +28,8 @@ double OpeningPace::allowed() const {
   return options_.most ? std::min(own, *options_.most) : own;
 }
 
-double OpeningPace::room() const { return std::max(options_.burst, allowed() / 10); }
+// Those at once come on top of the rate in their second: fewer where it is known how many are too many.
+double OpeningPace::room() const { return std::max(fell_ > 0 ? 1 : options_.burst, allowed() / 10); }
 
 void OpeningPace::refill(TimePoint now) {
   if (!filled_) {
@@ -50,23 +55,51 @@ void OpeningPace::begun(TimePoint now) {
   refill(now);
   tokens_ = std::max(0.0, tokens_ - 1);
   if (tokens_ < 1) used_up_ = now;
+  count(now);
+}
+
+void OpeningPace::count(TimePoint now) {
+  const std::int64_t tenth = now.time_since_epoch() / std::chrono::milliseconds(100);
+  const std::int64_t passed = std::clamp<std::int64_t>(tenth - tenth_, 0, 10);
+  for (std::int64_t t = 0; t < passed; ++t) tenths_[static_cast<std::size_t>(tenth - t) % tenths_.size()] = 0;
+  tenth_ = std::max(tenth_, tenth);
+  ++tenths_[static_cast<std::size_t>(tenth_) % tenths_.size()];
+  most_begun_ = std::max(most_begun_, std::accumulate(tenths_.begin(), tenths_.end(), 0U));
 }
 
 void OpeningPace::good(TimePoint now) {
   const bool wanted = used_up_ && now - *used_up_ <= kLately;  // else more would teach nothing
   const double since = grown_ ? std::clamp(Seconds(now - *grown_).count(), 0.0, 1.0) : 0;
   grown_ = now;
-  if (wanted) rate_ = std::min(kFastest, rate_ * std::exp2(since / (fresh_ ? kDoubling : kCareful)));
+  if (wanted) rate_ = std::min(kFastest, rate_ * std::exp2(since / doubling()));
+  if (fell_ > 0 && (rate_ > fell_ || now - fell_at_ > kForgotten)) fell_ = 0;  // it bears them now
+}
+
+double OpeningPace::doubling() const {
+  if (fell_ > 0 && rate_ >= kClose * fell_) return kNear;
+  return fresh_ ? kDoubling : kCareful;
 }
 
 // Once for all that were refused together. Where no more was wanted than it was given, it was not too much that was asked.
 void OpeningPace::bad(TimePoint now) {
   if (!used_up_ || now - *used_up_ > kLately) return;
+  cut(now, rate_);
+}
+
+void OpeningPace::slow(TimePoint begun, TimePoint now) {
+  if (!used_up_ || begun - *used_up_ > kLately || (cut_ && begun <= *cut_)) return;  // those were begun at another pace
+  fell_ = std::min<double>(most_begun_, rate_);
+  fell_at_ = now;
+  cut(now, fell_);
+}
+
+void OpeningPace::cut(TimePoint now, double rate) {
   grown_ = now;
   if (cut_ && now - *cut_ < kBetweenCuts) return;
   cut_ = now;
-  const bool far_off = !std::exchange(fresh_, false) && rate_ > kMany;
-  rate_ = std::max(options_.least, rate_ * (far_off ? kFarLess : kLess));
+  most_begun_ = 0;
+  const bool far_off = !std::exchange(fresh_, false) && rate > kMany;
+  rate_ = std::max(options_.least, rate * (far_off ? kFarLess : kLess));
   tokens_ = std::min(tokens_, 1.0);
 }
 
@@ -77,6 +110,22 @@ void OpeningPace::cold() {
   used_up_.reset();
   grown_.reset();
   cut_.reset();
+}
+
+bool SlowInARow::add(TimePoint begun, bool slow) {
+  if (!slow) {
+    if (!last_ || begun <= *first_) return false;
+    if (begun < *last_) {
+      *this = {};  // in between
+    } else if (!good_ || begun < *good_) {
+      good_ = begun;
+    }
+    return false;
+  }
+  if (!last_ || (good_ && begun > *good_)) *this = {};
+  first_ = first_ ? std::min(*first_, begun) : begun;
+  last_ = last_ ? std::max(*last_, begun) : begun;
+  return ++count_ >= kSlowInARow;
 }
 
 }  // namespace understudy::limit

@@ -5,6 +5,7 @@
 // answers 503 beyond 50 in a second is only told apart by how many it was given.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -31,7 +32,10 @@ public:
   // One of them was opened; or it may be that so many are too many: one has failed, and more were wanted than it was given.
   void good(TimePoint now);
   void bad(TimePoint now);
-  // The endpoint was away: what was known of it is worth nothing.
+  // Several in a row took far too long that were begun then: so many in a second were too many. From then on that many are approached
+  // with care, also after it was away: who fell under them may well fall again.
+  void slow(TimePoint begun, TimePoint now);
+  // The endpoint was away: nothing else that was known of it is worth anything.
   void cold();
   double rate() const { return allowed(); }
   // It has not been refused yet since it was cold.
@@ -42,12 +46,35 @@ private:
   double allowed() const;
   double room() const;
   void refill(TimePoint now);
+  double doubling() const;
+  void cut(TimePoint now, double rate);
+  void count(TimePoint now);
 
   Options options_;
   double rate_;
   double tokens_ = 0;
   bool fresh_ = true;
   std::optional<TimePoint> filled_, used_up_, grown_, cut_;
+  // How many were begun in each tenth of the last second, and most in any second since the last cut.
+  std::array<std::uint32_t, 10> tenths_{};
+  std::int64_t tenth_ = 0;
+  std::uint32_t most_begun_ = 0;
+  double fell_ = 0;  // under so many a second it was last too slow, and when
+  TimePoint fell_at_{};
+};
+
+// Tells when several openings were slow that were begun one after another. They end in another order: those that were begun when the
+// first of the slow ones gave way are done before the last of these.
+class SlowInARow {
+public:
+  using TimePoint = OpeningPace::TimePoint;
+  // True as soon as there are three, and for each further one.
+  bool add(TimePoint begun, bool slow);
+
+private:
+  std::optional<TimePoint> first_, last_;  // of the row, as begun
+  std::optional<TimePoint> good_;          // the first good one that was begun after it
+  std::uint32_t count_ = 0;
 };
 
 }  // namespace understudy::limit

@@ -111,20 +111,21 @@ std::vector<health::EndpointId> Worker::opening_targets(const std::string& pool)
   return out;
 }
 
-// One worker speaks for all: an endpoint that was away begins anew, one that is gone is forgotten.
+// One worker speaks for all: an endpoint that is away or back begins anew (one that is away is asked all the same where nothing else
+// is there, and its return shows first in what it opens), one that is gone is forgotten.
 void Worker::openings_follow(const health::View& view) {
   const Plan& plan = snapshot_->plan();
   for (std::size_t p = 0; p < plan.pools.size() && p < view.pools.size() && index_ == 0; ++p) {
-    std::vector<limit::OpeningDesk::Endpoint> all, back;
+    std::vector<limit::OpeningDesk::Endpoint> all, changed;
     for (const health::TierView& tier : view.pools[p].tiers)
       for (const health::EndpointView& endpoint : tier.endpoints) {
         all.push_back(opening_key(endpoint.id));
         if (endpoint.id.slot >= kMaxSlots) continue;
         Slot& s = slot(endpoint.id);
-        if (std::exchange(s.was_away, s.ill > 0) && s.ill == 0) back.push_back(all.back());
+        if (std::exchange(s.was_away, s.ill > 0) != s.was_away) changed.push_back(all.back());
       }
     plan.pools[p].openings->with([&](limit::OpeningDesk& d) {
-      for (const auto endpoint : back) d.cold(endpoint);
+      for (const auto endpoint : changed) d.cold(endpoint);
       if (d.known() > all.size()) d.keep(all);
     });
   }

@@ -31,8 +31,8 @@ foreach(drill ${sandbox})
     add_test(NAME rehearse.sandbox.${name} COMMAND understudy rehearse ${drill})
     set_tests_properties(rehearse.sandbox.${name} PROPERTIES LABELS unit TIMEOUT 120)
   endif()
-  # They measure times. One has not passed yet: deploy/drills/sandbox/README.md.
-  if(NOT UNDERSTUDY_SANITIZE AND NOT name STREQUAL "device_fleet_returns")
+  # They measure times.
+  if(NOT UNDERSTUDY_SANITIZE)
     add_test(NAME drill.${name} COMMAND understudy drill --short --retries 2 ${drill})
     set_tests_properties(drill.${name} PROPERTIES LABELS drill RUN_SERIAL ON TIMEOUT 180)
   endif()

@@ -209,6 +209,59 @@ TEST(OpeningDesk, WhoComesWhileOthersWaitWaitsToo) {
   EXPECT_FALSE(desk.others_wait());
 }
 
+// It opens in 3 ms, and everything takes a second and a half once it was asked for more than 60 in a second.
+class ColdServer {
+public:
+  explicit ColdServer(TimePoint now) : collapsed_until_(now) {
+    desk.begin(1, now);
+    desk.opened(1, 3ms, now);
+    desk.cold(1);
+  }
+  // As many as the desk lets it have.
+  void run(TimePoint from, Duration time) {
+    for (TimePoint now = from; now < from + time; now += 2ms) {
+      while (!open_.empty() && open_.begin()->first <= now) {
+        desk.opened(1, now - open_.begin()->second, now);
+        open_.erase(open_.begin());
+        ++opened;
+      }
+      for (std::uint32_t n = desk.room(1, now); n > 0; --n) begin(now);
+    }
+  }
+  std::size_t most = 60;
+  OpeningDesk desk{{}};
+  int collapses = 0, opened = 0;
+
+private:
+  void begin(TimePoint now) {
+    desk.begin(1, now);
+    lately_.push_back(now);
+    while (lately_.front() <= now - 1s) lately_.pop_front();
+    if (lately_.size() > most) {
+      collapses += now >= collapsed_until_ ? 1 : 0;
+      collapsed_until_ = now + 1s;
+    }
+    open_.emplace(now + (now < collapsed_until_ ? 1500ms : 3ms), now);
+  }
+  TimePoint collapsed_until_;
+  std::deque<TimePoint> lately_;
+  std::multimap<TimePoint, TimePoint> open_;  // when it ends, when it began
+};
+
+TEST(OpeningDesk, WhoFellUnderTooManyIsApproachedWithCare) {
+  ColdServer server(kStart - 1s);
+  server.run(kStart, 10s);
+  EXPECT_LE(server.collapses, 1);
+  server.desk.cold(1);  // its checks found it down meanwhile
+  server.run(kStart + 10s, 50s);
+  EXPECT_LE(server.collapses, 3);
+  EXPECT_GE(server.opened, 60 * 60 / 2);
+  // Warm it takes all, and that is found out in time.
+  server.most = 100'000;
+  server.run(kStart + 60s, 240s);
+  EXPECT_GE(server.desk.look(kStart + 300s)[0].pace, 200);
+}
+
 TEST(OpeningDesk, WithoutAdaptingOnlyWhatIsGivenLimits) {
   OpeningDesk::Terms terms;
   terms.adaptive = false;
