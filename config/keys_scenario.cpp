@@ -345,8 +345,11 @@ const Section& operator_section() {
     Section made{.id = "operator", .header = "[[operator]]", .help = "Something that an operator does."};
     Declare<ScenarioAct> declare(made);
     declare.duration("at", &ScenarioAct::at, {.help = "When.", .max = day, .example = "\"40s\"", .required = true});
-    declare.choice("act", &ScenarioAct::act, {"failover", "failback", "hold", "release", "approve", "reload"},
-                   {.help = "What, as the command line calls it.", .example = "\"approve\"", .required = true});
+    declare.choice("act", &ScenarioAct::act,
+                   {"failover", "failback", "hold", "release", "approve", "reload", "upgrade"},
+                   {.help = "What, as the command line calls it; `upgrade` is a binary upgrade, by SIGUSR2.",
+                    .example = "\"approve\"",
+                    .required = true});
     declare.text("to", &ScenarioAct::to,
                  {.help = "The tier of a `failover`; the gate of an `approve`, which needs one.",
                   .example = "\"data compared\""});
@@ -404,6 +407,17 @@ const Section& expect_section() {
                     {.help = "How often at most a WebSocket ended that its client still wanted.",
                      .max = most_counted,
                      .example = "100",
+                     .unset = "not looked at"});
+    declare.integer("sockets_cut", &ScenarioExpect::sockets_cut,
+                    {.help = "How often at most one ended so without the Close that its route has for those who leave "
+                             "(`close_code`).",
+                     .max = most_counted,
+                     .example = "0",
+                     .unset = "not looked at"});
+    declare.integer("drops_per_second", &ScenarioExpect::drops_per_second,
+                    {.help = "Most WebSockets that ended so within any one second.",
+                     .max = most_counted,
+                     .example = "20",
                      .unset = "not looked at"});
     declare.integer("slow_openings", &ScenarioExpect::slow_openings,
                     {.help = "Most WebSockets that took longer than `slow_after` to open, or were not opened.",

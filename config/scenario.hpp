@@ -69,7 +69,8 @@ struct ScenarioFault {
   std::string header;   // of a live drill: only requests that have it, "Name" or "Name: value"; "" all
 };
 
-enum class ActKind : std::uint8_t { failover, failback, hold, release, approve, reload };
+// upgrade: the program takes over from itself in a new process (SIGUSR2); in the sandbox alone.
+enum class ActKind : std::uint8_t { failover, failback, hold, release, approve, reload, upgrade };
 struct ScenarioAct {  // what an operator does meanwhile
   Duration at{0};
   ActKind act = ActKind::failover;
@@ -86,9 +87,11 @@ struct ScenarioExpect {
   std::optional<std::uint64_t> failed_repeatable;  // and so many that could have been repeated
   std::optional<std::uint64_t> bad;                // failed, or took longer than slow_after
   Duration slow_after{1'000};
-  std::optional<std::uint64_t> least_answered;      // at least so many were answered well, not slowly
-  std::optional<std::uint64_t> doubled;             // at most so many that may not be repeated ran twice
-  std::optional<std::uint64_t> sockets_dropped;     // at most so often a WebSocket ended that its client still wanted
+  std::optional<std::uint64_t> least_answered;   // at least so many were answered well, not slowly
+  std::optional<std::uint64_t> doubled;          // at most so many that may not be repeated ran twice
+  std::optional<std::uint64_t> sockets_dropped;  // at most so often a WebSocket ended that its client still wanted
+  std::optional<std::uint64_t> sockets_cut;  // and so often without the Close that its route says of those who leave
+  std::optional<std::uint64_t> drops_per_second;    // at most so many ended so within any second
   std::optional<std::uint64_t> slow_openings;       // at most so many were opened after slow_after, or not at all
   std::optional<std::uint64_t> least_open;          // at least so many of them are open at the end
   std::optional<std::uint64_t> moves, least_moves;  // failovers and failbacks, at most and at least

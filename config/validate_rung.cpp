@@ -25,7 +25,7 @@ public:
               "run it with 'understudy drill'");
       }
     }
-    for (const char* key : {"sockets_dropped", "slow_openings", "least_open"}) {
+    for (const char* key : {"sockets_dropped", "sockets_cut", "drops_per_second", "slow_openings", "least_open"}) {
       if (known(std::string("expect.") + key))
         blame_key(std::string("expect.") + key,
                   std::string("'") + key + "' can't be measured in a rehearsal, which has no WebSockets",
@@ -47,6 +47,11 @@ public:
       blame("load.rate", "'rate' and 'length' make more than 2000000 requests, each of which a drill keeps",
             "lower one of them");
     for (std::size_t i = 0; i < scenario_.faults.size(); ++i) fault(i);
+    const bool upgrades = std::any_of(scenario_.acts.begin(), scenario_.acts.end(),
+                                      [](const ScenarioAct& act) { return act.act == ActKind::upgrade; });
+    if (upgrades && known("expect.alerts"))
+      blame_key("expect.alerts", "'alerts' can't be measured over an upgrade: each process knows only its own",
+                "leave it out, or make a scenario of its own for it");
   }
 
   void live() {
@@ -60,7 +65,7 @@ public:
       reader_.error(reader_.span_of(where), "a live drill orders nothing: what an operator ordered would outlast it",
                     "leave [[operator]] out, and order it yourself");
     }
-    for (const char* key : {"failed_repeatable", "doubled", "least_open"}) {
+    for (const char* key : {"failed_repeatable", "doubled", "sockets_cut", "drops_per_second", "least_open"}) {
       if (known(std::string("expect.") + key))
         blame_key(std::string("expect.") + key, std::string("'") + key + "' can't be measured in a running proxy",
                   "run it with 'understudy drill', in the sandbox");

@@ -150,7 +150,7 @@ private:
       blame_key("expect.doubled", "'doubled' can't be measured: every request may be repeated",
                 "write post = \"30%\" in [load]");
     }
-    for (const char* key : {"sockets_dropped", "slow_openings", "least_open"}) {
+    for (const char* key : {"sockets_dropped", "sockets_cut", "drops_per_second", "slow_openings", "least_open"}) {
       const std::string path = std::string("expect.") + key;
       if (scenario_.load.websockets == 0 && sound("load.websockets") && given(path)) {
         blame_key(path, std::string("'") + key + "' can't be measured without WebSockets",
@@ -161,6 +161,8 @@ private:
         given("expect.least_open"))
       blame_value("expect.least_open", "'least_open' is above 'websockets' in [load], which is " +
                                            std::to_string(scenario_.load.websockets));
+    if (expect.sockets_cut && expect.sockets_dropped && *expect.sockets_cut > *expect.sockets_dropped)
+      blame_value("expect.sockets_cut", "'sockets_cut' is above 'sockets_dropped', which counts them too");
     if (expect.moves == 0U && expect.shifted)
       blame_key("expect.shifted", "'shifted' needs a move, and 'moves' allows none");
     if (expect.moves && *expect.moves < 2 && expect.returned)

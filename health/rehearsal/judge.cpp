@@ -45,6 +45,8 @@ public:
              facts_.answered);
     at_most("requests ran twice that may not", expect_.doubled, facts_.doubled);
     at_most("WebSockets were dropped", expect_.sockets_dropped, facts_.sockets_dropped);
+    at_most("WebSockets were cut, without a Close to come back", expect_.sockets_cut, facts_.sockets_cut);
+    at_most("WebSockets were dropped within a second", expect_.drops_per_second, facts_.drops_per_second);
     at_most("WebSockets took longer than " + describe(Duration(expect_.slow_after)) + " to open", expect_.slow_openings,
             facts_.slow_openings);
     at_least("WebSockets are open at the end", expect_.least_open, facts_.sockets_open);

@@ -29,6 +29,8 @@ struct ScenarioFacts {
   // more than once.
   std::uint64_t answered = 0, failed = 0, failed_repeatable = 0, bad = 0, doubled = 0;
   std::uint64_t sockets_dropped = 0, sockets_open = 0;  // while it ran; at its end
+  std::uint64_t sockets_cut = 0;                        // of those dropped: without the Close of those who leave
+  std::uint64_t drops_per_second = 0;                   // most of them within a second
   std::uint64_t slow_openings = 0;                      // of WebSockets: after slow_after, or not at all
   TimePoint begin{};
   std::optional<TimePoint> first_fault, last_heal;

@@ -262,6 +262,8 @@ void RehearsalWorld::act(const config::ScenarioAct& act) {
     case config::ActKind::hold: result = core_.on_command(HoldPool{pool, true, {}, why, {}}, now_); break;
     case config::ActKind::release: result = core_.on_command(HoldPool{pool, false, {}, why, {}}, now_); break;
     case config::ActKind::approve: result = core_.on_command(Approve{pool, act.to, "the scenario", why}, now_); break;
+    // An upgrade hands the state on: to the core it is what a reload of the same configuration is.
+    case config::ActKind::upgrade:
     case config::ActKind::reload: core_.configure(config_, now_); break;
   }
   if (result.ok) return;

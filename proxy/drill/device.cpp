@@ -202,6 +202,8 @@ void Device::end(const std::string& why) {
     } else {
       ++counts.dropped;
       ++counts.reasons[why];
+      counts.cut += why == "closed " + std::to_string(devices_.settings_.target.close_code) ? 0 : 1;
+      counts.drop_times.push_back(Clock::now());
     }
   } else {
     ++counts.failed_openings;
@@ -209,6 +211,15 @@ void Device::end(const std::string& why) {
   open_ = false;
   const Micros pause = devices_.settings_.load.reconnect;
   open_in(pause + Micros(std::uniform_int_distribution<Micros::rep>(0, pause.count())(devices_.random_)));
+}
+
+std::uint64_t busiest_second(const std::vector<Clock::time_point>& times) {
+  std::size_t most = 0;
+  for (std::size_t first = 0, last = 0; last < times.size(); ++last) {
+    while (times[last] - times[first] >= std::chrono::seconds(1)) ++first;
+    most = std::max(most, last - first + 1);
+  }
+  return most;
 }
 
 Devices::Devices(asio::io_context& io, LoadSettings settings) : io_(io), settings_(std::move(settings)) {}

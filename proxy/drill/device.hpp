@@ -21,10 +21,14 @@ struct DeviceCounts {
   std::uint64_t refused_openings = 0;                    // of the failed ones: answered with a 5xx
   std::uint64_t sent = 0, echoed = 0, out_of_order = 0;  // or echoed twice
   std::uint64_t lost = 0;  // sent, and not echoed: before a later one was, or before the connection ended
+  std::uint64_t cut = 0;   // dropped, and not by the Close that the route has for those who leave
   std::uint64_t open = 0;  // now
   std::map<std::string, std::uint64_t> reasons;  // of what was dropped: "closed 1012", "reset", "ended"
   std::vector<Micros> opening_times;
+  std::vector<Clock::time_point> drop_times;  // in order
 };
+// The most of these times, which are in order, that lie within one second.
+std::uint64_t busiest_second(const std::vector<Clock::time_point>& times);
 
 class Device;
 

@@ -1,10 +1,13 @@
 // What a running proxy tells of itself, by its admin API: events, the newest since the last look.
 #pragma once
 
+#include <sys/types.h>
+
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,11 +25,15 @@ struct ProxyEvent {
 
 class EventFeed {
 public:
-  // What has happened since the last call; nothing while it does not answer.
+  // What has happened since the last call; nothing while it does not answer. Events of whoever answers: in a binary upgrade
+  // another process does, whose numbers begin anew, and for a moment now the one and now the other.
   std::vector<ProxyEvent> take(const admin::ClientOptions& options);
+  // Of the process that answered last; -1.
+  pid_t pid() const { return pid_; }
 
 private:
-  std::uint64_t seen_ = 0;
+  std::map<pid_t, std::uint64_t> seen_;  // id of the last event, by process
+  pid_t pid_ = -1;
 };
 
 // Types of the messages about a pool that alerts were given since then.

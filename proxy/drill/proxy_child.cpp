@@ -19,8 +19,11 @@
 #include <sstream>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
+#include "config/load.hpp"
 #include "proxy/admin/client.hpp"
+#include "proxy/server/handover.hpp"
 #include "proxy/server/run.hpp"
 
 namespace understudy::drill {
@@ -40,10 +43,44 @@ admin::ClientOptions options_of(const std::string& folder, std::chrono::millisec
   return options;
 }
 
-[[noreturn]] void run_child(const config::Config& config, const std::string& folder) {
+constexpr const char* kConfigFile = "/sandbox.toml";
+constexpr auto kUpgradedWithin = 15s;  // the disk and the first verdicts are each waited for 5 s at most
+
+// What a process that takes over reads. Its text is what `config show` tells, and has to mean what this process would run with.
+void write_config(const config::Config& config, const std::string& file) {
+  config::LoadResult ours;
+  ours.config = config;
+  const std::string text = config::show(ours, true);
+  const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  const bool written = fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  if (fd >= 0) ::close(fd);
+  if (!written) throw std::runtime_error("cannot write " + file + ": " + std::strerror(errno));
+  config::LoadResult again = config::load(text, file, server::system_context());
+  if (!again.config)
+    throw std::runtime_error("the configuration cannot be handed to a process that takes over: " +
+                             config::render(again.diagnostics, text));
+  again.origins.clear();
+  if (config::show(again, true) != text)
+    throw std::runtime_error(
+        "the configuration would not be the same in a process that takes over; leave act = \"upgrade\" out");
+}
+
+// This program as an operator starts it: only such a process can be replaced by another one.
+[[noreturn]] void become_proxy(const std::string& program, const std::string& file) {
+  ::execl(program.c_str(), "understudy", "run", "-c", file.c_str(), "--keep-root", static_cast<char*>(nullptr));
+  std::fprintf(stderr, "cannot execute %s: %s\n", program.c_str(), std::strerror(errno));
+  ::_exit(1);
+}
+
+[[noreturn]] void run_child(const config::Config& config, const std::string& folder, const Leash* leash) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() == 1) ::_exit(1);
-  ::setpgid(0, 0);  // Ctrl-C is for the drill, which ends its proxy
+  // Ctrl-C is for the drill, which ends its proxy.
+  if (leash != nullptr) {
+    if (!leash->join()) ::_exit(1);
+  } else {
+    ::setpgid(0, 0);
+  }
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   const int log = ::open((folder + "/stderr").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   ::dup2(nothing, 0);
@@ -52,6 +89,7 @@ admin::ClientOptions options_of(const std::string& folder, std::chrono::millisec
   ::close_range(3, ~0U, 0);
   for (const char* name : {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC"})
     ::unsetenv(name);
+  if (leash != nullptr) become_proxy(server::own_program(), folder + kConfigFile);
   int code = 1;
   try {
     server::RunOptions options;
@@ -82,23 +120,40 @@ std::string first_lines(const std::string& path) {
 
 ProxyChild::~ProxyChild() { stop(); }
 
-void ProxyChild::start(const config::Config& config, const std::string& folder) {
+void ProxyChild::start(const config::Config& config, const std::string& folder, bool replaceable) {
   folder_ = folder;
+  if (replaceable) write_config(config, folder + kConfigFile);
   std::fflush(nullptr);
+  if (replaceable) leash_.emplace();
   pid_ = ::fork();
   if (pid_ < 0) throw std::runtime_error(std::string("cannot start the proxy: ") + std::strerror(errno));
-  if (pid_ == 0) run_child(config, folder);
+  if (pid_ == 0) run_child(config, folder, leash_ ? &*leash_ : nullptr);
+  known_ = {pid_};
 }
 
 bool ProxyChild::alive(std::string& how) {
-  if (pid_ > 0 && ::waitpid(pid_, &status_, WNOHANG) == 0) return true;
-  if (pid_ > 0) {
-    how = WIFSIGNALED(status_) ? std::string("the proxy died of signal ") + std::to_string(WTERMSIG(status_))
-                               : "the proxy ended with code " + std::to_string(WEXITSTATUS(status_));
-    how += "\n" + first_lines(folder_ + "/stderr");
+  const auto describe = [this](const std::string& which, int status) {
+    return which +
+           (status == kNotOurs    ? std::string(" ended, in a way that only the one before it knows")
+            : WIFSIGNALED(status) ? " died of signal " + std::to_string(WTERMSIG(status))
+                                  : " ended with code " + std::to_string(WEXITSTATUS(status))) +
+           "\n" + first_lines(folder_ + "/stderr");
+  };
+  bool well = true;
+  std::erase_if(replaced_, [&](pid_t pid) {
+    const auto status = ended(pid);
+    if (!status || *status == kNotOurs) return false;  // we hear of it when the one before it has ended
+    if (*status != 0) how = describe("the proxy that was replaced", *status);
+    well = well && *status == 0;
+    return true;
+  });
+  if (const auto status = pid_ > 0 ? ended(pid_) : std::nullopt) {
+    how = describe("the proxy", *status);
     pid_ = -1;
+    if (*status != 0 && *status != kNotOurs) upgrade_until_.reset();
   }
-  return false;
+  // One that was replaced may end before we hear of the other.
+  return well && (pid_ > 0 || (upgrade_until_ && Clock::now() < *upgrade_until_));
 }
 
 std::optional<std::string> ProxyChild::get(const std::string& path) {
@@ -140,7 +195,42 @@ std::string ProxyChild::wait_ready(const std::string& pool, std::chrono::millise
 
 std::vector<ProxyEvent> ProxyChild::take_events() {
   if (frozen_) return {};
-  return feed_.take(options_of(folder_, 500ms));
+  auto events = feed_.take(options_of(folder_, 500ms));
+  follow();
+  return events;
+}
+
+// ---- over a binary upgrade -------------------------------------------------------------------------------------------
+
+std::string ProxyChild::begin_upgrade() {
+  if (!leash_) return "this proxy cannot be replaced";
+  if (is_upgrading()) return "a binary upgrade is under way";
+  if (pid_ <= 0 || ::kill(pid_, SIGUSR2) != 0) return "there is no process to be replaced";
+  upgrade_until_ = Clock::now() + kUpgradedWithin;
+  return {};
+}
+
+// Who takes over is known by its answers, which it gives once it serves.
+void ProxyChild::follow() {
+  if (!upgrade_until_ || feed_.pid() <= 0 || known_.contains(feed_.pid())) return;
+  upgrades_.push_back({pid_, feed_.pid(), {}});
+  if (pid_ > 0) replaced_.push_back(pid_);
+  pid_ = feed_.pid();
+  known_.insert(pid_);
+  upgrade_until_.reset();
+}
+
+std::vector<ProxyChild::Upgraded> ProxyChild::take_upgrades(bool is_over) {
+  if (upgrade_until_ && (is_over || Clock::now() >= *upgrade_until_)) {
+    upgrades_.push_back({pid_, -1, "no new process has taken over"});
+    upgrade_until_.reset();
+  }
+  return std::exchange(upgrades_, {});
+}
+
+void ProxyChild::each(const std::function<void(pid_t)>& call) const {
+  if (pid_ > 0) call(pid_);
+  for (const pid_t pid : replaced_) call(pid);
 }
 
 std::vector<std::string> ProxyChild::alerts(const std::string& pool,
@@ -172,6 +262,7 @@ std::string ProxyChild::act(const config::ScenarioAct& act, const std::string& p
       path = "reload";
       body.clear();
       break;
+    case config::ActKind::upgrade: return begin_upgrade();
   }
   const auto result = admin::Client(options_of(folder_, 5s)).request("POST", "/api/v1/" + path, json::serialize(body));
   if (const auto* gone = std::get_if<admin::NotReachable>(&result)) return gone->why;
@@ -181,20 +272,28 @@ std::string ProxyChild::act(const config::ScenarioAct& act, const std::string& p
 
 void ProxyChild::freeze(bool frozen) {
   frozen_ = frozen;
-  if (pid_ > 0) ::kill(pid_, frozen ? SIGSTOP : SIGCONT);
+  each([frozen](pid_t pid) { ::kill(pid, frozen ? SIGSTOP : SIGCONT); });
 }
 
+// One that takes over and was not heard of yet is killed with the leash.
 void ProxyChild::stop() {
-  if (pid_ <= 0) return;
-  ::kill(pid_, SIGCONT);
-  ::kill(pid_, SIGTERM);
+  upgrade_until_.reset();
+  each([](pid_t pid) {
+    ::kill(pid, SIGCONT);
+    ::kill(pid, SIGTERM);
+  });
+  // Who was replaced has its own time to finish, which a second wish to end at once cuts short.
+  for (const pid_t pid : replaced_) ::kill(pid, SIGINT);
   const auto until = Clock::now() + 5s;
   std::string how;
-  while (alive(how) && Clock::now() < until) std::this_thread::sleep_for(10ms);
-  if (pid_ <= 0) return;
-  ::kill(pid_, SIGKILL);
-  ::waitpid(pid_, &status_, 0);
+  while (alive(how), (pid_ > 0 || !replaced_.empty()) && Clock::now() < until) std::this_thread::sleep_for(10ms);
+  each([](pid_t pid) {
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+  });
   pid_ = -1;
+  replaced_.clear();
+  leash_.reset();
 }
 
 }  // namespace understudy::drill

@@ -128,6 +128,7 @@ json::object counts_json(const Pairs& pairs) {
 json::object sockets_json(const DeviceCounts& counts) {
   return {{"opened", counts.opened}, {"failed_openings", counts.failed_openings},
           {"open", counts.open},     {"dropped", counts.dropped},
+          {"cut", counts.cut},       {"most_dropped_in_a_second", busiest_second(counts.drop_times)},
           {"left", counts.left},     {"reasons", counts_json(counts.reasons)},
           {"sent", counts.sent},     {"echoed", counts.echoed},
           {"lost", counts.lost},     {"out_of_order", counts.out_of_order}};

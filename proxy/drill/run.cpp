@@ -47,7 +47,7 @@ public:
     std::string text = (std::filesystem::temp_directory_path() / "understudy-drill-XXXXXX").string();
     if (::mkdtemp(text.data()) == nullptr)
       throw std::runtime_error("cannot make a temporary folder: " + std::string(std::strerror(errno)));
-    path_ = text;
+    path_ = std::filesystem::absolute(text).string();
     std::filesystem::create_directory(path_ + "/state");
   }
   ~Folder() {
@@ -122,6 +122,7 @@ public:
     std::vector<std::uint16_t> ports;
     for (const auto& origin : origins_) ports.push_back(origin->port());
     sandbox_ = make_sandbox(config, ports, folder_.path());
+    if (upgrades()) rename_for_file(sandbox_);
     result_.notes = sandbox_.notes;
   }
 
@@ -142,6 +143,12 @@ private:
   void note(Clock::duration at, const std::string& text);
   void take_events();
   void perform(const config::ScenarioAct& act);
+  void refused(Clock::duration at, const std::string& why);
+  void take_upgrades(bool is_over);
+  bool upgrades() const {
+    return std::any_of(scenario_.acts.begin(), scenario_.acts.end(),
+                       [](const config::ScenarioAct& act) { return act.act == config::ActKind::upgrade; });
+  }
   void report_progress(bool last);
   void evaluate();
   void take_incidents();
@@ -208,16 +215,30 @@ void Run::make_timetable() {
 }
 
 void Run::perform(const config::ScenarioAct& act) {
-  static const std::array<const char*, 6> words{"failover", "failback", "hold", "release", "approve", "reload"};
+  static const std::array<const char*, 7> words{"failover", "failback", "hold",   "release",
+                                                "approve",  "reload",   "upgrade"};
   note(act.at, std::string("operator: ") + words.at(static_cast<std::size_t>(act.act)) +
                    (act.to.empty() ? "" : " '" + act.to + "'"));
-  const std::string refused = proxy_.act(act, pool_);
-  if (refused.empty()) return;
-  health::Told told{begin_ + act.at, {}};
+  if (const std::string why = proxy_.act(act, pool_); !why.empty()) refused(act.at, why);
+}
+
+void Run::refused(Clock::duration at, const std::string& why) {
+  health::Told told{begin_ + at, {}};
   told.event.kind = health::Event::Kind::proposal_refused;
-  told.event.reason = "the operator's order was refused: " + refused;
-  note(act.at, told.event.reason);
+  told.event.reason = "the operator's order was refused: " + why;
+  note(at, told.event.reason);
   result_.facts.events.push_back(std::move(told));
+}
+
+void Run::take_upgrades(bool is_over) {
+  const auto at = std::min<Clock::duration>(Clock::now() - begin_, scenario_.length);
+  for (const ProxyChild::Upgraded& upgraded : proxy_.take_upgrades(is_over)) {
+    if (!upgraded.why.empty()) {
+      refused(at, upgraded.why);
+    } else {
+      note(at, "process " + std::to_string(upgraded.to) + " serves from now on");
+    }
+  }
 }
 
 void Run::note(Clock::duration at, const std::string& text) {
@@ -280,8 +301,10 @@ void Run::watch() {
       return note(Clock::now() - begin_, how);
     }
     take_events();
+    take_upgrades(false);
     report_progress(false);
-    Clock::time_point next = std::min(end, Clock::now() + kPoll);
+    // The last events of a process that is being replaced are told by it alone.
+    Clock::time_point next = std::min(end, Clock::now() + (proxy_.is_upgrading() ? kBeat : kPoll));
     if (next_item_ < timetable_.size()) next = std::min(next, begin_ + timetable_[next_item_].at);
     std::this_thread::sleep_until(next);
   }
@@ -317,6 +340,7 @@ void Run::finish() {
     load_done_.get_future().wait_for(scenario_.load.patience + 1s);
     std::this_thread::sleep_for(200ms);
     take_events();
+    take_upgrades(true);
     result_.facts.alerts = proxy_.alerts(pool_, begin_wall_);
     take_incidents();
   }
@@ -395,6 +419,8 @@ void Run::evaluate() {
   count_executions();
   health::ScenarioFacts& facts = result_.facts;
   facts.sockets_dropped = result_.devices.dropped;
+  facts.sockets_cut = result_.devices.cut;
+  facts.drops_per_second = busiest_second(result_.devices.drop_times);
   facts.sockets_open = result_.devices.open;
   const std::vector<Micros>& openings = result_.devices.opening_times;
   facts.slow_openings = result_.devices.failed_openings +
@@ -428,7 +454,7 @@ void Run::evaluate() {
 }
 
 Result Run::run() {
-  proxy_.start(sandbox_.config, folder_.path());
+  proxy_.start(sandbox_.config, folder_.path(), upgrades());
   // Probes have to be answered while it gets ready: the origins run, the clients do not yet.
   origin_loop_.start();
   const std::string why = proxy_.wait_ready(pool_, kReadyWithin);

@@ -107,4 +107,24 @@ Sandbox make_sandbox(const config::Config& config, const std::vector<std::uint16
   return sandbox;
 }
 
+void rename_for_file(Sandbox& sandbox) {
+  constexpr std::size_t longest = 64;
+  std::string renamed;
+  for (config::PoolConfig& pool : sandbox.config.pools) {
+    for (config::TierConfig& tier : pool.tiers) {
+      for (config::EndpointConfig& endpoint : tier.endpoints) {
+        const std::string before = endpoint.name;
+        if (endpoint.name.size() > longest) endpoint.name.erase(0, endpoint.name.size() - longest);
+        for (char& c : endpoint.name) {
+          const bool allowed = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+                               c == '_' || c == '.';
+          if (!allowed) c = '-';
+        }
+        if (renamed.empty() && endpoint.name != before) renamed = before + " is called " + endpoint.name;
+      }
+    }
+  }
+  if (!renamed.empty()) sandbox.notes.push_back("the proxy reads names from a file: " + renamed);
+}
+
 }  // namespace understudy::drill

@@ -26,5 +26,8 @@ struct Sandbox {
 };
 // `ports` of the origins, as places_of() lists them; `folder` for state, logs and the admin socket.
 Sandbox make_sandbox(const config::Config& config, const std::vector<std::uint16_t>& ports, const std::string& folder);
+// So that it can be read from a file, which allows less in names than stands in addresses: "10.0.0.11:3000" becomes
+// "10.0.0.11-3000".
+void rename_for_file(Sandbox& sandbox);
 
 }  // namespace understudy::drill

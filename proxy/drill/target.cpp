@@ -58,6 +58,7 @@ std::optional<Target> find_target(const config::Config& config, const std::strin
     if (route_of(table, "GET", target) != i) continue;
     target.post = route_of(table, "POST", target) == i;
     target.websocket = route.websocket.allowed;
+    target.close_code = route.websocket.close_code;
     return target;
   }
   return std::nullopt;

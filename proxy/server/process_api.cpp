@@ -114,7 +114,9 @@ json::value Process::events(std::uint64_t since) {
   json::array list;
   for (const auto& entry : events_.entries())
     if (entry.id > since) list.push_back(admin::describe_event(entry.event, entry.id, instant()));
-  return json::object{{"events", std::move(list)}, {"next", events_.last_id()}};
+  // Whose numbers these are: they begin anew in the process that takes over in a binary upgrade.
+  return json::object{
+      {"events", std::move(list)}, {"next", events_.last_id()}, {"pid", static_cast<std::int64_t>(::getpid())}};
 }
 
 json::value Process::config() { return json::object{{"toml", config::show(loaded_, true)}}; }

@@ -59,9 +59,9 @@ void each_field(const ExpectServing& object, const Visit& visit) {
 
 template <class Visit>
 void each_field(const ScenarioExpect& object, const Visit& visit) {
-  const auto& [failed, failed_repeatable, bad, slow_after, least_answered, doubled, sockets_dropped, slow_openings,
-               least_open, moves, least_moves, detected, shifted, returned, serving, events, no_events, alerts] =
-      object;
+  const auto& [failed, failed_repeatable, bad, slow_after, least_answered, doubled, sockets_dropped, sockets_cut,
+               drops_per_second, slow_openings, least_open, moves, least_moves, detected, shifted, returned, serving,
+               events, no_events, alerts] = object;
   visit("failed", failed);
   visit("failed_repeatable", failed_repeatable);
   visit("bad", bad);
@@ -69,6 +69,8 @@ void each_field(const ScenarioExpect& object, const Visit& visit) {
   visit("least_answered", least_answered);
   visit("doubled", doubled);
   visit("sockets_dropped", sockets_dropped);
+  visit("sockets_cut", sockets_cut);
+  visit("drops_per_second", drops_per_second);
   visit("slow_openings", slow_openings);
   visit("least_open", least_open);
   visit("moves", moves);

@@ -48,10 +48,12 @@ TEST(ScenarioRung, BothTakeWhatMakesSenseInBoth) {
 
 TEST(ScenarioRung, ARehearsalHasNoWebSocketsToCount) {
   const std::string text =
-      with("websockets = 3", "kind = \"kill\"", "sockets_dropped = 3\nslow_openings = 3\nleast_open = 3");
+      with("websockets = 3", "kind = \"kill\"",
+           "sockets_dropped = 3\nsockets_cut = 3\ndrops_per_second = 3\nslow_openings = 3\nleast_open = 3");
   EXPECT_EQ(said(text, Rung::drill), "");
   EXPECT_THAT(said(text, Rung::rehearse), HasSubstr("'sockets_dropped' can't be measured in a rehearsal"));
-  EXPECT_THAT(said(text, Rung::rehearse), HasSubstr("'least_open' can't be measured in a rehearsal"));
+  for (const char* key : {"sockets_cut", "drops_per_second", "least_open"})
+    EXPECT_THAT(said(text, Rung::rehearse), HasSubstr(std::string("'") + key + "' can't be measured in a rehearsal"));
 }
 
 TEST(ScenarioRung, ADrillRefusesAGreenPageWhereNothingListens) {
@@ -81,6 +83,8 @@ TEST(ScenarioRung, NothingIsCountedThatCannotOccur) {
               HasSubstr("'least_open' can't be measured without WebSockets"));
   EXPECT_THAT(said(with("websockets = 3", "kind = \"kill\"", "least_open = 4"), Rung::any),
               HasSubstr("'least_open' is above 'websockets'"));
+  EXPECT_THAT(said(with("websockets = 3", "kind = \"kill\"", "sockets_dropped = 3\nsockets_cut = 4"), Rung::any),
+              HasSubstr("'sockets_cut' is above 'sockets_dropped', which counts them too"));
   EXPECT_THAT(said(with("", "kind = \"kill\"", "failed = 1\nfailed_repeatable = 2"), Rung::any),
               HasSubstr("'failed_repeatable' is above 'failed'"));
 }
@@ -151,14 +155,26 @@ TEST(ScenarioRung, OnlyALiveDrillPicksRequests) {
 }
 
 TEST(ScenarioRung, ALiveDrillOrdersNothingAndMeasuresWhatItCan) {
-  const std::string base = with("websockets = 9\npost = \"30%\"", "kind = \"errors\"\nshare = \"5%\"",
-                                "doubled = 0\nfailed_repeatable = 0\nleast_open = 3\nsockets_dropped = 4");
-  for (const char* key : {"doubled", "failed_repeatable", "least_open"})
+  const std::string base = with(
+      "websockets = 9\npost = \"30%\"", "kind = \"errors\"\nshare = \"5%\"",
+      "doubled = 0\nfailed_repeatable = 0\nleast_open = 3\nsockets_dropped = 4\nsockets_cut = 0\ndrops_per_second = 2");
+  for (const char* key : {"doubled", "failed_repeatable", "sockets_cut", "drops_per_second", "least_open"})
     EXPECT_THAT(said(base, Rung::live), HasSubstr(std::string("'") + key + "' can't be measured in a running proxy"));
   EXPECT_THAT(said(base, Rung::live), Not(HasSubstr("sockets_dropped")));
-  const std::string acts =
-      with("", "kind = \"errors\"\nshare = \"5%\"") + "[[operator]]\nat = \"2s\"\nact = \"failback\"\n";
-  EXPECT_THAT(said(acts, Rung::live), HasSubstr("a live drill orders nothing"));
+  for (const char* act : {"failback", "upgrade"}) {
+    const std::string acts =
+        with("", "kind = \"errors\"\nshare = \"5%\"") + "[[operator]]\nat = \"2s\"\nact = \"" + act + "\"\n";
+    EXPECT_THAT(said(acts, Rung::live), HasSubstr("a live drill orders nothing")) << act;
+    EXPECT_EQ(said(acts, Rung::drill), "") << act;
+    EXPECT_EQ(said(acts, Rung::rehearse), "") << act;
+  }
+}
+
+TEST(ScenarioRung, AlertsCannotBeCountedOverAnUpgrade) {
+  const std::string text = with("", "kind = \"kill\"", "alerts = [\"incident.opened\"]");
+  EXPECT_EQ(said(text, Rung::drill), "");
+  EXPECT_THAT(said(text + "[[operator]]\nat = \"2s\"\nact = \"upgrade\"\n", Rung::drill),
+              HasSubstr("'alerts' can't be measured over an upgrade"));
 }
 
 TEST(ScenarioRung, GuardsAreChecked) {

@@ -32,8 +32,8 @@ ScenarioFacts well() {
 
 config::ScenarioExpect strict() {
   config::ScenarioExpect expect;
-  expect.failed = expect.failed_repeatable = expect.bad = expect.doubled = expect.sockets_dropped =
-      expect.slow_openings = 0;
+  expect.failed = expect.failed_repeatable = expect.bad = expect.doubled = expect.sockets_dropped = expect.sockets_cut =
+      expect.drops_per_second = expect.slow_openings = 0;
   expect.least_answered = 1000;
   expect.least_open = 10;
   expect.moves = expect.least_moves = 2;
@@ -98,6 +98,8 @@ TEST(Judge, FindsSocketsThatWereDroppedOrAreGone) {
   facts.sockets_open = 9;
   facts.slow_openings = 1;
   EXPECT_EQ(failed(facts).size(), 3U);
+  facts.sockets_cut = facts.drops_per_second = 1;
+  EXPECT_EQ(failed(facts).size(), 5U);
 }
 
 }  // namespace

@@ -255,6 +255,15 @@ TEST(Devices, AreSeenToBeDroppedAndComeBack) {
   EXPECT_TRUE(all.wait([](const DeviceCounts& c) { return c.open == 5 && c.opened == 10; }));
   EXPECT_GT(all.counts().failed_openings, 0U);
   EXPECT_EQ(all.counts().dropped, 5U);
+  EXPECT_EQ(all.counts().cut, 5U) << "nobody told them to come back";
+  EXPECT_EQ(busiest_second(all.counts().drop_times), 5U);
+}
+
+TEST(Devices, AreCountedByTheSecond) {
+  const Clock::time_point t{};
+  EXPECT_EQ(busiest_second({}), 0U);
+  EXPECT_EQ(busiest_second({t, t + 1s, t + 2s}), 1U);
+  EXPECT_EQ(busiest_second({t, t + 900ms, t + 1800ms, t + 1850ms, t + 1899ms, t + 4s}), 4U);
 }
 
 TEST(Devices, LeaveByThemselvesWithoutBeingDropped) {

@@ -67,6 +67,25 @@ TEST(Sandbox, TakesThePlaceOfEverythingOutside) {
   EXPECT_THAT(sandbox.notes, Contains(HasSubstr("is not asked: it passes")));
 }
 
+TEST(Sandbox, CanBeReadFromAFileWithNamesThatFit) {
+  const std::string ipv6 =
+      "[pool.other]\nprimary = [\"[::1]:3000\"]\n[[route]]\nmatch = { host = \"x\" }\npool = "
+      "\"other\"\n[[route]]\npool = \"app\"\n";
+  Sandbox sandbox = make_sandbox(config_of(site + ipv6), {4001, 4002, 4003, 4004, 4005}, "/tmp/d");
+  rename_for_file(sandbox);
+  const auto& tiers = sandbox.config.pools[0].tiers;
+  EXPECT_EQ(tiers[0].endpoints[0].name, "db.example-3000");
+  EXPECT_EQ(tiers[0].endpoints[1].name, "two");
+  EXPECT_EQ(tiers[1].endpoints[0].name, "---1--3000");
+  EXPECT_THAT(sandbox.notes, Contains("the proxy reads names from a file: db.example:3000 is called db.example-3000"));
+  config::LoadResult ours;
+  ours.config = sandbox.config;
+  const std::string text = config::show(ours, true);
+  config::LoadResult again;
+  again.config = config_of(text);
+  EXPECT_EQ(config::show(again, true), text) << "what takes over has the same configuration";
+}
+
 const std::string pools =
     "[listen.web]\naddress = \":80\"\n[pool.a]\nprimary = [\"10.0.0.1:80\"]\n[pool.b]\nprimary = "
     "[\"10.0.0.2:80\"]\n";

@@ -152,6 +152,46 @@ class DrillTest(Story):
                 return True
         wait_until(child_is_gone, 10)
 
+    def replaced_drill(self):
+        """(the drill under way, processes below it) once a new process serves, and the old one may still be there."""
+        self.file("c.toml", CONFIG)
+        self.file("s.toml", SCENARIO.replace('"3s"', '"30s"').replace("[expect]", '[[operator]]\nat = "2s"\nact = "upgrade"\n[expect]'))
+        process = subprocess.Popen(self.command("s.toml", "-c", "c.toml"), stdout=subprocess.PIPE, text=True,
+                                   cwd=self.folder, env={**os.environ, "TMPDIR": self.temporary})
+        self.addCleanup(process.stdout.close)
+        said = []
+
+        def it_serves():
+            said.append(process.stdout.readline())
+            return "serves from now on" in said[-1]
+        wait_until(it_serves, 30, 0)
+        below = {int(said[-1].split("process ")[1].split()[0])}
+        with open("/proc/%d/task/%d/children" % (process.pid, process.pid)) as f:
+            below.update(int(pid) for pid in f.read().split())
+        self.assertGreaterEqual(len(below), 2, "the keeper, and who serves")
+        return process, below
+
+    def is_there(self, pid):
+        try:
+            with open("/proc/%d/stat" % pid) as f:
+                return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
+
+    def test_a_killed_drill_leaves_nobody_who_took_over(self):
+        process, below = self.replaced_drill()
+        process.kill()
+        process.wait(20 * SLOW)
+        wait_until(lambda: not any(self.is_there(pid) for pid in below), 10)
+
+    def test_an_interrupted_drill_leaves_nobody_who_took_over(self):
+        process, below = self.replaced_drill()
+        process.send_signal(signal.SIGINT)
+        said = process.stdout.read()
+        self.assertEqual(process.wait(30 * SLOW), 4, said)
+        self.assertFalse([pid for pid in below if self.is_there(pid)])
+        self.assertEqual(os.listdir(self.temporary), [])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -128,7 +128,7 @@ private:
     for (std::uint64_t i = chance(40) ? 1 + pick(3) : 0; i > 0; --i) {
       config::ScenarioAct act;
       act.at = std::chrono::milliseconds(pick(38'000));
-      act.act = static_cast<config::ActKind>(pick(6));
+      act.act = static_cast<config::ActKind>(pick(7));
       if (act.act == config::ActKind::approve) act.to = "approved";
       scenario.acts.push_back(act);
     }
@@ -194,7 +194,8 @@ private:
 
   void afterwards() {
     bool operator_acts = false;
-    for (const config::ScenarioAct& act : scenario_.acts) operator_acts |= act.act != config::ActKind::reload;
+    for (const config::ScenarioAct& act : scenario_.acts)
+      operator_acts |= act.act != config::ActKind::reload && act.act != config::ActKind::upgrade;
     std::vector<TimePoint> moves;
     std::uint64_t epoch = 0;
     for (const Told& told : world_.events()) {

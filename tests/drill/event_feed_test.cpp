@@ -1,0 +1,124 @@
+// Events of a proxy, over the change from one process to the next.
+#include "proxy/drill/event_feed.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <thread>
+
+namespace understudy::drill {
+namespace {
+
+// An admin API behind which each call is answered by the process that is named for it.
+class Proxies {
+public:
+  explicit Proxies(std::vector<pid_t> who) {
+    char folder[] = "/tmp/understudy-feed-XXXXXX";
+    EXPECT_NE(::mkdtemp(folder), nullptr);
+    folder_ = folder;
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path().c_str(), sizeof address.sun_path - 1);
+    fd_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(::listen(fd_, 16), 0);
+    for (const pid_t pid : who) turns_.push_back(pid);
+    thread_ = std::thread([this] { serve(); });
+  }
+  ~Proxies() {
+    ::shutdown(fd_, SHUT_RDWR);
+    thread_.join();
+    ::close(fd_);
+    ::unlink(path().c_str());
+    ::rmdir(folder_.c_str());
+  }
+  admin::ClientOptions options() const {
+    admin::ClientOptions options;
+    options.address.path = path();
+    options.address.text = "unix:" + path();
+    return options;
+  }
+  std::map<pid_t, int> events;  // how many each has; set before a call
+
+private:
+  std::string path() const { return folder_ + "/admin.sock"; }
+  void serve() {
+    for (;;) {
+      const int client = ::accept(fd_, nullptr, nullptr);
+      if (client < 0) return;
+      std::string head;
+      char chunk[1024];
+      while (head.find("\r\n\r\n") == std::string::npos) {
+        const ssize_t n = ::recv(client, chunk, sizeof chunk, 0);
+        if (n <= 0) break;
+        head.append(chunk, static_cast<std::size_t>(n));
+      }
+      const std::string body = answer(turns_.at(turn_++), std::atoi(head.c_str() + head.find("since=") + 6));
+      const std::string text =
+          "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " +
+          std::to_string(body.size()) + "\r\n\r\n" + body;
+      ::send(client, text.data(), text.size(), MSG_NOSIGNAL);
+      ::close(client);
+    }
+  }
+  std::string answer(pid_t pid, int since) {
+    std::string list;
+    for (int id = since + 1; id <= events[pid]; ++id)
+      list +=
+          std::string(list.empty() ? "" : ",") + R"({"id":)" + std::to_string(id) +
+          R"(,"at":"2026-11-26T10:20:30.123Z","kind":"endpoint_added","pool":"","tier":"","endpoint":"","epoch":0,"reason":")" +
+          std::to_string(pid) + "." + std::to_string(id) + "\"}";
+    return "{\"events\":[" + list + "],\"next\":" + std::to_string(events[pid]) + ",\"pid\":" + std::to_string(pid) +
+           "}";
+  }
+
+  std::string folder_;
+  int fd_ = -1;
+  std::vector<pid_t> turns_;
+  std::size_t turn_ = 0;
+  std::thread thread_;
+};
+
+std::string told(EventFeed& feed, const Proxies& proxies) {
+  std::string out;
+  for (const ProxyEvent& event : feed.take(proxies.options())) out += (out.empty() ? "" : " ") + event.event.reason;
+  return out;
+}
+
+TEST(EventFeed, TellsEachEventOnceOverAChangeOfProcess) {
+  Proxies proxies({10, 10, 20, 20, 10, 20, 20});
+  EventFeed feed;
+  EXPECT_EQ(feed.pid(), -1);
+  proxies.events = {{10, 2}};
+  EXPECT_EQ(told(feed, proxies), "10.1 10.2");
+  EXPECT_EQ(feed.pid(), 10);
+  proxies.events = {{10, 5}};
+  EXPECT_EQ(told(feed, proxies), "10.3 10.4 10.5");
+  proxies.events[20] = 2;
+  EXPECT_EQ(told(feed, proxies), "20.1 20.2") << "asked for those after 5, it is asked again from its first one on";
+  EXPECT_EQ(feed.pid(), 20);
+  proxies.events[10] = 7;
+  proxies.events[20] = 3;
+  EXPECT_EQ(told(feed, proxies), "10.6 10.7") << "for a moment both answer";
+  EXPECT_EQ(told(feed, proxies), "20.3");
+}
+
+TEST(EventFeed, GivesUpWhereTwoGoOnTakingTurns) {
+  std::vector<pid_t> turns;
+  for (int i = 0; i < 40; ++i) turns.push_back(i % 2 == 0 ? 10 : 20);
+  Proxies proxies(turns);
+  EventFeed feed;
+  proxies.events = {{10, 3}, {20, 1}};
+  EXPECT_EQ(told(feed, proxies), "10.1 10.2 10.3");
+  for (int i = 0; i < 6; ++i) told(feed, proxies);
+  EXPECT_TRUE(feed.pid() == 10 || feed.pid() == 20) << "it comes to an end";
+}
+
+}  // namespace
+}  // namespace understudy::drill
