@@ -401,7 +401,8 @@ const Section& websocket_section() {
                       .example = "\"1m\""});
     declare.size("park_buffer", &WebSocketConfig::park_buffer,
                  {.help = "How much of what its client says a parked tunnel holds; then it is not read any more. As "
-                          "much is kept at most of the messages of `replay_first`, and of a message in progress.",
+                          "much is kept at most of the messages of `replay_first`, and of a message in progress. All "
+                          "tunnels together keep at most half of `max_buffer_memory`.",
                   .min = 1024,
                   .max = 16'777'216,
                   .example = "\"64KiB\""});

@@ -14,7 +14,7 @@ void give_back(std::string& buffer) { std::string().swap(buffer); }
 
 void KeptMessages::record(std::string_view message) {
   if (!records()) return;
-  if (message.size() > terms_.bound - opening_.size()) {
+  if (message.size() > terms_.bound - opening_.size() || message.size() > left()) {
     opening_lost_ = true;
     give_back(opening_);
     return;
@@ -26,7 +26,7 @@ void KeptMessages::record(std::string_view message) {
 
 void KeptMessages::append(std::string_view bytes) {
   if (too_long_) return;
-  if (bytes.size() > terms_.bound - std::min(held(), terms_.bound)) {
+  if (bytes.size() > room()) {
     too_long_ = true;
     if (records()) opening_lost_ = true;
     drop_kept();
@@ -74,7 +74,7 @@ std::size_t KeptMessages::hold(const char* data, std::size_t size) {
   std::size_t taken = 0;
   // Frame by frame is not needed but for a Close, which has nothing behind it, and the bound, which counts data only.
   while (taken < size && !closed_ && !full()) {
-    const std::size_t n = std::min(size - taken, terms_.bound - held());
+    const std::size_t n = std::min(size - taken, room());
     cutter_.feed(data + taken, n, [this](const FrameCutter::Piece& piece) {
       if (piece.control()) return note_control(piece, true);
       kept_.append(piece.bytes);

@@ -8,6 +8,7 @@
 // connection and are not kept: while the client is held to, its pings are ours to answer.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -33,13 +34,15 @@ public:
   KeptMessages() = default;
   explicit KeptMessages(const Terms& terms) : terms_(terms) {}
 
+  // So many bytes more may be kept at present, whatever the bound: a share of what all tunnels may keep together.
+  void allow(std::size_t more) { most_ = more < SIZE_MAX - bytes() ? bytes() + more : SIZE_MAX; }
   // These bytes of the client went to the endpoint as they are.
   void passed_on(const char* data, std::size_t size);
   // The connection to the endpoint is no more.
   Fit lose();
   // Takes what the client says, and returns how much: less than all of it where the bound is reached, or behind a Close.
   std::size_t hold(const char* data, std::size_t size);
-  bool full() const { return held() >= terms_.bound; }
+  bool full() const { return room() == 0; }
   // There is another endpoint: it is told next() until that is empty, and told of it by sent(), which returns how many messages
   // have become whole by that, those told again not counted.
   void resume();
@@ -64,6 +67,9 @@ public:
 
 private:
   bool records() const { return recorded_ < terms_.first && !opening_lost_; }
+  // For what is held, and for the first messages.
+  std::size_t room() const { return std::min(terms_.bound - std::min(held(), terms_.bound), left()); }
+  std::size_t left() const { return most_ - std::min(bytes(), most_); }
   void record(std::string_view message);
   void append(std::string_view bytes);
   void drop_kept();
@@ -79,6 +85,7 @@ private:
   std::size_t sent_ = 0;      // so far the endpoint was told
   std::size_t replayed_ = 0;  // the same of opening_
   std::uint64_t untold_ = 0;
+  std::size_t most_ = SIZE_MAX;  // bytes(), because of the others
   bool opening_lost_ = false;
   bool too_long_ = false;  // the message in progress; the rest of it is not kept either
   bool closed_ = false;

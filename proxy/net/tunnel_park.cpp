@@ -74,6 +74,7 @@ void Tunnel::note_heard() {
 }
 
 void Tunnel::note_passed_on(const char* data, std::size_t size, std::uint64_t messages) {
+  resume_->kept.allow(worker_.shared().room_to_keep());
   resume_->kept.passed_on(data, size);
   resume_->risk.add(static_cast<std::uint32_t>(messages), size, endpoint_heard(), worker_.reactor().now());
 }
@@ -423,7 +424,9 @@ void Tunnel::stop_resuming() {
 void Tunnel::publish_kept() {
   const std::size_t now = dead_ ? 0 : resume_->kept.bytes();
   if (now == resume_->published) return;
-  counters_->kept_bytes.add(static_cast<std::int64_t>(now) - static_cast<std::int64_t>(resume_->published));
+  const auto more = static_cast<std::int64_t>(now) - static_cast<std::int64_t>(resume_->published);
+  counters_->kept_bytes.add(more);
+  worker_.shared().kept_bytes.fetch_add(more, std::memory_order_relaxed);
   resume_->published = now;
 }
 

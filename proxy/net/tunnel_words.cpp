@@ -210,6 +210,7 @@ bool Tunnel::hold_client(bool& progress) {
   Resumption& r = *resume_;
   Inbox& inbox = up_.inbox;
   std::size_t budget = kHoldBudget;
+  r.kept.allow(worker_.shared().room_to_keep());
   while (!up_.eof) {
     if (r.kept.close_held()) inbox.drop();  // nothing may stand behind a Close
     if (!inbox.empty()) {

@@ -254,6 +254,13 @@ void Worker::reclaim_idle(std::size_t count, std::size_t looked_at, std::chrono:
   }
 }
 
+std::size_t WorkerShared::room_to_keep() const {
+  const std::uint64_t blocks = max_buffer_blocks.load(std::memory_order_relaxed) / 2;
+  const std::uint64_t most = blocks < SIZE_MAX / kBlockSize ? blocks * kBlockSize : SIZE_MAX;
+  const auto kept = static_cast<std::uint64_t>(std::max<std::int64_t>(0, kept_bytes.load(std::memory_order_relaxed)));
+  return most - std::min(most, kept);
+}
+
 // ---- stopping ------------------------------------------------------------------------------------------------------
 
 void Worker::drain(TimePoint until) {

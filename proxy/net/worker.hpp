@@ -68,6 +68,10 @@ struct WorkerShared {
   std::atomic<std::uint64_t> max_connections{10'000};
   std::atomic<std::uint64_t> buffer_blocks{0};  // taken, all workers
   std::atomic<std::uint64_t> max_buffer_blocks{UINT64_MAX};
+  // Bytes that all tunnels keep of their clients for the next endpoint. At most half of the memory for buffers: what is kept may
+  // wait for long, and must not stop all other traffic.
+  std::atomic<std::int64_t> kept_bytes{0};
+  std::size_t room_to_keep() const;
   limit::AddressCounter addresses;                 // locks at accept and close only, never per request
   std::function<void(health::EndpointId)> urgent;  // any thread; must not block
   std::function<void(std::string)> warn;           // a line for the event log; any thread; must not block

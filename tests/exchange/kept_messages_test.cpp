@@ -272,6 +272,30 @@ TEST(KeptMessages, HoldsNoMoreThanItsBoundAndGoesOnWhenThereIsRoom) {
   EXPECT_TRUE(kept.next().empty());
 }
 
+TEST(KeptMessages, KeepsNoMoreThanTheOthersLeave) {
+  const std::string message = data(2, std::string(400, 'm'));
+  KeptMessages kept({1, 1000});
+  kept.allow(100);
+  pass_on(kept, message, 50);
+  EXPECT_EQ(kept.bytes(), 0U) << "it is more than there is room for";
+  EXPECT_EQ(kept.lose(), Fit::opening_too_long);
+
+  KeptMessages other({0, 1000});
+  EXPECT_EQ(other.lose(), Fit::yes);
+  other.allow(300);
+  EXPECT_EQ(other.hold(message.data(), message.size()), 300U);
+  EXPECT_TRUE(other.full());
+  other.allow(0);
+  EXPECT_EQ(other.hold(message.data() + 300, 10), 0U);
+  other.allow(50);
+  EXPECT_EQ(other.hold(message.data() + 300, message.size() - 300), 50U);
+  other.allow(SIZE_MAX);
+  EXPECT_FALSE(other.full());
+  EXPECT_EQ(other.hold(message.data() + 350, message.size() - 350), message.size() - 350);
+  other.resume();
+  EXPECT_EQ(tell(other, SIZE_MAX, 64), message) << "whole, in spite of all";
+}
+
 TEST(KeptMessages, WhatIsMoreThanMayBeKeptCanNotBeToldAgain) {
   const std::string big = data(2, std::string(2000, 'b')), small = data(1, "s");
   {

@@ -43,7 +43,7 @@ def said(text):
 
 
 class ParkedStory(Story):
-    def scripted(self, talks, websocket='replay_first = 1, park_timeout = "5s"', pool="", more=b"", slow=False):
+    def scripted(self, talks, websocket='replay_first = 1, park_timeout = "5s"', pool="", more=b"", slow=False, server=""):
         """An endpoint that hands its n-th WebSocket to talks[n](wire), or refuses it with those bytes. The client's wire; one that is `slow` takes
         little before it is read."""
         self.heads = []
@@ -63,10 +63,14 @@ class ParkedStory(Story):
         self.addCleanup(raw.stop)
         self.address = raw.address
         self.understudy = self.proxy(self.config(
-            [raw.address], check="tcp = true", server="workers = 1", pool="[pool.app.passive]\nenabled = false\n" + pool,
+            [raw.address], check="tcp = true", server="workers = 1\n" + server, pool="[pool.app.passive]\nenabled = false\n" + pool,
             more='[log]\naccess = { format = "json", path = "%s" }\n[[route]]\npool = "app"\nwebsocket = { on_endpoint_loss = "resume", %s }\n' % (
                 self.path("access.log"), websocket)))
         self.await_healthy(self.understudy, raw.address)
+        return self.another(more, slow)
+
+    def another(self, more=b"", slow=False):
+        """The wire of one more client."""
         s = socket.socket()
         self.addCleanup(s.close)
         if slow:

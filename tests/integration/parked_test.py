@@ -137,8 +137,8 @@ class ParkedTest(ParkedStory):
         sent = 0
         data = message * 2000
         with self.assertRaises(TimeoutError):
-            while True:
-                sent += client.socket.send(data[sent:])
+            while sent < len(data):
+                sent += client.socket.send(data[sent:sent + 65536])
         self.assertEqual(self.understudy.metric("websocket_kept_bytes"), 65536)
         self.assertEqual(self.understudy.metric("websocket_park_buffer_full_total"), 1)
         self.assertLess(self.understudy.rss(), 200 << 20)
@@ -146,6 +146,27 @@ class ParkedTest(ParkedStory):
         wait_until(lambda: self.understudy.metric("websocket_parking_ended_total", result="late") == 1)
         wait_until(lambda: self.understudy.metric("websocket_sessions") == 0)
         self.assertGreaterEqual(self.understudy.metric("messages_at_risk_total"), 65536 // len(message))
+
+    def test_what_all_hold_together_is_bounded_too(self):
+        client = self.scripted([lambda wire: wire.read()] * 3, websocket='park_buffer = "16MiB", park_timeout = "3s"',
+                               server='max_buffer_memory = "2MiB"\n')
+        clients = [client] + [self.another() for _ in range(2)]
+        wait_until(lambda: self.understudy.metric("websocket_sessions") == 3)
+        self.understudy.cli("disable", self.address)
+        wait_until(lambda: self.understudy.metric("websocket_sessions_parked") == 3)
+        data = said(b"m" * 4000) * 4000   # more than the kernel takes for each
+        for one in clients:
+            one.socket.settimeout(0.3)
+            sent = 0
+            with self.assertRaises(TimeoutError):
+                while sent < len(data):
+                    sent += one.socket.send(data[sent:sent + 65536])
+        kept = self.understudy.metric("websocket_kept_bytes")
+        self.assertGreater(kept, 900_000)
+        self.assertLess(kept, 1_300_000, "half of max_buffer_memory, and what is read in one turn")
+        self.assertEqual(self.request()[0], 503)   # and it answers others
+        wait_until(lambda: self.understudy.metric("websocket_sessions") == 0)
+        self.assertEqual(self.understudy.metric("websocket_kept_bytes"), 0)
 
     def test_a_client_that_closes_while_it_is_parked_is_answered(self):
         client = self.scripted([lambda wire: None], websocket='park_timeout = "30s"')
