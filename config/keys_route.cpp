@@ -399,13 +399,15 @@ const Section& websocket_section() {
                       .min = 100,
                       .max = 3'600'000,
                       .example = "\"1m\""});
-    declare.size("park_buffer", &WebSocketConfig::park_buffer,
-                 {.help = "How much of what its client says a parked tunnel holds; then it is not read any more. As "
-                          "much is kept at most of the messages of `replay_first`, and of a message in progress. All "
-                          "tunnels together keep at most half of `max_buffer_memory`.",
-                  .min = 1024,
-                  .max = 16'777'216,
-                  .example = "\"64KiB\""});
+    declare.size(
+        "park_buffer", &WebSocketConfig::park_buffer,
+        {.help = "How much of what its client says a parked tunnel holds; then it is not read any more. As "
+                 "much is kept at most of the messages of `replay_first`, and of a message in progress. All "
+                 "tunnels together keep at most half of `max_buffer_memory`; a tunnel whose first messages, or whose "
+                 "message in progress, find no room there cannot be parked.",
+         .min = 1024,
+         .max = 16'777'216,
+         .example = "\"64KiB\""});
     declare.integer(
         "replay_first", &WebSocketConfig::replay_first,
         {.help = "How many of the client's first messages each next endpoint is told again, before all else: "

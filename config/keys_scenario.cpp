@@ -347,7 +347,8 @@ const Section& operator_section() {
     declare.duration("at", &ScenarioAct::at, {.help = "When.", .max = day, .example = "\"40s\"", .required = true});
     declare.choice("act", &ScenarioAct::act,
                    {"failover", "failback", "hold", "release", "approve", "reload", "upgrade"},
-                   {.help = "What, as the command line calls it; `upgrade` is a binary upgrade, by SIGUSR2.",
+                   {.help = "What, as the command line calls it; `upgrade` is a binary upgrade, by SIGUSR2; "
+                            "in a rehearsal it is what a reload is.",
                     .example = "\"approve\"",
                     .required = true});
     declare.text("to", &ScenarioAct::to,

@@ -69,7 +69,7 @@ struct ScenarioFault {
   std::string header;   // of a live drill: only requests that have it, "Name" or "Name: value"; "" all
 };
 
-// upgrade: the program takes over from itself in a new process (SIGUSR2); in the sandbox alone.
+// upgrade: the program takes over from itself in a new process (SIGUSR2); in a rehearsal it is what a reload is.
 enum class ActKind : std::uint8_t { failover, failback, hold, release, approve, reload, upgrade };
 struct ScenarioAct {  // what an operator does meanwhile
   Duration at{0};

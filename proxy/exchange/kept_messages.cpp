@@ -14,7 +14,9 @@ void give_back(std::string& buffer) { std::string().swap(buffer); }
 
 void KeptMessages::record(std::string_view message) {
   if (!records()) return;
-  if (message.size() > terms_.bound - opening_.size() || message.size() > left()) {
+  const bool too_long = message.size() > terms_.bound - opening_.size();
+  no_room_ = !too_long && message.size() > std::max(left(), kAlways - std::min(opening_.size(), kAlways));
+  if (too_long || no_room_) {
     opening_lost_ = true;
     give_back(opening_);
     return;
@@ -66,7 +68,7 @@ void KeptMessages::passed_on(const char* data, std::size_t size) {
 KeptMessages::Fit KeptMessages::lose() {
   sent_ = begin_;
   replayed_ = opening_.size();
-  if (opening_lost_) return Fit::opening_too_long;
+  if (opening_lost_) return no_room_ ? Fit::opening_no_room : Fit::opening_too_long;
   return too_long_ ? Fit::message_too_long : Fit::yes;
 }
 

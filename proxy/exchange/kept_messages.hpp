@@ -29,12 +29,14 @@ public:
   enum class Fit : std::uint8_t {
     yes,
     opening_too_long,  // the first messages are more than may be kept
+    opening_no_room,   // or were, when others kept all that all may keep
     message_too_long   // part of a message was passed on, and it is more than may be kept
   };
   KeptMessages() = default;
   explicit KeptMessages(const Terms& terms) : terms_(terms) {}
 
-  // So many bytes more may be kept at present, whatever the bound: a share of what all tunnels may keep together.
+  // So many bytes more may be kept at present, whatever the bound: a share of what all tunnels may keep together. A little is always
+  // held, or nobody would hear that a client pings or closes.
   void allow(std::size_t more) { most_ = more < SIZE_MAX - bytes() ? bytes() + more : SIZE_MAX; }
   // These bytes of the client went to the endpoint as they are.
   void passed_on(const char* data, std::size_t size);
@@ -66,9 +68,13 @@ public:
   std::size_t allocated() const { return kept_.capacity() + opening_.capacity(); }
 
 private:
+  static constexpr std::size_t kAlways = 4096;
   bool records() const { return recorded_ < terms_.first && !opening_lost_; }
   // For what is held, and for the first messages.
-  std::size_t room() const { return std::min(terms_.bound - std::min(held(), terms_.bound), left()); }
+  std::size_t room() const {
+    return std::min(terms_.bound - std::min(held(), terms_.bound),
+                    std::max(left(), kAlways - std::min(held(), kAlways)));
+  }
   std::size_t left() const { return most_ - std::min(bytes(), most_); }
   void record(std::string_view message);
   void append(std::string_view bytes);
@@ -86,7 +92,7 @@ private:
   std::size_t replayed_ = 0;  // the same of opening_
   std::uint64_t untold_ = 0;
   std::size_t most_ = SIZE_MAX;  // bytes(), because of the others
-  bool opening_lost_ = false;
+  bool opening_lost_ = false, no_room_ = false;
   bool too_long_ = false;  // the message in progress; the rest of it is not kept either
   bool closed_ = false;
   std::optional<std::string> ping_;

@@ -24,7 +24,7 @@ OpeningDesk::State& OpeningDesk::state(Endpoint endpoint) {
   pace.adaptive = terms_.adaptive;
   pace.most = terms_.rate;
   if (pace.most) pace.burst = std::min(pace.burst, std::max(1.0, *pace.most / 10));
-  return states_.emplace(endpoint, State{OpeningLimit(limit), OpeningPace(pace), {}}).first->second;
+  return states_.emplace(endpoint, State{OpeningLimit(limit), OpeningPace(pace), {}, false}).first->second;
 }
 
 std::uint32_t OpeningDesk::room(Endpoint endpoint, TimePoint now) {
@@ -59,8 +59,10 @@ void OpeningDesk::failed(Endpoint endpoint, TimePoint now) {
 
 void OpeningDesk::abandoned(Endpoint endpoint) { state(endpoint).limit.abandoned(); }
 
-void OpeningDesk::cold(Endpoint endpoint) {
+void OpeningDesk::cold(Endpoint endpoint, bool away) {
   State& s = state(endpoint);
+  s.row = {};
+  s.away = away;
   s.limit.cold();
   s.pace.cold();
 }
@@ -94,7 +96,7 @@ double OpeningDesk::expected_rate(TimePoint now) const {
   double rate = 0;
   for (const auto& [endpoint, s] : states_) {
     const double measured = s.limit.rate(now);
-    if (measured > 0.1) rate += measured * (s.pace.fresh() && s.limit.fresh() ? kStillGrows : 1);
+    if (measured > 0.1) rate += measured * (s.pace.fresh() && s.limit.fresh() && !s.away ? kStillGrows : 1);
   }
   return rate;
 }

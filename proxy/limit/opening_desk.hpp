@@ -41,8 +41,8 @@ public:
   void opened(Endpoint endpoint, Duration took, TimePoint now);
   void failed(Endpoint endpoint, TimePoint now);
   void abandoned(Endpoint endpoint);
-  // It was away, and is back.
-  void cold(Endpoint endpoint);
+  // It goes away, and is asked all the same where there is nothing else; or it is back. Either way it begins anew.
+  void cold(Endpoint endpoint, bool away = false);
   // It opens what it can and refuses the rest, rather than all: an opening that it refused is worth another attempt.
   bool opens(Endpoint endpoint, TimePoint now) const;
   // Forgets all but these.
@@ -78,6 +78,7 @@ private:
     OpeningLimit limit;
     OpeningPace pace;
     SlowInARow row;
+    bool away = false;
   };
   State& state(Endpoint endpoint);
   double expected_rate(TimePoint now) const;

@@ -9,10 +9,12 @@ namespace understudy::limit {
 
 namespace {
 using Seconds = std::chrono::duration<double>;
-constexpr double kDoubling = 2;                // seconds, while it was never refused
-constexpr double kCareful = 20;                // and once it was
-constexpr double kNear = 120;                  // and close to where it fell
-constexpr double kClose = 0.8;                 // of that
+constexpr double kDoubling = 2;  // seconds, while it was never refused
+constexpr double kCareful = 20;  // and once it was
+constexpr double kNear = 120;    // and close to where it fell
+constexpr double kClose = 0.8;   // of that
+constexpr double kBears = 1.1;   // times that, and it did not fall
+constexpr std::chrono::seconds kASecond{1};
 constexpr double kCold = 20;                   // openings a second, of who was away
 constexpr std::uint32_t kSlowInARow = 3;       // fewer may have reasons of their own
 constexpr double kFastest = 1e6;               // as good as no limit
@@ -65,6 +67,7 @@ void OpeningPace::count(TimePoint now) {
   tenth_ = std::max(tenth_, tenth);
   ++tenths_[static_cast<std::size_t>(tenth_) % tenths_.size()];
   most_begun_ = std::max(most_begun_, std::accumulate(tenths_.begin(), tenths_.end(), 0U));
+  if (!counted_since_) counted_since_ = now;
 }
 
 void OpeningPace::good(TimePoint now) {
@@ -72,7 +75,11 @@ void OpeningPace::good(TimePoint now) {
   const double since = grown_ ? std::clamp(Seconds(now - *grown_).count(), 0.0, 1.0) : 0;
   grown_ = now;
   if (wanted) rate_ = std::min(kFastest, rate_ * std::exp2(since / doubling()));
-  if (fell_ > 0 && (rate_ > fell_ || now - fell_at_ > kForgotten)) fell_ = 0;  // it bears them now
+  if (!well_since_ && ++well_ >= kSlowInARow) well_since_ = now;
+  if (fell_ > 0 && (rate_ > kBears * fell_ || now - fell_at_ > kForgotten)) {
+    fell_ = 0;  // it bears them now, and nobody knows how many more
+    fresh_ = true;
+  }
 }
 
 double OpeningPace::doubling() const {
@@ -88,6 +95,9 @@ void OpeningPace::bad(TimePoint now) {
 
 void OpeningPace::slow(TimePoint begun, TimePoint now) {
   if (!used_up_ || begun - *used_up_ > kLately || (cut_ && begun <= *cut_)) return;  // those were begun at another pace
+  if (cut_ && now - *cut_ < kBetweenCuts) return;
+  if (!well_since_ || begun < *well_since_) return;                 // it begins slowly: it did not fall
+  if (!counted_since_ || now - *counted_since_ < kASecond) return;  // how many that are in a second is not known yet
   fell_ = std::min<double>(most_begun_, rate_);
   fell_at_ = now;
   cut(now, fell_);
@@ -98,6 +108,7 @@ void OpeningPace::cut(TimePoint now, double rate) {
   if (cut_ && now - *cut_ < kBetweenCuts) return;
   cut_ = now;
   most_begun_ = 0;
+  counted_since_.reset();
   const bool far_off = !std::exchange(fresh_, false) && rate > kMany;
   rate_ = std::max(options_.least, rate * (far_off ? kFarLess : kLess));
   tokens_ = std::min(tokens_, 1.0);
@@ -110,6 +121,9 @@ void OpeningPace::cold() {
   used_up_.reset();
   grown_.reset();
   cut_.reset();
+  counted_since_.reset();
+  well_since_.reset();
+  most_begun_ = well_ = 0;
 }
 
 bool SlowInARow::add(TimePoint begun, bool slow) {

@@ -59,7 +59,10 @@ private:
   std::array<std::uint32_t, 10> tenths_{};
   std::int64_t tenth_ = 0;
   std::uint32_t most_begun_ = 0;
-  double fell_ = 0;  // under so many a second it was last too slow, and when
+  std::optional<TimePoint> counted_since_;
+  std::uint32_t well_ = 0;               // how many were opened well since it was away
+  std::optional<TimePoint> well_since_;  // until there were enough
+  double fell_ = 0;                      // under so many a second it was last too slow, and when
   TimePoint fell_at_{};
 };
 

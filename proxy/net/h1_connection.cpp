@@ -81,7 +81,7 @@ void H1Connection::rename_listener(const std::string& name, std::shared_ptr<obse
 
 bool H1Connection::idle_since(TimePoint then) {
   return mode_ == Mode::idle && !exchange_ && requests_ > 0 && since_ <= then && inbox_.empty() &&
-         stream_->peek().status == Io::again;
+         stream_->peek().status == Io::again && !stream_->readable();
 }
 
 void H1Connection::close(bool reset) {

@@ -225,6 +225,7 @@ bool Tunnel::lose(ParkReason reason) {
     park(reason, now);
   } else {
     not_parked(fit == KeptMessages::Fit::opening_too_long   ? observe::NotParked::opening_too_long
+               : fit == KeptMessages::Fit::opening_no_room  ? observe::NotParked::opening_no_room
                : fit == KeptMessages::Fit::message_too_long ? observe::NotParked::message_too_long
                                                             : observe::NotParked::message_cut,
                reason, now);

@@ -116,16 +116,18 @@ std::vector<health::EndpointId> Worker::opening_targets(const std::string& pool)
 void Worker::openings_follow(const health::View& view) {
   const Plan& plan = snapshot_->plan();
   for (std::size_t p = 0; p < plan.pools.size() && p < view.pools.size() && index_ == 0; ++p) {
-    std::vector<limit::OpeningDesk::Endpoint> all, changed;
+    std::vector<limit::OpeningDesk::Endpoint> all;
+    std::vector<std::pair<limit::OpeningDesk::Endpoint, bool>> changed;  // is it away?
     for (const health::TierView& tier : view.pools[p].tiers)
       for (const health::EndpointView& endpoint : tier.endpoints) {
         all.push_back(opening_key(endpoint.id));
         if (endpoint.id.slot >= kMaxSlots) continue;
         Slot& s = slot(endpoint.id);
-        if (std::exchange(s.was_away, s.ill > 0) != s.was_away) changed.push_back(all.back());
+        const bool away = s.ill > 0;
+        if (std::exchange(s.was_away, away) != away) changed.emplace_back(all.back(), away);
       }
     plan.pools[p].openings->with([&](limit::OpeningDesk& d) {
-      for (const auto endpoint : changed) d.cold(endpoint);
+      for (const auto& [endpoint, away] : changed) d.cold(endpoint, away);
       if (d.known() > all.size()) d.keep(all);
     });
   }

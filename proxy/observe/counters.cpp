@@ -96,8 +96,8 @@ std::string_view name_of(ParkEnd value) {
 }
 
 std::string_view name_of(NotParked value) {
-  static constexpr std::array<std::string_view, 4> names{"message_cut", "message_too_long", "opening_too_long",
-                                                         "handshake_too_long"};
+  static constexpr std::array<std::string_view, 5> names{"message_cut", "message_too_long", "opening_too_long",
+                                                         "opening_no_room", "handshake_too_long"};
   return pick(names, value);
 }
 

@@ -148,7 +148,14 @@ enum class ParkReason : std::uint8_t {
 enum class ParkEnd : std::uint8_t { resumed, late, refused, protocol, client, ended, count };
 // Why a tunnel that was to be parked could not be.
 // `handshake_too_long` is counted when it is opened.
-enum class NotParked : std::uint8_t { message_cut, message_too_long, opening_too_long, handshake_too_long, count };
+enum class NotParked : std::uint8_t {
+  message_cut,
+  message_too_long,
+  opening_too_long,
+  opening_no_room,
+  handshake_too_long,
+  count
+};
 // What became of a second attempt beside one that was slow. `won`: its answer went to the client; `lost`: that of the first
 // did; `failed`: it failed, or both did; `abandoned`: the client left.
 enum class HedgeResult : std::uint8_t { won, lost, failed, abandoned, count };

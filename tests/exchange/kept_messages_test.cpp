@@ -273,27 +273,48 @@ TEST(KeptMessages, HoldsNoMoreThanItsBoundAndGoesOnWhenThereIsRoom) {
 }
 
 TEST(KeptMessages, KeepsNoMoreThanTheOthersLeave) {
-  const std::string message = data(2, std::string(400, 'm'));
-  KeptMessages kept({1, 1000});
-  kept.allow(100);
-  pass_on(kept, message, 50);
-  EXPECT_EQ(kept.bytes(), 0U) << "it is more than there is room for";
-  EXPECT_EQ(kept.lose(), Fit::opening_too_long);
-
-  KeptMessages other({0, 1000});
+  const std::string message = data(2, std::string(9000, 'm'));
+  for (const std::size_t piece : {50UL, message.size()}) {
+    KeptMessages kept({1, 10'000});
+    kept.allow(5000);
+    pass_on(kept, message, piece);
+    EXPECT_EQ(kept.bytes(), 0U) << "it is more than there is room for";
+    EXPECT_EQ(kept.lose(), piece == 50 ? Fit::opening_too_long : Fit::opening_no_room);
+  }
+  KeptMessages other({0, 10'000});
   EXPECT_EQ(other.lose(), Fit::yes);
-  other.allow(300);
-  EXPECT_EQ(other.hold(message.data(), message.size()), 300U);
+  other.allow(5000);
+  EXPECT_EQ(other.hold(message.data(), message.size()), 5000U);
   EXPECT_TRUE(other.full());
   other.allow(0);
-  EXPECT_EQ(other.hold(message.data() + 300, 10), 0U);
+  EXPECT_EQ(other.hold(message.data() + 5000, 10), 0U);
   other.allow(50);
-  EXPECT_EQ(other.hold(message.data() + 300, message.size() - 300), 50U);
+  EXPECT_EQ(other.hold(message.data() + 5000, message.size() - 5000), 50U);
   other.allow(SIZE_MAX);
   EXPECT_FALSE(other.full());
-  EXPECT_EQ(other.hold(message.data() + 350, message.size() - 350), message.size() - 350);
+  EXPECT_EQ(other.hold(message.data() + 5050, message.size() - 5050), message.size() - 5050);
   other.resume();
   EXPECT_EQ(tell(other, SIZE_MAX, 64), message) << "whole, in spite of all";
+}
+
+TEST(KeptMessages, WithoutRoomItStillHearsAPingAndAClose) {
+  KeptMessages kept({1, 1 << 20});
+  kept.allow(0);
+  pass_on(kept, data(1, "who I am"), 3);
+  EXPECT_EQ(kept.lose(), Fit::yes) << "a little is kept of each";
+  kept.allow(0);
+  const std::string ping = frame({.opcode = 9, .masked = true}, "there?"),
+                    bye = frame({.opcode = 8, .masked = true}, "");
+  EXPECT_EQ(kept.hold(ping.data(), ping.size()), ping.size());
+  EXPECT_EQ(kept.take_ping(), "there?");
+  const std::string much = data(2, std::string(9000, 'm'));
+  EXPECT_EQ(kept.hold(much.data(), much.size()), 4096U);
+  EXPECT_TRUE(kept.full());
+  KeptMessages quiet({0, 1 << 20});
+  quiet.allow(0);
+  EXPECT_EQ(quiet.lose(), Fit::yes);
+  EXPECT_EQ(quiet.hold(bye.data(), bye.size()), bye.size());
+  EXPECT_TRUE(quiet.close_held());
 }
 
 TEST(KeptMessages, WhatIsMoreThanMayBeKeptCanNotBeToldAgain) {

@@ -212,7 +212,7 @@ TEST(OpeningDesk, WhoComesWhileOthersWaitWaitsToo) {
 // It opens in 3 ms, and everything takes a second and a half once it was asked for more than 60 in a second.
 class ColdServer {
 public:
-  explicit ColdServer(TimePoint now) : collapsed_until_(now) {
+  ColdServer(TimePoint now, Duration slow) : slow_(slow), collapsed_until_(now) {
     desk.begin(1, now);
     desk.opened(1, 3ms, now);
     desk.cold(1);
@@ -229,6 +229,7 @@ public:
     }
   }
   std::size_t most = 60;
+  int slow_ones = 0;  // the next ones, whatever it bears
   OpeningDesk desk{{}};
   int collapses = 0, opened = 0;
 
@@ -241,25 +242,94 @@ private:
       collapses += now >= collapsed_until_ ? 1 : 0;
       collapsed_until_ = now + 1s;
     }
-    open_.emplace(now + (now < collapsed_until_ ? 1500ms : 3ms), now);
+    open_.emplace(now + (now < collapsed_until_ || slow_ones-- > 0 ? slow_ : Duration(3ms)), now);
   }
+  Duration slow_;
   TimePoint collapsed_until_;
   std::deque<TimePoint> lately_;
   std::multimap<TimePoint, TimePoint> open_;  // when it ends, when it began
 };
 
 TEST(OpeningDesk, WhoFellUnderTooManyIsApproachedWithCare) {
-  ColdServer server(kStart - 1s);
-  server.run(kStart, 10s);
-  EXPECT_LE(server.collapses, 1);
-  server.desk.cold(1);  // its checks found it down meanwhile
-  server.run(kStart + 10s, 50s);
-  EXPECT_LE(server.collapses, 3);
-  EXPECT_GE(server.opened, 60 * 60 / 2);
-  // Warm it takes all, and that is found out in time.
-  server.most = 100'000;
-  server.run(kStart + 60s, 240s);
-  EXPECT_GE(server.desk.look(kStart + 300s)[0].pace, 200);
+  for (const Duration slow : {200ms, 400ms, 800ms, 1500ms, 4000ms}) {
+    ColdServer server(kStart - 1s, slow);
+    server.run(kStart, 10s);
+    EXPECT_LE(server.collapses, 2) << slow.count();
+    server.desk.cold(1, true);  // its checks found it down meanwhile
+    server.run(kStart + 10s, 2s);
+    server.desk.cold(1);
+    server.run(kStart + 12s, 48s);
+    EXPECT_LE(server.collapses, 4) << slow.count();
+    EXPECT_GE(server.opened, 60 * 60 / 2) << slow.count();
+    // Warm it takes all, and that is found out in time.
+    server.most = 100'000;
+    server.run(kStart + 60s, 90s);
+    EXPECT_GE(server.desk.look(kStart + 150s)[0].pace, 1000) << slow.count();
+  }
+}
+
+// What comes back is often slow at first, and bears everything then.
+TEST(OpeningDesk, WhoIsSlowAtFirstIsNotTakenForOneThatFell) {
+  for (const Duration slow : {400ms, 1500ms}) {
+    for (const int ones : {1, 3, 8}) {
+      ColdServer server(kStart - 1s, slow);
+      server.most = 100'000;
+      server.slow_ones = ones;
+      server.run(kStart, 15s);
+      EXPECT_GE(server.opened, 1000) << slow.count() << ' ' << ones;
+      EXPECT_GE(server.desk.look(kStart + 15s)[0].pace, 200) << slow.count() << ' ' << ones;
+    }
+  }
+}
+
+TEST(OpeningDesk, OneSlowOpeningAfterItsReturnIsNoRowWithThoseBefore) {
+  ColdServer server(kStart - 1s, 1500ms);
+  server.run(kStart, 6s);
+  EXPECT_GE(server.collapses, 1);
+  server.desk.cold(1, true);
+  server.desk.cold(1);
+  const double cold = server.desk.look(kStart + 6s)[0].pace;
+  server.slow_ones = 1;
+  server.run(kStart + 6s, 3s);
+  EXPECT_GE(server.desk.look(kStart + 9s)[0].pace, cold);
+}
+
+TEST(SlowInARow, CountsThoseThatWereBegunOneAfterAnother) {
+  const auto at = [](int n) { return kStart + n * 10ms; };
+  SlowInARow row;
+  EXPECT_FALSE(row.add(at(1), true));
+  EXPECT_FALSE(row.add(at(9), false)) << "ends before the others, and was begun after them";
+  EXPECT_FALSE(row.add(at(2), true));
+  EXPECT_TRUE(row.add(at(3), true));
+  EXPECT_TRUE(row.add(at(4), true));
+  EXPECT_FALSE(row.add(at(10), true)) << "behind the good one a new row begins";
+  EXPECT_FALSE(row.add(at(12), true));
+  EXPECT_FALSE(row.add(at(11), false)) << "in between";
+  EXPECT_FALSE(row.add(at(13), true));
+  EXPECT_FALSE(row.add(at(5), false)) << "before it";
+  EXPECT_FALSE(row.add(at(14), true));
+  EXPECT_TRUE(row.add(at(15), true));
+}
+
+TEST(OpeningPace, WhatIsNotKnownForAWholeSecondIsNotWhatItFellUnder) {
+  OpeningPace pace;
+  ask_for(pace, kStart, 4s, 1'000'000);
+  const double before = pace.rate();
+  TimePoint now = kStart + 4s;
+  while (pace.ready(now) > 0) pace.begun(now);
+  pace.slow(now, now + 100ms);
+  EXPECT_NEAR(pace.rate(), before * 0.7, before * 0.2) << "at once, for a whole second is known";
+  const double fallen = pace.rate();
+  for (const Duration later : {200ms, 650ms, 900ms}) {
+    while (pace.ready(now + later) > 0) pace.begun(now + later);
+    pace.slow(now + later, now + later + 50ms);
+    EXPECT_EQ(pace.rate(), fallen) << "so shortly after the cut nothing is known";
+  }
+  pace.cold();
+  now += 2s;
+  while (pace.ready(now) > 0) pace.begun(now);
+  pace.slow(now, now + 1500ms);
+  EXPECT_EQ(pace.rate(), 20) << "nothing was opened well since it is back";
 }
 
 TEST(OpeningDesk, WithoutAdaptingOnlyWhatIsGivenLimits) {
