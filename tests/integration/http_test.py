@@ -5,7 +5,7 @@ import socket
 import time
 import unittest
 
-from harness import Story, certificate, client_tls, wait_until
+from harness import SLOW, Story, certificate, client_tls, wait_until
 
 
 class HttpTest(Story):
@@ -209,7 +209,7 @@ class StalledReaderTest(Story):
         stalled = [self.connect() for _ in range(30)]
         for s in stalled:
             s.sendall(b"GET /bytes?n=100000000 HTTP/1.1\r\nHost: a\r\n\r\n")
-        time.sleep(1)
+        time.sleep(SLOW)
         cpu, rss = understudy.cpu(), understudy.rss()
         for _ in range(20):
             begin = time.monotonic()
