@@ -57,7 +57,11 @@ Leash::Leash() {
 
 Leash::~Leash() { end(); }
 
-bool Leash::join() const { return ::setpgid(0, keeper_) == 0; }
+// Our end of the line must not live on in a fork: the keeper would wait for that, too.
+bool Leash::join() {
+  if (line_ >= 0) ::close(std::exchange(line_, -1));
+  return ::setpgid(0, std::exchange(keeper_, -1)) == 0;
+}
 
 void Leash::end() {
   if (keeper_ > 0) {

@@ -23,8 +23,8 @@ public:
   Leash& operator=(const Leash&) = delete;
 
   // For the calling process, a child of the one that made the leash. Whoever it starts is on it as well. False: it must end, as
-  // the one that made the leash is gone.
-  bool join() const;
+  // the one that made the leash is gone. This copy of it holds nothing any more.
+  bool join();
 
 private:
   void end();

@@ -72,7 +72,7 @@ void write_config(const config::Config& config, const std::string& file) {
   ::_exit(1);
 }
 
-[[noreturn]] void run_child(const config::Config& config, const std::string& folder, const Leash* leash) {
+[[noreturn]] void run_child(const config::Config& config, const std::string& folder, Leash* leash) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() == 1) ::_exit(1);
   // Ctrl-C is for the drill, which ends its proxy.

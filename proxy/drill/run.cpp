@@ -333,7 +333,7 @@ void Run::finish() {
   if (is_over) {
     // Nobody opens any more while the record is completed: it counts what they count.
     result_.devices = load_loop_.on([this] {
-      const DeviceCounts counts = devices_->counts();
+      DeviceCounts counts = devices_->counts();
       devices_->stop();
       return counts;
     });

@@ -6,11 +6,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <map>
+#include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace understudy::drill {
 namespace {
@@ -18,7 +21,7 @@ namespace {
 // An admin API behind which each call is answered by the process that is named for it.
 class Proxies {
 public:
-  explicit Proxies(std::vector<pid_t> who) {
+  explicit Proxies(std::vector<pid_t> who) : turns_(std::move(who)) {
     char folder[] = "/tmp/understudy-feed-XXXXXX";
     EXPECT_NE(::mkdtemp(folder), nullptr);
     folder_ = folder;
@@ -28,7 +31,6 @@ public:
     fd_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
     EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     EXPECT_EQ(::listen(fd_, 16), 0);
-    for (const pid_t pid : who) turns_.push_back(pid);
     thread_ = std::thread([this] { serve(); });
   }
   ~Proxies() {
@@ -111,9 +113,8 @@ TEST(EventFeed, TellsEachEventOnceOverAChangeOfProcess) {
 }
 
 TEST(EventFeed, ComesToAnEndWhereTwoTakeTurns) {
-  std::vector<pid_t> turns;
-  for (int i = 0; i < 13; ++i) turns.push_back(i % 2 == 0 ? 10 : 20);
-  for (int i = 0; i < 6; ++i) turns.push_back(20);
+  std::vector<pid_t> turns(19, 20);
+  for (std::size_t i = 0; i < 13; i += 2) turns[i] = 10;
   Proxies proxies(turns);
   EventFeed feed;
   proxies.events = {{10, 3}, {20, 1}};

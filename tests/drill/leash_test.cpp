@@ -31,7 +31,7 @@ struct Pair {
 };
 
 // On the leash: a process, and one that it started. `first_ends`: at once, with code 7. The other one stands still.
-Pair start_two(const Leash& leash, bool first_ends) {
+Pair start_two(Leash& leash, bool first_ends, bool stopped = true) {
   std::array<int, 2> line{};
   EXPECT_EQ(::pipe(line.data()), 0);
   Pair pair;
@@ -40,7 +40,7 @@ Pair start_two(const Leash& leash, bool first_ends) {
     if (!leash.join()) ::_exit(1);
     const pid_t second = ::fork();
     if (second == 0) {
-      ::raise(SIGSTOP);
+      if (stopped) ::raise(SIGSTOP);
       for (;;) ::pause();
     }
     [[maybe_unused]] const auto told = ::write(line[1], &second, sizeof second);
@@ -78,25 +78,28 @@ TEST(Leash, KnowsThatADescendantHasEndedBeforeItIsOurs) {
   EXPECT_EQ(WTERMSIG(*how), SIGKILL);
 }
 
+// Also of those that do not stand still: who does is told to end by the kernel when its group has lost its last parent.
 TEST(Leash, HoldsWhenItsOwnerIsKilled) {
-  std::array<int, 2> line{};
-  ASSERT_EQ(::pipe(line.data()), 0);
-  const pid_t owner = ::fork();
-  if (owner == 0) {
-    Leash leash;
-    const Pair pair = start_two(leash, true);
-    [[maybe_unused]] const auto told = ::write(line[1], &pair.second, sizeof pair.second);
-    for (;;) ::pause();
+  for (const bool stopped : {true, false}) {
+    std::array<int, 2> line{};
+    ASSERT_EQ(::pipe(line.data()), 0);
+    const pid_t owner = ::fork();
+    if (owner == 0) {
+      Leash leash;
+      const Pair pair = start_two(leash, true, stopped);
+      [[maybe_unused]] const auto told = ::write(line[1], &pair.second, sizeof pair.second);
+      for (;;) ::pause();
+    }
+    ::close(line[1]);
+    pid_t left = -1;
+    ASSERT_EQ(::read(line[0], &left, sizeof left), ssize_t(sizeof left));
+    EXPECT_FALSE(ended(left));
+    ::kill(owner, SIGKILL);
+    ::waitpid(owner, nullptr, 0);
+    EXPECT_TRUE(within(5s, [&] { return ended(left).has_value(); })) << "stopped " << stopped;
+    ::kill(left, SIGKILL);
+    ::close(line[0]);
   }
-  pid_t left = -1;
-  ASSERT_EQ(::read(line[0], &left, sizeof left), ssize_t(sizeof left));
-  EXPECT_FALSE(ended(left));
-  ::kill(owner, SIGKILL);
-  ::waitpid(owner, nullptr, 0);
-  EXPECT_TRUE(within(5s, [&] { return ended(left).has_value(); }))
-      << "though it stands still, and its parent has ended";
-  ::close(line[0]);
-  ::close(line[1]);
 }
 
 }  // namespace
