@@ -189,6 +189,8 @@ class IncidentTest(Story):
         path = self.path("state/incidents/000001.jsonl")
 
         def written():
+            if not os.path.exists(path):
+                return False
             with open(path) as f:
                 return "looking | at" in f.read()
         wait_until(written, 5)
