@@ -11,12 +11,13 @@
 namespace understudy::net {
 
 namespace {
-constexpr int kPerTurn = 64;
+constexpr int kPerTurn =
+    16;  // what else there is waits meanwhile: about a millisecond, where each of them asks at once
 constexpr std::chrono::milliseconds kPause{100};  // after EMFILE and its kin: never spin
 }  // namespace
 
 bool Acceptor::start() {
-  // Level-triggered: what is left in the queue after 64 is shown again. Exclusive: a shared socket wakes one worker.
+  // Level-triggered: what is left in the queue after those of a turn is shown again. Exclusive: a shared socket wakes one worker.
   const int error = worker_.reactor().add(fd_, *this, shared_ ? EPOLLIN | EPOLLEXCLUSIVE : EPOLLIN);
   listening_ = error == 0;
   return listening_;
