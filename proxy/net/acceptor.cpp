@@ -11,8 +11,8 @@
 namespace understudy::net {
 
 namespace {
-constexpr int kPerTurn =
-    16;  // what else there is waits meanwhile: about a millisecond, where each of them asks at once
+// What else there is waits meanwhile: about a millisecond, where each of them asks at once.
+constexpr int kPerTurn = 16;
 constexpr std::chrono::milliseconds kPause{100};  // after EMFILE and its kin: never spin
 }  // namespace
 
