@@ -90,23 +90,24 @@ double OpeningPace::doubling() const {
 // Once for all that were refused together. Where no more was wanted than it was given, it was not too much that was asked.
 void OpeningPace::bad(TimePoint now) {
   if (!used_up_ || now - *used_up_ > kLately) return;
-  cut(now, rate_);
+  grown_ = now;
+  if (!just_cut(now)) cut(now, rate_);
 }
 
 void OpeningPace::slow(TimePoint begun, TimePoint now) {
   if (!used_up_ || begun - *used_up_ > kLately || (cut_ && begun <= *cut_)) return;  // those were begun at another pace
-  if (cut_ && now - *cut_ < kBetweenCuts) return;
   if (!well_since_ || begun < *well_since_) return;                 // it begins slowly: it did not fall
   if (!counted_since_ || now - *counted_since_ < kASecond) return;  // how many that are in a second is not known yet
+  if (just_cut(now)) return;
   fell_ = std::min<double>(most_begun_, rate_);
   fell_at_ = now;
   cut(now, fell_);
 }
 
+bool OpeningPace::just_cut(TimePoint now) const { return cut_ && now - *cut_ < kBetweenCuts; }
+
 void OpeningPace::cut(TimePoint now, double rate) {
-  grown_ = now;
-  if (cut_ && now - *cut_ < kBetweenCuts) return;
-  cut_ = now;
+  cut_ = grown_ = now;
   most_begun_ = 0;
   counted_since_.reset();
   const bool far_off = !std::exchange(fresh_, false) && rate > kMany;

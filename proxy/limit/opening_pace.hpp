@@ -47,6 +47,7 @@ private:
   double room() const;
   void refill(TimePoint now);
   double doubling() const;
+  bool just_cut(TimePoint now) const;
   void cut(TimePoint now, double rate);
   void count(TimePoint now);
 

@@ -12,7 +12,7 @@
 
 namespace understudy::limit {
 
-// Whatever happens costs the same however many wait: a storm of those who come, and of those who give up, must not hold up others.
+// Whatever happens costs hardly more where many wait: a storm of those who come, and of those who give up, must not hold up others.
 class OpeningQueue {
 public:
   using Key = std::uint64_t;    // of a client address

@@ -2,13 +2,12 @@
 #include "proxy/drill/event_feed.hpp"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <string>
 #include <thread>
@@ -22,35 +21,33 @@ namespace {
 class Proxies {
 public:
   explicit Proxies(std::vector<pid_t> who) : turns_(std::move(who)) {
-    char folder[] = "/tmp/understudy-feed-XXXXXX";
-    EXPECT_NE(::mkdtemp(folder), nullptr);
-    folder_ = folder;
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strncpy(address.sun_path, path().c_str(), sizeof address.sun_path - 1);
-    fd_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
-    EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    sockaddr_in name{};
+    name.sin_family = AF_INET;
+    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof name;
+    fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&name), length), 0);
     EXPECT_EQ(::listen(fd_, 16), 0);
+    EXPECT_EQ(::getsockname(fd_, reinterpret_cast<sockaddr*>(&name), &length), 0);
+    port_ = ntohs(name.sin_port);
     thread_ = std::thread([this] { serve(); });
   }
   ~Proxies() {
     ::shutdown(fd_, SHUT_RDWR);
     thread_.join();
     ::close(fd_);
-    ::unlink(path().c_str());
-    ::rmdir(folder_.c_str());
   }
   admin::ClientOptions options() const {
     admin::ClientOptions options;
-    options.address.path = path();
-    options.address.text = "unix:" + path();
+    options.address.host = "127.0.0.1";
+    options.address.port = port_;
+    options.address.text = "127.0.0.1:" + std::to_string(port_);
     return options;
   }
   std::map<pid_t, int> events;  // how many each has; set before a call
   std::size_t asked() const { return turn_; }
 
 private:
-  std::string path() const { return folder_ + "/admin.sock"; }
   void serve() {
     for (;;) {
       const int client = ::accept(fd_, nullptr, nullptr);
@@ -81,7 +78,7 @@ private:
            "}";
   }
 
-  std::string folder_;
+  std::uint16_t port_ = 0;
   int fd_ = -1;
   std::vector<pid_t> turns_;
   std::atomic<std::size_t> turn_{0};
